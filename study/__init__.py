@@ -1,0 +1,1 @@
+"""Which trials to run and what they tell us about the alignment strength."""

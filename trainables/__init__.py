@@ -1,0 +1,1 @@
+"""What one trial does: data, encoders, objectives and the packed training loop (torch and numpy alone)."""

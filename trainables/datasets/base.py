@@ -1,0 +1,94 @@
+"""Paired multimodal data, as every dataset delivers it and every consumer reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRAIN, VALID, TEST = 0, 1, 2
+SPLITS: Mapping[str, int] = {"train": TRAIN, "valid": VALID, "test": TEST}
+
+
+class DataError(ValueError):
+    """The user's data or its options are wrong; the message is one line: given, allowed, what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality:
+    """One input of every sample: `values` of shape (N, d), (N, T, d) or (N, H, W[, C]), float32, finite.
+
+    `mask` (N, T) is True at real time steps (None: all real). Values are raw; `PairData.standardised` scales them by
+    the training split unless `standardise` is False (pre-normalised embeddings).
+    """
+
+    name: str
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+    standardise: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) float32 for regression.
+
+    `metric` names the primary score in `trainables.metrics.SCORES`, higher is better: `accuracy` (classes),
+    `sign_accuracy` (real, > 0 against <= 0) or `r2` (real).
+    """
+
+    values: NDArray[Any]
+    kind: Literal["classes", "real"]
+    n_classes: int = 0
+    metric: str = "accuracy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairData:
+    """Two modalities of one dataset with a target for each (the same object where they share it)."""
+
+    dataset: str
+    modalities: tuple[Modality, Modality]
+    targets: tuple[Target, Target]
+    split: NDArray[np.int8]
+    exact_profile: Mapping[str, float] | None = None  # bits, where the generator's PID is known
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The modalities' names, in the pair's order."""
+        return self.modalities[0].name, self.modalities[1].name
+
+    def rows(self, *splits: str) -> NDArray[np.int64]:
+        """Row indices of the named splits, ascending."""
+        return np.flatnonzero(np.isin(self.split, [SPLITS[name] for name in splits]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultimodalData:
+    """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test), checked on creation."""
+
+    name: str
+    modalities: Mapping[str, Modality]
+    targets: Mapping[str, Target]  # by modality name; the same object where modalities share it
+    split: NDArray[np.int8]
+    exact_profiles: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+
+    def pair(self, first: str, second: str) -> PairData:
+        """The two named modalities; `DataError` where one does not exist or both are the same."""
+        for name in (first, second):
+            if name not in self.modalities:
+                raise DataError(f"unknown modality {name!r} of {self.name}; it has {', '.join(self.modalities)}")
+        if first == second:
+            raise DataError(f"a pair needs two different modalities, given {first!r} twice")
+        return PairData(
+            dataset=self.name,
+            modalities=(self.modalities[first], self.modalities[second]),
+            targets=(self.targets[first], self.targets[second]),
+            split=self.split,
+            exact_profile=self.exact_profiles.get((first, second)),
+        )
+
+
+Loader = Callable[[Mapping[str, Any]], MultimodalData]

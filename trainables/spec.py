@@ -1,0 +1,175 @@
+"""What a pack trains, as frozen, JSON-able, content-hashed data.
+
+A `PackSpec` crosses the process boundary between the driver and a worker, names a pack's checkpoint, and is stored
+beside its results; so two equal specs mean the same computation, and the hash of one is its identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Direction = Literal["both", "to_1", "to_2"]
+Split = Literal["train", "valid", "test"]
+Precision = Literal["float32", "tf32", "bf16"]
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value (sorted keys, no spaces), so that equal values have equal hashes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(value: object) -> str:
+    """First 16 hex digits of the SHA-256 of `canonical_json(value)`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def derive_seed(*parts: object) -> int:
+    """A 63-bit seed from its parts (study seed, cell, replicate, purpose …), independent of any order of execution."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """Name of a line in `DATASETS` and its options (JSON values only)."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """One encoder: `kind` is a line in `ENCODERS`; fields that a kind does not use are ignored by it."""
+
+    kind: str = "mlp"
+    layers: int = 2
+    width: int = 32
+    heads: int = 1
+    feedforward: int | None = None  # None: equal to width
+    patch: int = 4
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    activation: Literal["relu", "leaky_relu", "tanh", "gelu"] = "relu"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentSpec:
+    """How the two representations are pulled together; how strongly is each replica's own."""
+
+    objective: str = "info_nce"
+    direction: Direction = "both"
+    projector: Literal["none", "linear", "mlp"] = "none"
+    projector_width: int | None = None  # None: the smaller of the two widths
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpec:
+    """What all replicas of a pack share: the length of training, the batch size and the arithmetic."""
+
+    epochs: int = 50
+    batch_size: int = 64
+    precision: Precision = "float32"
+    evaluations: int = 10  # points of the learning curve, evenly spaced, the last epoch included
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaSpec:
+    """One training: a strength per encoder, a seed, and the nuisance hyperparameters."""
+
+    strength_1: float
+    strength_2: float
+    seed: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    temperature: float = 0.1
+    clip_norm: float = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSpec:
+    """K replicas of one encoder pair, trained in lockstep on the `fit` splits and scored on `evaluate`."""
+
+    dataset: DatasetSpec
+    pair: tuple[str, str]
+    encoders: tuple[EncoderSpec, EncoderSpec]
+    alignment: AlignmentSpec
+    training: TrainingSpec
+    replicas: tuple[ReplicaSpec, ...]
+    fit: tuple[Split, ...] = ("train",)
+    evaluate: Split = "valid"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, the inverse of `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PackSpec:
+        """The spec that `to_json` was called on."""
+        first, second = value["pair"]
+        encoder_1, encoder_2 = value["encoders"]
+        return cls(
+            dataset=DatasetSpec(**value["dataset"]),
+            pair=(first, second),
+            encoders=(EncoderSpec(**encoder_1), EncoderSpec(**encoder_2)),
+            alignment=AlignmentSpec(**value["alignment"]),
+            training=TrainingSpec(**value["training"]),
+            replicas=tuple(ReplicaSpec(**replica) for replica in value["replicas"]),
+            fit=tuple(value["fit"]),
+            evaluate=value["evaluate"],
+        )
+
+    @property
+    def hash(self) -> str:
+        """Identity of the pack: equal specs have equal hashes."""
+        return content_hash(self.to_json())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaResult:
+    """What one training came to; `scores` and `losses` are NaN and `status` is `diverged` where it blew up.
+
+    `scores` are the primary metric of encoder 1 and 2 (higher is better, see `Target.metric`), `losses` their task
+    losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `alignment` holds
+    `cka`, `svcca`, `mutual_knn`. `curve` has one row per evaluation: epoch, score 1, score 2, loss 1, loss 2.
+    """
+
+    status: Literal["ok", "diverged"]
+    scores: tuple[float, float]
+    losses: tuple[float, float]
+    alignment: Mapping[str, float]
+    curve: tuple[tuple[float, float, float, float, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers with NaN as None, so that every JSON reader can load them."""
+        return {
+            "status": self.status,
+            "scores": [_none_if_nan(v) for v in self.scores],
+            "losses": [_none_if_nan(v) for v in self.losses],
+            "alignment": {k: _none_if_nan(v) for k, v in self.alignment.items()},
+            "curve": [[_none_if_nan(v) for v in row] for row in self.curve],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ReplicaResult:
+        """The result that `to_json` was called on (None back to NaN)."""
+        score_1, score_2 = map(_nan_if_none, value["scores"])
+        loss_1, loss_2 = map(_nan_if_none, value["losses"])
+        return cls(
+            status=value["status"],
+            scores=(score_1, score_2),
+            losses=(loss_1, loss_2),
+            alignment={k: _nan_if_none(v) for k, v in value["alignment"].items()},
+            curve=tuple(tuple(map(_nan_if_none, row)) for row in value["curve"]),  # type: ignore[misc]
+        )
+
+
+def _none_if_nan(value: float) -> float | None:
+    return float(value) if value == value and abs(value) != float("inf") else None
+
+
+def _nan_if_none(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
