@@ -1,0 +1,256 @@
+"""What a study file may say: the reference of every key, its values and its default.
+
+The docstrings of these models are what the documentation of the study file prints.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from trainables.spec import Direction, Precision, content_hash
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true/false")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+NonNegative = Annotated[Real, Field(ge=0)]
+Positive = Annotated[Real, Field(gt=0)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetSection(_Section):
+    """Which data: the name of a dataset and that dataset's own options (`python -m trainables.datasets` lists both)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    """A line of the dataset table, `digits`, `synthetic`, `arrays`, …"""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class PidSection(_Section):
+    """How the information of a pair about the target is decomposed."""
+
+    estimator: str = "broja"
+    """A line of the estimator table: `broja` (discretised, exact), `batch`, `lsmi`."""
+    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 200
+    """Resamples behind the interval; 0 gives none."""
+
+
+class EncoderSection(_Section):
+    """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
+
+    kind: str | None = None
+    """`mlp`, `linear`, `transformer` or `vit`."""
+    layers: Count | None = None
+    width: Count | None = None
+    """Width of the representation."""
+    heads: Count | None = None
+    feedforward: Count | None = None
+    patch: Count | None = None
+    pooling: Literal["mean", "cls", "last"] | None = None
+    activation: Literal["relu", "leaky_relu", "tanh", "gelu"] | None = None
+    dropout: Annotated[Real, Field(ge=0, lt=1)] | None = None
+
+
+class AlignmentSection(_Section):
+    """What pulls the two representations together."""
+
+    objective: str = "info_nce"
+    """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`."""
+    direction: Direction = "both"
+    """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""
+    projector: Literal["none", "linear", "mlp"] = "none"
+    """Head between representation and alignment loss; needed where the two widths differ."""
+    projector_width: Count | None = None
+    one_sided: Literal["auto", "always", "never"] = "auto"
+    """Search one-sided strengths too: `auto` asks for these trainings only where the two encoders disagree."""
+
+
+class TrainingSection(_Section):
+    """One training; the values of nuisance hyperparameters not searched over."""
+
+    epochs: Count = 50
+    batch_size: Annotated[int, BeforeValidator(_number), Field(ge=2)] = 64
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-2
+    temperature: Positive = 0.1
+    """Of the alignment objective."""
+    clip_norm: Positive = 8.0
+    """Largest norm of an encoder's gradient."""
+    precision: Precision = "float32"
+
+
+class StrengthSection(_Section):
+    """The alignment strengths λ to try."""
+
+    range: tuple[NonNegative, NonNegative] = (0.0, 4.0)
+    """Smallest and largest strength."""
+    initial: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
+    """Strengths of the first round; 0 is always among them."""
+    refine: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 8
+    """Strengths that the sampler may add."""
+    per_round: Count = 4
+    """How many of them in one round."""
+
+    @model_validator(mode="after")
+    def _within_range(self) -> StrengthSection:
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range must be two rising numbers, given [{low:g}, {high:g}]")
+        outside = [value for value in self.initial if not low <= value <= high]
+        if outside:
+            raise ValueError(f"initial strength {outside[0]:g} lies outside the range [{low:g}, {high:g}]")
+        if low > 0:
+            raise ValueError(f"the range must start at 0, the baseline of every gain, given {low:g}")
+        return self
+
+    @property
+    def design(self) -> tuple[float, ...]:
+        """The first round: ascending, without repeats, 0 included."""
+        return tuple(sorted({0.0, *self.initial}))
+
+
+class ReplicatesSection(_Section):
+    """How many seeds."""
+
+    search: Count = 5
+    """Seeds at every strength, the same ones (common random numbers)."""
+    confirm: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 10
+    """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
+
+
+class NuisanceRange(_Section):
+    """Range of a nuisance hyperparameter: exactly one of `log` and `linear`, smallest and largest value."""
+
+    log: tuple[Positive, Positive] | None = None
+    linear: tuple[Real, Real] | None = None
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> NuisanceRange:
+        if (self.log is None) == (self.linear is None):
+            raise ValueError("give exactly one of log: [low, high] and linear: [low, high]")
+        low, high = self.bounds
+        if not low < high:
+            raise ValueError(f"a range must be two rising numbers, given [{low:g}, {high:g}]")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value."""
+        bounds = self.log or self.linear
+        assert bounds is not None
+        return bounds
+
+    def value(self, fraction: float) -> float:
+        """The value at a fraction in [0, 1] of the range, on its scale."""
+        low, high = self.bounds
+        if self.log:
+            return low * math.exp(math.log(high / low) * fraction)
+        return low + (high - low) * fraction
+
+
+class SearchSection(_Section):
+    """How strengths after the first round are chosen, and when to stop."""
+
+    sampler: str = "posterior"
+    """`posterior` (ours: where the posterior of the optimum is), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
+    nuisance: dict[Literal["learning_rate", "weight_decay", "temperature"], NuisanceRange] = {}
+    """Hyperparameters to be tuned fairly at each strength."""
+    trials_per_strength: Count = 1
+    """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
+    stop_interval: NonNegative = 0.0
+    """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
+    stop_regret: NonNegative = 0.0
+    """Stop refining a cell once its expected regret is below this (0: never)."""
+    transfer: bool = True
+    """Let the optima of finished cells with a similar profile go first."""
+
+
+class ResourcesSection(_Section):
+    """What one pack of trainings may use; nothing here but `pack` changes a result."""
+
+    gpus: Literal["auto"] | NonNegative = "auto"
+    """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU, else 0."""
+    cpus: Positive = 1.0
+    pack: Literal["auto"] | Count = "auto"
+    """Replicates trained in lockstep by one trial."""
+    workers: Literal["auto"] | Count = "auto"
+    """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _unit_fraction(cls, gpus: float | str) -> float | str:
+        if isinstance(gpus, str):
+            return gpus
+        if gpus > 0 and not (math.isclose(1 / gpus, round(1 / gpus)) if gpus < 1 else gpus == int(gpus)):
+            raise ValueError(
+                f"only 1/n of a GPU or whole GPUs can be packed without gaps, given {gpus:g}; use 0.5, 0.25 …"
+            )
+        return gpus
+
+
+class StudyConfig(_Section):
+    """Everything that one study file asks for."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Its name: letters, digits, dot, dash, underscore."""
+    dataset: DatasetSection
+    pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
+    """`all`, or a list of pairs of modalities."""
+    seed: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 0
+    """Every random number of the study derives from it."""
+    pid: PidSection = PidSection()
+    encoder: EncoderSection = EncoderSection()
+    """Of every modality."""
+    encoders: dict[str, EncoderSection] = {}
+    """Of single modalities, by name."""
+    alignment: AlignmentSection = AlignmentSection()
+    training: TrainingSection = TrainingSection()
+    strength: StrengthSection = StrengthSection()
+    replicates: ReplicatesSection = ReplicatesSection()
+    search: SearchSection = SearchSection()
+    resources: ResourcesSection = ResourcesSection()
+
+    @field_validator("pairs")
+    @classmethod
+    def _different(cls, pairs: str | tuple[tuple[str, str], ...]) -> str | tuple[tuple[str, str], ...]:
+        seen: set[frozenset[str]] = set()
+        for pair in () if isinstance(pairs, str) else pairs:
+            if pair[0] == pair[1]:
+                raise ValueError(f"a pair needs two different modalities, given [{pair[0]}, {pair[1]}]")
+            if frozenset(pair) in seen:
+                raise ValueError(f"the pair [{pair[0]}, {pair[1]}] is listed twice")
+            seen.add(frozenset(pair))
+        return pairs
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key with its value, defaults filled in (plain containers)."""
+        return self.model_dump(mode="json")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the results: everything but the resources that only change how fast they come."""
+        value = self.to_json()
+        value["resources"] = {"pack": value["resources"]["pack"]}
+        return value
+
+    @property
+    def hash(self) -> str:
+        """Content hash of `identity`; a study of one name has one."""
+        return content_hash(self.identity)
