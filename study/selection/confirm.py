@@ -1,0 +1,118 @@
+"""Confirmation on fresh seeds: the paired gain over λ = 0, its correction over a study, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from study.selection.optimum import Selection
+from study.selection.posterior import Floats
+
+Verdict = Literal["align", "avoid", "indifferent"]
+BOOTSTRAP_FROM = 10
+RESAMPLES = 9999
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Mean difference candidate − baseline over `seeds` common seeds (score units), its interval at `level` and its
+    two-sided p-value; NaN limits and p = 1 where one seed or none is left.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    p_value: float
+    seeds: int
+    standard_error: float
+    level: float
+
+
+def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9, seed: int = 0) -> Gain:
+    """Gain of `candidate` (R,) over `baseline` (R,), position r from the same seed; pairs with a NaN are left out.
+
+    Below 10 pairs: t interval and t test. From 10 up: studentised bootstrap interval (Efron & Tibshirani 1993, section
+    12.5) and, as its p-value, the level at which that interval would just hold 0.
+
+    Raises:
+        ValueError: the arrays are not of one length, or level does not lie between 0 and 1.
+    """
+    first, second = np.asarray(baseline, float), np.asarray(candidate, float)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"baseline has shape {first.shape}, candidate {second.shape}; give one score per seed in both")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, given {level}")
+    change = second - first
+    change = change[np.isfinite(change)]
+    count = len(change)
+    if count == 0:
+        return Gain(mean=np.nan, interval=(np.nan, np.nan), p_value=1.0, seeds=0, standard_error=np.nan, level=level)
+    mean = float(change.mean())
+    if count == 1:
+        return Gain(mean=mean, interval=(np.nan, np.nan), p_value=1.0, seeds=1, standard_error=np.nan, level=level)
+    error = float(change.std(ddof=1) / np.sqrt(count))
+    if error <= 1e-12 * max(abs(mean), np.abs(first[np.isfinite(first)]).max()):
+        certain = mean != 0 and abs(mean) > 1e-12 * np.abs(first[np.isfinite(first)]).max()
+        p_value = float(2.0**-count) if certain else 1.0
+        return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=error, level=level)
+    if count < BOOTSTRAP_FROM:
+        reach = stats.t.ppf((1 + level) / 2, count - 1) * error
+        interval = (mean - reach, mean + reach)
+        p_value = float(2 * stats.t.sf(abs(mean) / error, count - 1))
+    else:
+        pivots = _pivots(change, seed=seed)
+        low, high = np.quantile(pivots, [(1 - level) / 2, (1 + level) / 2])
+        interval = (mean - float(high) * error, mean - float(low) * error)
+        observed = mean / error
+        tails = [(1 + (pivots >= observed).sum()), (1 + (pivots <= observed).sum())]
+        p_value = float(min(1.0, 2 * min(tails) / (1 + len(pivots))))
+    return Gain(mean=mean, interval=interval, p_value=p_value, seeds=count, standard_error=error, level=level)
+
+
+def _pivots(change: Floats, *, seed: int) -> Floats:
+    """Studentised means of bootstrap resamples about the observed mean; resamples without spread are left out."""
+    generator = np.random.default_rng(seed)
+    resampled = change[generator.integers(0, len(change), (RESAMPLES, len(change)))]
+    spread = resampled.std(axis=1, ddof=1) / np.sqrt(len(change))
+    useful = spread > 1e-9 * change.std()
+    pivots: Floats = (resampled.mean(axis=1)[useful] - change.mean()) / spread[useful]
+    return pivots
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Holm's step-down adjusted p-values (Holm 1979), in the given order; controls the family-wise error.
+
+    Raises:
+        ValueError: a p-value lies outside [0, 1] or is NaN.
+    """
+    values = np.asarray(p_values, float)
+    if values.size and not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(f"p-values must lie in [0, 1], given {values.tolist()}")
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return tuple(adjusted.tolist())
+
+
+def verdict(selection: Selection, gain: Gain, *, adjusted_p: float | None = None, size: float = 0.05) -> Verdict:
+    """What the pair's encoder should do.
+
+    `align`: the confirmed gain of λ* over λ = 0 is above 0 with `adjusted_p` ≤ `size`.
+    `avoid`: it is not, and alignment is shown to hurt: either the confirmed gain is below 0 with `adjusted_p` ≤ `size`,
+    or on the searched curve the test against a flat curve and the one that the average over the range of strengths
+    lies below λ = 0 (`harm_p_value`) both reject at `size`.
+    `indifferent`: neither.
+    """
+    p_value = gain.p_value if adjusted_p is None else adjusted_p
+    if p_value <= size and gain.mean > 0:
+        return "align"
+    if p_value <= size and gain.mean < 0:
+        return "avoid"
+    if selection.shape_p_value <= size and selection.harm_p_value <= size:
+        return "avoid"
+    return "indifferent"

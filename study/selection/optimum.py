@@ -1,0 +1,167 @@
+"""From replicate results to λ*: the estimate, how sure it is, and the shape of the curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from study.selection.posterior import Fit, Floats, Posterior, draw, fit, table
+from study.selection.shape import Shape, classify, flat_p_value
+
+Flag = Literal["edge", "diverged", "undertrained", "few_seeds"]
+DRAWS = 2000
+FEW_SEEDS = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point.
+
+    `argmax_probability` is the posterior probability that the optimum lies at each grid point (sums to 1).
+    """
+
+    strengths: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    argmax_probability: Floats
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection:
+    """The answer for one encoder (or for a pair as one).
+
+    `interval` holds the optimum with probability `level`; `lambda_1se` is the smallest strength within one standard
+    error of λ*; `expected_regret` (≥ 0, score units) is what choosing `lambda_star` is expected to lose against the
+    unknown best; `shape_p_value` belongs to the test against a flat curve, `harm_p_value` to the claim that alignment
+    lowers the score on average over the range; `noise_sd` is the sd of one training about its seed's curve,
+    `seed_sd` that of the offset which all strengths of a seed share (NaN with one seed).
+    """
+
+    lambda_star: float
+    interval: tuple[float, float]
+    level: float
+    lambda_1se: float
+    expected_regret: float
+    shape: Shape
+    shape_p_value: float
+    harm_p_value: float
+    flags: tuple[Flag, ...]
+    posterior: Curve
+    noise_sd: float
+    seed_sd: float
+
+
+def select(
+    strengths: ArrayLike,
+    scores: ArrayLike,
+    *,
+    seed: int = 0,
+    level: float = 0.9,
+    range_: tuple[float, float] | None = None,
+    scale: float | None = None,
+    diverged: ArrayLike | None = None,
+    undertrained: bool = False,
+) -> Selection:
+    """λ*, its interval and the curve's shape, from the scores of every training.
+
+    Args:
+        strengths: (S,) at least 0, each once.
+        scores: (S, R) higher is better, column r from the r-th common seed; NaN where a training diverged.
+        seed: of the Monte Carlo draws; equal input and seed give an equal answer.
+        level: of the interval and the band.
+        range_: of strengths that λ* is sought in; None: from the smallest to the largest given.
+        scale: of the warp, see `warp_scale`; None: from the design.
+        diverged: (S, R) True where a training blew up, if some NaN are only trainings not run; None: all NaN diverged.
+        undertrained: whether trainings were still improving at their last epoch; only passed on as a flag.
+
+    Raises:
+        ValueError: shapes disagree, strengths are negative or repeated, fewer than two have a score, or no seed was
+            trained at two strengths.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, given {level}")
+    data = table(strengths, scores, diverged=diverged, range_=range_)
+    fitted = fit(data, scale=scale)
+    posterior = draw(fitted, draws=DRAWS, seed=seed)
+    best = posterior.best
+    probability = np.bincount(best, minlength=len(posterior.strengths)) / len(best)
+    star = _star(posterior, probability)
+    low, high = _interval(probability, level)
+    p_value = flat_p_value(fitted)
+    spread = np.quantile(posterior.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    tops = posterior.draws[np.arange(len(best)), best]
+    return Selection(
+        lambda_star=float(posterior.strengths[star]),
+        interval=(float(posterior.strengths[low]), float(posterior.strengths[high])),
+        level=level,
+        lambda_1se=float(posterior.strengths[_within_one_error(posterior, star)]),
+        expected_regret=float((tops - posterior.draws[:, star]).mean()),
+        shape=classify(posterior, p_value),
+        shape_p_value=p_value,
+        harm_p_value=_harm_p_value(posterior),
+        flags=_flags(fitted, posterior, star, undertrained),
+        posterior=Curve(
+            strengths=posterior.strengths,
+            mean=posterior.mean,
+            low=spread[0],
+            high=spread[1],
+            argmax_probability=probability,
+        ),
+        noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
+        seed_sd=_seed_sd(data.scores, posterior),
+    )
+
+
+def _star(posterior: Posterior, probability: Floats) -> int:
+    """Grid index of λ*: the median of the argmax posterior."""
+    del posterior
+    return int(np.searchsorted(np.cumsum(probability), 0.5 - 1e-9))
+
+
+def _interval(probability: Floats, level: float) -> tuple[int, int]:
+    """Grid indices of the equal-tailed interval of the argmax."""
+    cumulative = np.cumsum(probability)
+    tail = (1 - level) / 2
+    return int(np.searchsorted(cumulative, tail - 1e-9)), int(np.searchsorted(cumulative, 1 - tail - 1e-9))
+
+
+def _within_one_error(posterior: Posterior, star: int) -> int:
+    """The smallest admissible point whose shortfall to λ* is at most one posterior sd of that shortfall."""
+    shortfall = posterior.draws[:, [star]] - posterior.draws
+    near = (shortfall.mean(axis=0) <= shortfall.std(axis=0)) & posterior.admissible
+    near[star] = True
+    return int(np.argmax(near))
+
+
+def _harm_p_value(posterior: Posterior) -> float:
+    """Posterior probability that the curve's average over the (warped) range is no lower than its lowest strength."""
+    change = np.trapezoid(posterior.draws, posterior.warped, axis=1) - posterior.draws[:, 0]
+    return float((1 + (change >= 0).sum()) / (1 + len(change)))
+
+
+def _flags(fitted: Fit, posterior: Posterior, star: int, undertrained: bool) -> tuple[Flag, ...]:
+    last = len(posterior.strengths) - 1
+    seeds = np.median(fitted.table.present.sum(axis=1)[fitted.table.present.any(axis=1)])
+    found: dict[Flag, bool] = {
+        "edge": star == last or (star == 0 and posterior.strengths[0] > 0),
+        "diverged": fitted.table.any_diverged,
+        "undertrained": undertrained,
+        "few_seeds": bool(seeds < FEW_SEEDS),
+    }
+    return tuple(flag for flag, raised in found.items() if raised)
+
+
+def _seed_sd(scores: Floats, posterior: Posterior) -> float:
+    """The sd of the seeds' offsets, less what the noise of the trainings adds to the spread of the seeds' means."""
+    present = np.isfinite(scores)
+    counts = present.sum(axis=0)
+    if (counts > 0).sum() < 2:
+        return float("nan")
+    rows = np.nanmean(np.where(present.any(axis=1, keepdims=True), scores, np.nan)[present.any(axis=1)], axis=1)
+    offsets = np.nanmean((scores[present.any(axis=1)] - rows[:, None])[:, counts > 0], axis=0)
+    noise = np.median(posterior.noise_sd**2) * (1 / counts[counts > 0]).mean()
+    return float(np.sqrt(max(offsets.var(ddof=1) - noise, 0.0)))
