@@ -54,6 +54,8 @@ class PairData:
     targets: tuple[Target, Target]
     split: NDArray[np.int8]
     exact_profile: Mapping[str, float] | None = None  # bits, where the generator's PID is known
+    exact_table: NDArray[np.float64] | None = None  # p(x1, x2, y) over sufficient states, where they are finite
+    stand_in: bool = False  # generated data in place of a file that is not there
 
     @property
     def names(self) -> tuple[str, str]:
@@ -67,27 +69,43 @@ class PairData:
 
 @dataclass(frozen=True, kw_only=True)
 class MultimodalData:
-    """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test), checked on creation."""
+    """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test).
+
+    `exact_profiles` and `exact_tables` are known for generated data only, and given for one order of each pair.
+    """
 
     name: str
     modalities: Mapping[str, Modality]
     targets: Mapping[str, Target]  # by modality name; the same object where modalities share it
     split: NDArray[np.int8]
     exact_profiles: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    exact_tables: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
+    stand_in: bool = False
 
     def pair(self, first: str, second: str) -> PairData:
-        """The two named modalities; `DataError` where one does not exist or both are the same."""
+        """The two named modalities, in this order; what is known exactly is turned with them.
+
+        Raises:
+            DataError: one does not exist, or both are the same.
+        """
         for name in (first, second):
             if name not in self.modalities:
                 raise DataError(f"unknown modality {name!r} of {self.name}; it has {', '.join(self.modalities)}")
         if first == second:
             raise DataError(f"a pair needs two different modalities, given {first!r} twice")
+        profile, table = self.exact_profiles.get((first, second)), self.exact_tables.get((first, second))
+        if profile is None and (turned := self.exact_profiles.get((second, first))) is not None:
+            profile = {**turned, "unique_1": turned["unique_2"], "unique_2": turned["unique_1"]}
+        if table is None and (turned_table := self.exact_tables.get((second, first))) is not None:
+            table = turned_table.swapaxes(0, 1)
         return PairData(
             dataset=self.name,
             modalities=(self.modalities[first], self.modalities[second]),
             targets=(self.targets[first], self.targets[second]),
             split=self.split,
-            exact_profile=self.exact_profiles.get((first, second)),
+            exact_profile=profile,
+            exact_table=table,
+            stand_in=self.stand_in,
         )
 
 

@@ -1,0 +1,71 @@
+"""What must hold for any dataset before something is trained on it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
+
+_CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
+
+
+def check(data: MultimodalData) -> MultimodalData:
+    """`data` itself.
+
+    Raises:
+        DataError: lengths differ, a split is empty, a value is not finite, or a target cannot be learned.
+    """
+    n = len(data.split)
+    if not n or not np.isin(data.split, list(SPLITS.values())).all():
+        raise DataError(f"{data.name}: split codes must be 0 (train), 1 (valid) or 2 (test), one a row")
+    for name, code in SPLITS.items():
+        if not (data.split == code).any():
+            raise DataError(f"{data.name}: the {name} split has no rows; each of train, valid and test needs some")
+    for modality in data.modalities.values():
+        _check_modality(modality, n, data.name)
+    for name, target in {id(target): (name, target) for name, target in data.targets.items()}.values():
+        _check_target(name, target, data)
+    return data
+
+
+def all_finite(values: NDArray[np.generic]) -> bool:
+    """Whether no element is NaN or infinite, in steps, so that nothing of the size of `values` is allocated."""
+    step = max(1, _CHUNK // max(1, values[:1].size))
+    return all(bool(np.isfinite(values[start : start + step]).all()) for start in range(0, len(values), step))
+
+
+def _check_modality(modality: Modality, n: int, dataset: str) -> None:
+    values, where = modality.values, f"{dataset}: modality {modality.name}"
+    if values.ndim not in (2, 3, 4) or 0 in values.shape[1:]:
+        raise DataError(f"{where} has shape {values.shape}; allowed are (N, d), (N, T, d) and (N, H, W[, C])")
+    if len(values) != n:
+        raise DataError(f"{where} has {len(values)} rows and the split {n}; all must have one row a sample")
+    if values.dtype != np.float32:
+        raise DataError(f"{where} has values of type {values.dtype}; float32 is needed")
+    if not all_finite(values):
+        raise DataError(f"{where} has NaN or infinite values; remove these rows or impute them")
+    mask = modality.mask
+    if mask is not None and (mask.dtype != np.bool_ or mask.shape != values.shape[:2] or not mask.any(axis=1).all()):
+        raise DataError(f"{where}: its mask must be boolean of shape {values.shape[:2]}, with a real step in each row")
+
+
+def _check_target(name: str, target: Target, data: MultimodalData) -> None:
+    values, where = target.values, f"{data.name}: target of {name}"
+    if len(values) != len(data.split):
+        raise DataError(f"{where} has {len(values)} rows and the split {len(data.split)}")
+    train = values[data.split == SPLITS["train"]]
+    if target.kind == "classes":
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise DataError(f"{where} must be (N,) integers for classes, given {values.dtype} of shape {values.shape}")
+        if values.min() < 0 or values.max() >= target.n_classes:
+            raise DataError(
+                f"{where}: classes run from {values.min()} to {values.max()}, not in 0..{target.n_classes - 1}"
+            )
+        if len(np.unique(train)) < 2:
+            raise DataError(f"{where}: the training split has one class only; at least two are needed")
+    else:
+        if values.ndim not in (1, 2) or values.dtype.kind != "f" or not all_finite(values):
+            raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
+        if not np.ptp(train, axis=0).all():
+            raise DataError(f"{where} is constant over the training split; there is nothing to learn")

@@ -1,0 +1,122 @@
+"""What a line of `DATASETS` says about a dataset, and how the options of a study file are checked against it."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from trainables.datasets.base import DataError, Loader
+from trainables.spec import EncoderSpec
+
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One key that a study file may give below `dataset:`.
+
+    A value passes if its type is one of `types` (an int passes for float) and, where given, it is one of `choices` or
+    lies in `bounds` (inclusive). `None` passes where it is the default: the key was not given. Where `cells` is set, a
+    list of values is allowed as well, and each makes a cell of its own.
+    """
+
+    doc: str
+    types: tuple[type, ...]
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+    bounds: tuple[float, float] | None = None
+    cells: bool = False
+    required: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        if self.choices:
+            words = "one of " + ", ".join(str(choice).lower() for choice in self.choices)
+        else:
+            words = " or ".join(_WORDS[kind] for kind in self.types)
+            if self.bounds is not None:
+                low, high = self.bounds
+                words += f" of at least {low:g}" if high == float("inf") else f" from {low:g} to {high:g}"
+        return words + (", or a list of such" if self.cells else "")
+
+    def accepts(self, value: Any) -> bool:
+        """Whether one value (not a list of cells) may be given."""
+        if value is None:
+            return self.default is None and not self.required
+        if self.choices:
+            return any(type(value) is type(choice) and value == choice for choice in self.choices)
+        kinds = (*self.types, int) if float in self.types else self.types
+        if type(value) not in kinds:
+            return False
+        if isinstance(value, float) and not isfinite(value):
+            return False
+        return self.bounds is None or not isinstance(value, int | float) or self.bounds[0] <= value <= self.bounds[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One line of `DATASETS`.
+
+    `shapes` gives one sample's shape of each modality (empty where the user's file decides), `encoders` the encoders
+    that its paper used. For a set that is read from a file: `file` says what goes where, `origin` where it can be had,
+    and `stand_in` generates data of the same layout.
+    """
+
+    load: Loader
+    description: str
+    licence: str
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    encoders: Mapping[str, EncoderSpec] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+    file: str | None = None
+    origin: str | None = None
+    stand_in: Loader | None = None
+
+    def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options: those given, checked, and the defaults of the others.
+
+        Raises:
+            DataError: a key is unknown or missing, or a value is not allowed.
+        """
+        for key, value in options.items():
+            option = self.options.get(key)
+            if option is None:
+                raise DataError(unknown("dataset option", key, self.options))
+            values = value if option.cells and isinstance(value, list) and value else [value]
+            for one in values:
+                if not option.accepts(one):
+                    raise DataError(f"dataset option {key}: {one!r} is not allowed; give {option.allowed}")
+                if values.count(one) > 1:
+                    raise DataError(f"dataset option {key}: {one!r} is given twice; each value makes one cell")
+        for key, option in self.options.items():
+            if option.required and key not in options:
+                raise DataError(f"dataset option {key} is missing; give {option.allowed}: {option.doc}")
+        return {key: _plain(options.get(key, option.default), option) for key, option in self.options.items()}
+
+    def cells(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        """The resolved options of each cell: one for every combination of the options given as lists of cells."""
+        resolved = self.resolve(options)
+        axes = [
+            value if self.options[key].cells and isinstance(value, list) else [value] for key, value in resolved.items()
+        ]
+        return tuple(dict(zip(resolved, values, strict=True)) for values in itertools.product(*axes))
+
+
+def _plain(value: Any, option: Option) -> Any:
+    """Equal options as equal JSON: 1 and 1.0 are the same temperature."""
+    if option.cells and isinstance(value, list):
+        return [_plain(one, option) for one in value]
+    return float(value) if float in option.types and type(value) is int and int not in option.types else value
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """The one line for a name that does not exist: what was given, the nearest known one, and all that are known."""
+    names = list(known)
+    near = difflib.get_close_matches(str(given), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {given!r}{hint} (known: {', '.join(names) or 'none'})"
