@@ -1,0 +1,317 @@
+"""The answer in plain words: the sentences of the report, of the MLflow note and of the terminal.
+
+Every function takes parts of a report dict (report.json) and returns plain text, not markup. A field that is missing
+or null (a partial study, a skipped confirmation) is left out of the sentence instead of being guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Report = Mapping[str, Any]
+Part = Mapping[str, Any]
+
+COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
+
+
+class _Unit(NamedTuple):
+    name: str  # of a difference
+    scale: float
+    decimals: int
+
+
+# How a difference of each score is said; a score that is not listed is said as it is, under its own name.
+_UNITS = {"accuracy": _Unit("points", 100, 1), "sign_accuracy": _Unit("points", 100, 1), "r2": _Unit("of R²", 1, 3)}
+
+_SHAPES = {
+    "rising": "the curve rises with λ",
+    "falling": "the curve falls with λ",
+    "inverted-u": "the curve rises, then falls",
+    "flat": "the curve is flat",
+}
+
+_FLAGS = {
+    "edge": "its best strength lies at the end of the range tried: widen strength.range and run again",
+    "undertrained": "its score was still improving at the last epoch: raise training.epochs",
+    "diverged": "some of its trainings diverged: lower training.learning_rate or the upper end of strength.range",
+}
+
+
+def number(value: object) -> float | None:
+    """`value` as a finite float, or None where it is missing, null, not a number, NaN or infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def interval(value: object) -> tuple[float, float] | None:
+    """`value` as (low, high), or None unless it is two finite numbers."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        return None
+    low, high = number(value[0]), number(value[1])
+    return None if low is None or high is None else (low, high)
+
+
+def part(value: object, key: str) -> Part:
+    """The mapping under `key`, empty where it is missing or null."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def parts(value: object, key: str) -> list[Part]:
+    """The mappings listed under `key`, none where it is missing or null."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, Sequence) else []
+
+
+def strength_text(value: object) -> str:
+    """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12."""
+    strength = number(value)
+    if strength is None:
+        return "?"
+    if strength == 0:
+        return "0"
+    decimals = max(0, 1 - math.floor(math.log10(abs(strength))))
+    text = f"{strength:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def strength_with_interval(answer: Part) -> str:
+    """λ* with its interval, `0.6 [0.3, 1.1]`; `–` where there is no answer."""
+    if number(answer.get("lambda_star")) is None:
+        return "–"
+    text = strength_text(answer.get("lambda_star"))
+    bounds = interval(answer.get("interval"))
+    return text if bounds is None else f"{text} [{strength_text(bounds[0])}, {strength_text(bounds[1])}]"
+
+
+def gain_with_interval(gain: Part, metric: str) -> str:
+    """A gain in the score's own unit with its interval and sign, `+1.4 [+0.6, +2.2]`; `–` where there is none."""
+    mean, bounds, unit = number(gain.get("mean")), interval(gain.get("interval")), _unit(metric)
+    if mean is None:
+        return "–"
+    text = _signed(mean, unit)
+    return text if bounds is None else f"{text} [{_signed(bounds[0], unit)}, {_signed(bounds[1], unit)}]"
+
+
+def gain_unit(metric: str) -> str:
+    """The unit in which gains of a score are said: `points` for an accuracy."""
+    return _unit(metric).name
+
+
+def score_text(value: object, metric: str) -> str:
+    """A score as people read it: 93.1 % for an accuracy, three decimals for any other; `–` where there is none."""
+    score = number(value)
+    if score is None:
+        return "–"
+    return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
+
+
+def metric_of(cell: Part, encoder: int) -> str:
+    """The score of encoder 0 or 1 of a cell: `accuracy` unless the report says otherwise."""
+    metrics = cell.get("metrics")
+    if isinstance(metrics, Sequence) and not isinstance(metrics, str) and encoder < len(metrics):
+        return str(metrics[encoder])
+    return "accuracy"
+
+
+def pair_of(cell: Part) -> tuple[str, str]:
+    """The two modalities' names on one line each."""
+    names = [_one_line(name) for name in (cell.get("pair") or ())][:2]
+    return (names + ["encoder 1", "encoder 2"][len(names) :])[0], (names + ["encoder 1", "encoder 2"][len(names) :])[1]
+
+
+def label_of(cell: Part) -> str:
+    """What a cell is called: its label, or dataset and pair where it has none."""
+    label = cell.get("label")
+    first, second = pair_of(cell)
+    return _one_line(label) if label else f"{_one_line(cell.get('dataset', 'data'))}, {first} + {second}"
+
+
+def identity_of(cell: Part) -> str:
+    """The unique id of a cell, or its label where it has none."""
+    return str(cell.get("id") or label_of(cell))
+
+
+def file_stem(cell: Part, position: int) -> str:
+    """A unique file name for a cell's figures: its 1-based place in the report and the safe part of its id."""
+    safe = re.sub(r"[^a-z0-9]+", "-", identity_of(cell).lower()).strip("-")
+    return f"{position:02d}-{safe[:60].strip('-') or 'cell'}"
+
+
+def natural_names(names: Sequence[str]) -> list[str]:
+    """The names with their whole numbers padded to equal width, so that sorting as text sorts them as numbers."""
+    whole = re.compile(r"(?<![\d.])\d+")
+    width = max((len(digits) for name in names for digits in whole.findall(name)), default=1)
+    return [whole.sub(lambda match: match.group().zfill(width), name) for name in names]
+
+
+def cell_sentence(cell: Part) -> str:
+    """What to do with a pair, at which strength, and what each encoder gets from it."""
+    first, second = pair_of(cell)
+    choice = part(cell, "pair_choice")
+    if not choice.get("strategy"):
+        return f"{_capital(label_of(cell))}: no answer yet."
+    strategy = str(choice["strategy"])
+    values = choice.get("strengths") or (choice.get("lambda_star"),) * 2
+    one, two = strength_text(values[0]), strength_text(values[-1])
+    shared = strength_with_interval(choice)
+    advice = {
+        "none": f"Do not align {first} and {second}",
+        "shared": f"Align {first} and {second} at λ ≈ {shared}",
+        "to_1": f"Align {first} to {second} only, at λ ≈ {_one_sided(cell, 0, one)}, and leave {second} untouched",
+        "to_2": f"Align {second} to {first} only, at λ ≈ {_one_sided(cell, 1, two)}, and leave {first} untouched",
+        "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
+    }.get(strategy, f"{_capital(_one_line(strategy))} {first} and {second}")
+    return f"{advice}: {_effects(cell, strategy)}."
+
+
+def encoder_sentence(cell: Part, encoder: int) -> str:
+    """One encoder's own verdict, with the evidence for it."""
+    entry = parts(cell, "encoders")[encoder] if encoder < len(parts(cell, "encoders")) else {}
+    name, metric = pair_of(cell)[encoder], metric_of(cell, encoder)
+    if number(entry.get("lambda_star")) is None:
+        return f"{name}: no answer yet."
+    verdict = {
+        "align": f"{name} wants to be aligned",
+        "avoid": f"{name} is better left alone",
+        "indifferent": f"{name} is indifferent",
+    }.get(str(entry.get("verdict")), f"{name}: {_one_line(entry.get('verdict') or 'no verdict')}")
+    sentences = [f"{verdict}; λ* ≈ {strength_with_interval(entry)}"]
+    if entry.get("shape") in _SHAPES:
+        sentences[0] += f", {_SHAPES[entry['shape']]}"
+    gain = part(entry, "gain_over_zero")
+    if number(gain.get("mean")) is not None:
+        evidence = f"Against λ = 0 it gets {gain_with_interval(gain, metric)} {gain_unit(metric)}"
+        details = [_seeds(gain), _p_value(gain)]
+        sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
+    return ". ".join(sentences) + "."
+
+
+def caveats(cell: Part) -> list[str]:
+    """What would change a cell's answer, one sentence each; empty where nothing known would."""
+    found = []
+    names = pair_of(cell)
+    for index, entry in enumerate(parts(cell, "encoders")[:2]):
+        for flag in entry.get("flags") or ():
+            found.append(f"{names[index]}: {_FLAGS.get(str(flag), _one_line(flag).replace('_', ' '))}.")
+        gain = part(entry, "gain_over_zero")
+        seeds = number(gain.get("seeds"))
+        if gain.get("source") == "search":
+            found.append(f"{names[index]}: its gain comes from the seeds of the search; confirm it on fresh ones.")
+        elif seeds is not None and seeds < 5:
+            found.append(f"{names[index]}: only {seeds:.0f} confirming seeds: raise replicates.confirm.")
+        bounds, tried = interval(entry.get("interval")), strengths_of(entry)
+        if bounds and tried and entry.get("verdict") == "align" and bounds[1] - bounds[0] > 0.5 * max(tried) > 0:
+            found.append(
+                f"{names[index]}: λ* is known only to within {strength_text(bounds[0])} and {strength_text(bounds[1])}: "
+                "raise replicates.search or strength.refine."
+            )
+    counts = part(cell, "counts")
+    if (diverged := number(counts.get("diverged"))) and (total := number(counts.get("trainings"))):
+        found.append(f"{diverged:.0f} of {total:.0f} trainings diverged and are left out of the means.")
+    if not part(cell, "pair_choice").get("strategy"):
+        found.append("the search of this pair has not ended: run the same command again.")
+    return found
+
+
+def strengths_of(entry: Part) -> list[float]:
+    """The strengths an encoder's curve was measured at, ascending."""
+    values = (number(point.get("strength")) for point in parts(entry, "curve"))
+    return sorted(value for value in values if value is not None)
+
+
+def _effects(cell: Part, strategy: str) -> str:
+    """`text gains 1.4 points [0.6, 2.2], vision is indifferent`: what the chosen strategy does to each encoder."""
+    entries, names = parts(cell, "encoders")[:2], pair_of(cell)
+    gains = _gains_of(cell, strategy)
+    effects = []
+    for index, entry in enumerate(entries):
+        metric, verdict, gain = metric_of(cell, index), entry.get("verdict"), gains[index]
+        if strategy == "none":
+            effects.append(f"{names[index]} {_harm(entry, metric) if verdict == 'avoid' else 'gains nothing from it'}")
+        elif strategy == f"to_{2 - index}":  # the other side is trained: this one's output is detached
+            continue
+        else:
+            effects.append(f"{names[index]} {_effect(gain, metric)}")
+    return ", ".join(effects) or "see the table"
+
+
+def _gains_of(cell: Part, strategy: str) -> tuple[Part, Part]:
+    """Both encoders' gains under a strategy: as measured for it, or each encoder's own where it was not."""
+    own = [part(entry, "gain_over_zero") for entry in parts(cell, "encoders")[:2]]
+    for alternative in parts(part(cell, "pair_choice"), "alternatives"):
+        gains = alternative.get("gains")
+        if alternative.get("strategy") == strategy and isinstance(gains, Sequence) and len(gains) == 2:
+            own = [gain if isinstance(gain, Mapping) else {} for gain in gains]
+    own += [{}, {}]
+    return own[0], own[1]
+
+
+def _effect(gain: Part, metric: str) -> str:
+    mean, bounds, unit = number(gain.get("mean")), interval(gain.get("interval")), _unit(metric)
+    if mean is None:
+        return "was not measured"
+    if bounds is None:
+        return f"{'gains' if mean >= 0 else 'loses'} {_plain(abs(mean), unit)} {unit.name}"
+    if bounds[0] <= 0 <= bounds[1]:
+        return "is indifferent"
+    low, high = sorted(abs(bound) for bound in bounds)
+    verb = "gains" if mean > 0 else "loses"
+    return f"{verb} {_plain(abs(mean), unit)} {unit.name} [{_plain(low, unit)}, {_plain(high, unit)}]"
+
+
+def _harm(entry: Part, metric: str) -> str:
+    """How much the strongest alignment that was tried costs an encoder."""
+    points = {number(point.get("strength")): number(point.get("mean")) for point in parts(entry, "curve")}
+    known = {strength: mean for strength, mean in points.items() if strength is not None and mean is not None}
+    base = known.get(0.0)
+    if base is None or len(known) < 2 or (loss := base - known[max(known)]) <= 0:
+        return "is harmed by it"
+    unit = _unit(metric)
+    return f"loses {_plain(loss, unit)} {unit.name} by λ = {strength_text(max(known))}"
+
+
+def _one_sided(cell: Part, encoder: int, chosen: str) -> str:
+    """The chosen one-sided strength, with the interval where the pair's answer is that very strength."""
+    choice = part(cell, "pair_choice")
+    text = strength_with_interval(choice)
+    return text if text.split(" ")[0] == chosen else chosen
+
+
+def _seeds(gain: Part) -> str:
+    seeds = number(gain.get("seeds"))
+    if seeds is None:
+        return ""
+    return f"{seeds:.0f} {'search' if gain.get('source') == 'search' else 'fresh'} seed{'' if seeds == 1 else 's'}"
+
+
+def _p_value(gain: Part) -> str:
+    for key, note in (("p_adjusted", " after Holm"), ("p_value", "")):
+        if (value := number(gain.get(key))) is not None:
+            return f"p {'< 0.001' if value < 0.001 else f'= {value:.2g}'}{note}"
+    return ""
+
+
+def _unit(metric: str) -> _Unit:
+    return _UNITS.get(metric, _Unit(f"of {_one_line(metric)}", 1, 3))
+
+
+def _plain(value: float, unit: _Unit) -> str:
+    return f"{value * unit.scale:.{unit.decimals}f}"
+
+
+def _signed(value: float, unit: _Unit) -> str:
+    text = _plain(value, unit)
+    return text.replace("-", "−") if float(text) < 0 else f"+{text.lstrip('-')}"
+
+
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
