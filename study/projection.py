@@ -1,0 +1,250 @@
+"""What MLflow should show of a report: runs as plain records, made without MLflow and without touching anything.
+
+One record per cell (the answer: its note, tags, metrics and files) and one per strength under it (two levels, no more:
+deeper nesting cannot be browsed). Records are a function of the report and the files beside it, so they can be made
+again at any time; `study.tracking` compares them with the store and writes the difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from study.report import words
+from study.report.words import Part, Report, number, part, parts
+from trainables.spec import content_hash
+
+NOTE_LIMIT = 7500  # characters; MLflow cuts a tag at 8000
+_STATUS = {"complete": "FINISHED", "partial": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
+_FIGURES_IN_NOTE = ("curve-1", "curve-2", "alignment", "pid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run: `identity` finds it again, the rest is what it should hold.
+
+    `metrics` are (name, value, step); `note` is Markdown in which `{run}` stands for the run's id; `files` are
+    (folder among the artifacts, file); `dataset` is None or the name, digest, source and profile of the input.
+    """
+
+    identity: str
+    parent: str | None  # identity of the cell's record, None for a cell
+    name: str
+    status: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[tuple[str, float, int], ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    files: tuple[tuple[str, Path], ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)  # artifacts given as text, by name
+    dataset: Mapping[str, str] | None = None
+
+    @property
+    def content(self) -> str:
+        """Hash of all that the run should hold, the files' bytes included; equal hashes need no writing."""
+        files = [(folder, path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for folder, path in self.files]
+        return content_hash(
+            [
+                self.name, self.status, dict(self.params), self.metrics, dict(self.tags), self.note, files,
+                dict(self.texts), dict(self.dataset or {}),
+            ]
+        )  # fmt: skip
+
+
+def study_key(report: Report) -> str:
+    """What all runs of a study share: hash of its name and configuration (another configuration: other runs)."""
+    return content_hash([str(report.get("study")), str(report.get("config_hash"))])
+
+
+def study_note(report: Report) -> str:
+    """The experiment's description: one sentence per pair."""
+    lines = [f"{place}. {_markdown(words.cell_sentence(cell))}" for place, cell in enumerate(parts(report, "cells"), 1)]
+    return "\n".join(lines)[:NOTE_LIMIT]
+
+
+def records(report: Report, *, folder: Path | None = None, config_text: str = "") -> list[RunRecord]:
+    """Every run of a study, each cell before its strengths; `folder` holds report.html, report.json and figures/."""
+    cells = parts(report, "cells")
+    names = words.natural_names([words.label_of(cell) for cell in cells])
+    made = []
+    for position, (cell, name) in enumerate(zip(cells, names, strict=True), start=1):
+        parent = _cell_record(report, cell, position, name, folder, config_text)
+        made.append(parent)
+        made.extend(_strength_records(report, cell, parent.identity))
+    return made
+
+
+def _cell_record(report: Report, cell: Part, position: int, name: str, folder: Path | None, config: str) -> RunRecord:
+    choice, profile = part(cell, "pair_choice"), part(cell, "pid")
+    status = _STATUS.get(str(report.get("status", "complete")), "RUNNING")
+    if status == "FINISHED" and not choice.get("strategy"):
+        status = "FAILED"  # the study ended and this cell has no answer
+    metrics = dict(_answer_metrics(choice, ""))
+    for index, entry in enumerate(parts(cell, "encoders")[:2], start=1):
+        metrics |= _answer_metrics(entry, f"_{index}")
+        metrics[f"lambda_1se_{index}"] = number(entry.get("lambda_1se"))
+        metrics[f"baseline_{index}"] = number(part(entry, "baseline").get("mean"))
+    for alternative in parts(choice, "alternatives"):
+        for index, gain in enumerate((alternative.get("gains") or ())[:2], start=1):
+            key = f"gain_{_key(alternative.get('strategy'))}_{index}"
+            metrics[key] = number(gain.get("mean")) if isinstance(gain, Mapping) else None
+    metrics |= {key: number(profile.get(key)) for key in words.COMPONENTS}
+    metrics |= {key: number(value) for key, value in part(cell, "counts").items()}
+    stem = words.file_stem(cell, position)
+    files = tuple(_files(folder, stem))
+    variant = part(cell, "variant")
+    return RunRecord(
+        identity=content_hash([study_key(report), words.identity_of(cell)]),
+        parent=None,
+        name=name,
+        status=status,
+        params={_key(key): str(value) for key, value in {"seed": report.get("seed"), **variant}.items() if value is not None},
+        metrics=tuple((_key(key), value, 0) for key, value in metrics.items() if value is not None),
+        tags=_cell_tags(report, cell),
+        note=_note(cell, [path.name for sub, path in files if sub and path.suffix == ".png"]),
+        files=files,
+        texts={"config.yaml": config} if config else {},
+        dataset=_dataset(cell),
+    )
+
+
+def _strength_records(report: Report, cell: Part, parent: str) -> Iterator[RunRecord]:
+    entries = parts(cell, "encoders")[:2]
+    strengths = sorted({value for entry in entries for value in words.strengths_of(entry)})
+    names = words.natural_names([f"λ = {strength:g}" for strength in strengths])
+    similarity = {number(point.get("strength")): point for point in parts(cell, "alignment")}
+    learning = {number(curve.get("strength")): curve for curve in parts(cell, "learning_curves")}
+    for strength, name in zip(strengths, names, strict=True):
+        metrics: dict[str, float | None] = {}
+        for index, entry in enumerate(entries):
+            score = f"{_key(words.metric_of(cell, index))}_{index + 1}"
+            point = next((p for p in parts(entry, "curve") if number(p.get("strength")) == strength), {})
+            metrics[score] = number(point.get("mean"))
+            metrics[f"{score}_sd"] = number(point.get("sd"))
+            metrics[f"seeds_{index + 1}"] = number(point.get("seeds"))
+            metrics[f"diverged_{index + 1}"] = number(point.get("diverged"))
+        found = similarity.get(strength, {})
+        metrics |= {f"similarity_{key}": number(found.get(key)) for key in ("cka", "svcca", "mutual_knn")}
+        rows = [(key, value, 0) for key, value in metrics.items() if value is not None]
+        yield RunRecord(
+            identity=content_hash([parent, strength]),
+            parent=parent,
+            name=name,
+            status="FAILED" if not any(metrics.get(f"seeds_{i}") for i in (1, 2)) else "FINISHED",
+            params={"strength": f"{strength:g}"},
+            metrics=(*rows, *_learning_metrics(cell, learning.get(strength, {}))),
+            tags={"dataset": _line(cell.get("dataset")), "pair": " + ".join(words.pair_of(cell))},
+        )
+
+
+def _learning_metrics(cell: Part, curve: Part) -> Iterator[tuple[str, float, int]]:
+    """The learning curves, epoch by epoch; each point one metric value at step = epoch."""
+    epochs = curve.get("epoch") or ()
+    for index in (0, 1):
+        values = curve.get(f"score_{index + 1}") or ()
+        for epoch, value in zip(epochs, values, strict=False):
+            if (score := number(value)) is not None and (step := number(epoch)) is not None:
+                yield f"by_epoch/{_key(words.metric_of(cell, index))}_{index + 1}", score, int(step)
+
+
+def _answer_metrics(answer: Part, suffix: str) -> dict[str, float | None]:
+    gain = part(answer, "gain_over_zero")
+    low, high = words.interval(answer.get("interval")) or (None, None)
+    gain_low, gain_high = words.interval(gain.get("interval")) or (None, None)
+    return {
+        f"lambda_star{suffix}": number(answer.get("lambda_star")),
+        f"lambda_star{suffix}_low": low,
+        f"lambda_star{suffix}_high": high,
+        f"gain{suffix}": number(gain.get("mean")),
+        f"gain{suffix}_low": gain_low,
+        f"gain{suffix}_high": gain_high,
+        f"p_value{suffix}": number(gain.get("p_adjusted", gain.get("p_value"))),
+    }
+
+
+def _cell_tags(report: Report, cell: Part) -> dict[str, str]:
+    choice = part(cell, "pair_choice")
+    tags: dict[str, Any] = {
+        "dataset": cell.get("dataset"),
+        "pair": " + ".join(words.pair_of(cell)),
+        "strategy": choice.get("strategy"),
+        "verdict": choice.get("verdict"),
+        "dominant": part(cell, "pid").get("dominant"),
+        "pid_estimator": part(cell, "pid").get("estimator"),
+        "stand_in": "yes" if report.get("stand_in") else "no",
+        "config_hash": report.get("config_hash"),
+    }
+    for index, entry in enumerate(parts(cell, "encoders")[:2], start=1):
+        tags[f"modality_{index}"] = entry.get("modality")
+        tags[f"verdict_{index}"] = entry.get("verdict")
+        tags[f"shape_{index}"] = entry.get("shape")
+        tags[f"flags_{index}"] = ", ".join(map(str, entry.get("flags") or ())) or "none"
+    return {key: _line(value) for key, value in tags.items() if value is not None}
+
+
+def _note(cell: Part, pictures: Sequence[str]) -> str:
+    """The run's description: the sentence, the table, the figures, and what would change the answer."""
+    rows = ["| encoder | λ* [90 %] | gain over λ = 0 [95 %] | verdict | curve |", "|---|---|---|---|---|"]
+    for index, entry in enumerate(parts(cell, "encoders")[:2]):
+        metric = words.metric_of(cell, index)
+        gain = words.gain_with_interval(part(entry, "gain_over_zero"), metric)
+        columns = (
+            words.pair_of(cell)[index], words.strength_with_interval(entry),
+            gain if gain == "–" else f"{gain} {words.gain_unit(metric)}", entry.get("verdict") or "–", entry.get("shape") or "–",
+        )  # fmt: skip
+        rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
+    images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
+    doubts = [f"- {_markdown(line)}" for line in words.caveats(cell)]
+    sections = [
+        f"**{_markdown(words.cell_sentence(cell))}**",
+        "\n".join(rows),
+        "\n".join(images),
+        "\n".join(["What would change this answer:", "", *doubts]) if doubts else "",
+        "The whole report is `report.html` among the artifacts.",
+    ]
+    note = "\n\n".join(section for section in sections if section)
+    return note if len(note) <= NOTE_LIMIT else note[:NOTE_LIMIT] + " …"
+
+
+def _files(folder: Path | None, stem: str) -> Iterator[tuple[str, Path]]:
+    """The report and the cell's own figures, those that exist."""
+    if folder is None:
+        return
+    for name in ("report.html", "report.json"):
+        if (folder / name).is_file():
+            yield "", folder / name
+    for kind in _FIGURES_IN_NOTE:
+        for extension in ("png", "svg"):
+            if (path := folder / "figures" / f"{stem}-{kind}.{extension}").is_file():
+                yield "figures", path
+
+
+def _dataset(cell: Part) -> dict[str, str]:
+    source = {"dataset": str(cell.get("dataset")), "pair": list(words.pair_of(cell)), "variant": dict(part(cell, "variant"))}
+    profile = {key: part(cell, "pid").get(key) for key in (*words.COMPONENTS, "units", "estimator")}
+    import json
+
+    return {
+        "name": _line(cell.get("dataset"))[:500] or "data",
+        "digest": content_hash(source),
+        "source": json.dumps(source),
+        "profile": json.dumps(profile),
+    }
+
+
+def _key(value: object) -> str:
+    """A name that MLflow takes for a metric or parameter."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", str(value))[:200] or "_"
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())[:500]
+
+
+def _markdown(value: object) -> str:
+    """Text in which Markdown and HTML have no meaning."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", _line(value)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
