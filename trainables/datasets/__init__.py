@@ -12,7 +12,12 @@ from trainables.datasets.base import MultimodalData as MultimodalData
 from trainables.datasets.base import PairData as PairData
 from trainables.datasets.base import Target as Target
 from trainables.datasets.checks import check
+from trainables.datasets.continuous import CONTINUOUS
 from trainables.datasets.digits import DIGITS
+from trainables.datasets.gates import GATES_DATASET
+from trainables.datasets.gaussian import GAUSSIAN
+from trainables.datasets.linear import LINEAR
+from trainables.datasets.lsmi import LSMI
 from trainables.datasets.synthetic import SYNTHETIC
 from trainables.datasets.table import Dataset as Dataset
 from trainables.datasets.table import Option as Option
@@ -22,6 +27,11 @@ from trainables.spec import DatasetSpec
 DATASETS: dict[str, Dataset] = {
     "digits": DIGITS,
     "synthetic": SYNTHETIC,
+    "continuous": CONTINUOUS,
+    "gates": GATES_DATASET,
+    "gaussian": GAUSSIAN,
+    "lsmi": LSMI,
+    "linear": LINEAR,
 }
 
 

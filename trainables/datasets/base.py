@@ -44,6 +44,13 @@ class Target:
     n_classes: int = 0
     metric: str = "accuracy"
 
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs a task head needs: one per class, or one per column of a real target."""
+        if self.kind == "classes":
+            return self.n_classes
+        return 1 if self.values.ndim == 1 else int(self.values.shape[1])
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairData:

@@ -40,6 +40,13 @@ def stratified_rows(labels: NDArray[np.integer], size: int, *, rng: np.random.Ge
     return np.sort(np.concatenate(chosen))
 
 
+def quantile_classes(score: NDArray[np.floating], classes: int) -> NDArray[np.int64]:
+    """Classes 0..classes-1 of a score (N,), as equal in size as can be, ascending with it."""
+    rank = np.empty(len(score), dtype=np.int64)
+    rank[np.argsort(score, kind="stable")] = np.arange(len(score))
+    return rank * classes // len(score)
+
+
 def _apportion(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """Integers in proportion to `counts` that sum to `total`, by largest remainder."""
     share = counts * (total / counts.sum())

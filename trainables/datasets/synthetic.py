@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import TRAIN, Modality, MultimodalData, Target
 from trainables.datasets.splits import stratified_rows, stratified_split
-from trainables.datasets.table import Dataset, Option
+from trainables.datasets.table import SEED, Dataset, Option, profile
 from trainables.spec import EncoderSpec
 
 FEATURES = 8  # that decide the label
@@ -118,13 +118,13 @@ def load_synthetic(options: Mapping[str, Any]) -> MultimodalData:
     if options["transform_depth"] >= 0:
         values["second"] = random_transform(values["second"], options["transform_depth"])
     target = Target(values=labels[kept], kind="classes", n_classes=CLASSES)
-    profile = EXACT_PROFILES[redundancy] if temperature == TEMPERATURE else None
+    exact = EXACT_PROFILES[redundancy] if temperature == TEMPERATURE else None
     return MultimodalData(
         name=f"synthetic R={redundancy}",
         modalities={name: Modality(name=name, values=value) for name, value in values.items()},
         targets=dict.fromkeys(values, target),
         split=split[kept],
-        exact_profiles={} if profile is None else {("first", "second"): profile},
+        exact_profiles={} if exact is None else {("first", "second"): exact},
         exact_tables={("first", "second"): joint_table(redundancy, temperature)},
     )
 
@@ -153,21 +153,17 @@ def _draw(
     return drawn
 
 
-def _profile(redundancy: float, unique_1: float, unique_2: float, synergy: float) -> dict[str, float]:
-    return {"redundancy": redundancy, "unique_1": unique_1, "unique_2": unique_2, "synergy": synergy}
-
-
 # Exact (Bertschinger) PID in bits at TEMPERATURE, by a conic solver on `joint_table`.
 EXACT_PROFILES: Mapping[int, Mapping[str, float]] = {
-    0: _profile(0.3936, 0.1357, 0.2893, 0.8533),
-    1: _profile(0.4857, 0.0435, 0.4070, 0.7355),
-    2: _profile(0.5241, 0.1879, 0.3525, 0.6074),
-    3: _profile(0.5539, 0.1581, 0.5594, 0.4005),
-    4: _profile(0.6791, 0.3526, 0.3790, 0.2612),
-    5: _profile(0.8533, 0.1783, 0.4259, 0.2143),
-    6: _profile(1.0811, 0.3208, 0.1893, 0.0807),
-    7: _profile(1.4019, 0.0000, 0.2699, 0.0000),
-    8: _profile(1.6718, 0.0000, 0.0000, 0.0000),
+    0: profile(0.3936, 0.1357, 0.2893, 0.8533),
+    1: profile(0.4857, 0.0435, 0.4070, 0.7355),
+    2: profile(0.5241, 0.1879, 0.3525, 0.6074),
+    3: profile(0.5539, 0.1581, 0.5594, 0.4005),
+    4: profile(0.6791, 0.3526, 0.3790, 0.2612),
+    5: profile(0.8533, 0.1783, 0.4259, 0.2143),
+    6: profile(1.0810, 0.3209, 0.1893, 0.0806),
+    7: profile(1.4019, 0.0, 0.2700, 0.0),
+    8: profile(1.6719, 0.0, 0.0, 0.0),
 }
 
 SYNTHETIC = Dataset(
@@ -188,6 +184,6 @@ SYNTHETIC = Dataset(
             default=2,
             bounds=(-1, 10),
         ),
-        "seed": Option(doc="of the drawn rows and their split", types=(int,), default=0, bounds=(0, 2**32 - 1)),
+        "seed": SEED,
     },
 )

@@ -120,3 +120,11 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {given!r}{hint} (known: {', '.join(names) or 'none'})"
+
+
+def profile(redundancy: float, unique_1: float, unique_2: float, synergy: float) -> dict[str, float]:
+    """A PID in bits, under the names that everything reads."""
+    return {"redundancy": redundancy, "unique_1": unique_1, "unique_2": unique_2, "synergy": synergy}
+
+
+SEED = Option(doc="of the drawn rows and their split", types=(int,), default=0, bounds=(0, 2**32 - 1))
