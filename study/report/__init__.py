@@ -1,0 +1,26 @@
+"""The report of a study: built from its storage alone, drawn as figures and a page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from study.report.figures import draw
+from study.report.html import render
+
+
+def write_report(report: Mapping[str, Any], folder: Path) -> None:
+    """Write report.json, figures/ and report.html into a study's folder; each file appears whole or not at all."""
+    drawn = draw(report, folder / "figures")
+    figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
+    _replace(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _replace(folder / "report.html", render(report, figures))
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,184 @@
+"""The cells of a study: its data, loaded once and checked against the configuration before anything is trained."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from study.config import ConfigError, EncoderSection, StudyConfig
+from study.search import Arm, Setting
+from trainables import datasets
+from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
+from trainables.encoders import build_networks
+from trainables.objectives import ALIGNMENT_OBJECTIVES
+from trainables.spec import (
+    AlignmentSpec,
+    DatasetSpec,
+    Direction,
+    EncoderSpec,
+    PackSpec,
+    ReplicaSpec,
+    Split,
+    TrainingSpec,
+    content_hash,
+    derive_seed,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Dataset × pair × PID profile: one search for one λ*.
+
+    `id` is unique in the study and safe in names of files and databases; `variant` holds the dataset options in which
+    the study's cells differ; `data_key` says where in the study's datasets its data lie.
+    """
+
+    id: str
+    config: StudyConfig
+    dataset: DatasetSpec
+    variant: Mapping[str, object]
+    data_key: str
+    data: PairData
+    encoders: tuple[EncoderSpec, EncoderSpec]
+    stand_in: bool
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The names of the two modalities."""
+        return self.data.names
+
+    @property
+    def label(self) -> str:
+        """For people: the dataset, what is special about it, and the pair."""
+        variant = "".join(f" {key} {value}" for key, value in self.variant.items())
+        return f"{self.data.dataset}{variant}: {self.pair[0]} + {self.pair[1]}"
+
+    def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
+        """What trains these (setting, replicate index) members in lockstep.
+
+        Searching trains on the training split and scores on the validation split; confirming trains on both and scores
+        on the test split, with seeds that the search never saw.
+        """
+        confirming = arm == "confirm"
+        phase = "confirm" if confirming else "search"
+        training = self.config.training
+        fit: tuple[Split, ...] = ("train", "valid") if confirming else ("train",)
+        return PackSpec(
+            dataset=self.dataset,
+            pair=self.pair,
+            encoders=self.encoders,
+            alignment=_alignment(self.config, arm),
+            training=TrainingSpec(epochs=training.epochs, batch_size=training.batch_size, precision=training.precision),
+            replicas=tuple(
+                ReplicaSpec(
+                    strength_1=setting.strength_1,
+                    strength_2=setting.strength_2,
+                    seed=derive_seed(self.config.seed, self.id, phase, index),
+                    learning_rate=setting.nuisance.get("learning_rate", training.learning_rate),
+                    weight_decay=setting.nuisance.get("weight_decay", training.weight_decay),
+                    temperature=setting.nuisance.get("temperature", training.temperature),
+                    clip_norm=training.clip_norm,
+                )
+                for setting, index in members
+            ),
+            fit=fit,
+            evaluate="test" if confirming else "valid",
+        )
+
+
+def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, MultimodalData]]:
+    """Every cell of the study, and the datasets that they share, by `Cell.data_key`.
+
+    Raises:
+        ConfigError: the dataset, a modality, an encoder or an option does not exist, or does not fit the data.
+    """
+    if config.alignment.objective not in ALIGNMENT_OBJECTIVES:
+        known = ", ".join(ALIGNMENT_OBJECTIVES)
+        raise ConfigError(f"unknown alignment.objective {config.alignment.objective!r}; choose one of {known}")
+    try:
+        specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
+        cells: list[Cell] = []
+        loaded: dict[str, MultimodalData] = {}
+        for spec in specs:
+            key = content_hash([spec.name, spec.options])
+            loaded[key] = datasets.load(spec)
+            variant = {name: spec.options[name] for name in _varying(specs)}
+            cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in _pairs(config, loaded[key])]
+    except DataError as error:
+        raise ConfigError(f"dataset {config.dataset.name}: {error}") from None
+    return tuple(cells), loaded
+
+
+def _varying(specs: Sequence[DatasetSpec]) -> list[str]:
+    options = [spec.options for spec in specs]
+    return [key for key in options[0] if len({content_hash(given[key]) for given in options}) > 1]
+
+
+def _pairs(config: StudyConfig, data: MultimodalData) -> list[tuple[str, str]]:
+    if isinstance(config.pairs, str):
+        return list(itertools.combinations(data.modalities, 2))
+    return list(config.pairs)
+
+
+def _cell(
+    config: StudyConfig,
+    spec: DatasetSpec,
+    variant: Mapping[str, object],
+    data_key: str,
+    data: MultimodalData,
+    pair: tuple[str, str],
+) -> Cell:
+    pair_data = data.pair(*pair)
+    first, second = (_encoder(config, data, name) for name in pair)
+    _check_fit(config, pair_data, (first, second))
+    prefix = "-".join([spec.name, *(f"{key}={value}" for key, value in variant.items())])
+    return Cell(
+        id=f"{prefix}/{pair[0]}+{pair[1]}",
+        config=config,
+        dataset=spec,
+        variant=variant,
+        data_key=data_key,
+        data=pair_data,
+        encoders=(first, second),
+        stand_in=data.stand_in,
+    )
+
+
+def _encoder(config: StudyConfig, data: MultimodalData, modality: str) -> EncoderSpec:
+    for name in config.encoders:
+        if name not in data.modalities:
+            raise ConfigError(f"encoders.{name}: no such modality; this dataset has {', '.join(data.modalities)}")
+    default = DATASETS[config.dataset.name].encoders.get(modality, EncoderSpec())
+    special = config.encoders.get(modality, EncoderSection())
+    given = {**config.encoder.model_dump(exclude_none=True), **special.model_dump(exclude_none=True)}
+    return replace(default, **given)
+
+
+def _alignment(config: StudyConfig, arm: Arm) -> AlignmentSpec:
+    """In a one-sided arm the other encoder's output is detached; its strength is 0 there anyway."""
+    section = config.alignment
+    direction: Direction = arm if arm in ("to_1", "to_2") else section.direction
+    return AlignmentSpec(
+        objective=section.objective,
+        direction=direction,
+        projector=section.projector,
+        projector_width=section.projector_width,
+    )
+
+
+def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec, EncoderSpec]) -> None:
+    rows = len(data.rows("train"))
+    if config.training.batch_size > rows:
+        raise ConfigError(
+            f"training.batch_size is {config.training.batch_size}, but the training split has {rows} rows; "
+            f"give at most {rows}"
+        )
+    shape_1, shape_2 = (modality.values.shape[1:] for modality in data.modalities)
+    target_1, target_2 = data.targets
+    try:
+        build_networks(
+            encoders, _alignment(config, "shared"), (shape_1, shape_2), (target_1.n_outputs, target_2.n_outputs)
+        )
+    except ValueError as error:
+        raise ConfigError(f"encoders of {' and '.join(data.names)}: {error}") from None

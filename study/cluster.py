@@ -1,0 +1,206 @@
+"""Ray: one Tuner trains the packs of all cells of a study on one pool of (fractional) GPUs and CPUs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig
+from ray.tune.search import Searcher
+
+from study.config import ConfigError
+from study.config.schema import ResourcesSection
+from study.coordinator import Coordinator
+from trainables.datasets import MultimodalData
+from trainables.spec import ReplicaResult
+from trainables.tune import PackTrainable
+
+RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
+_OBJECT_STORE_BYTES = 512 * 2**20
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of every trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command line's to handle
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's snapshots are never resumed from
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one pack holds while it trains."""
+
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of one pack's arithmetic; fixed by the configuration, because it may change the last bit."""
+        return max(1, int(self.cpus))
+
+
+class Cluster:
+    """A connection to a running Ray cluster, or one started on this machine for as long as the context lasts.
+
+    Raises:
+        ConfigError: the cluster cannot be reached, or has no GPU where one is asked for.
+    """
+
+    def __init__(self, resources: ResourcesSection, *, address: str | None = None) -> None:
+        self._resources = resources
+        self._address = address
+
+    def __enter__(self) -> Cluster:
+        os.environ.update(_QUIET)
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            if self._address:
+                ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=self._local_cpus(),
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
+            raise ConfigError(f"cannot reach {where}: {reason}; check --address, or leave it out") from None
+        gpus = self.share.gpus
+        available = float(ray.cluster_resources().get("GPU", 0))
+        if gpus > available:
+            ray.shutdown()
+            raise ConfigError(
+                f"resources.gpus asks for {gpus:g} of a GPU, but there are {available:g} here; "
+                "set it to 0 or auto, or join a cluster with --address"
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ray.shutdown()
+
+    @property
+    def share(self) -> Share:
+        """What one pack gets."""
+        gpus = self._resources.gpus
+        if isinstance(gpus, str):
+            gpus = 0.25 if ray.cluster_resources().get("GPU", 0) else 0.0
+        return Share(cpus=self._resources.cpus, gpus=gpus)
+
+    @property
+    def slots(self) -> int:
+        """Packs that can train at once."""
+        total, share = ray.cluster_resources(), self.share
+        fitting = int(total.get("CPU", 0) / share.cpus)
+        if share.gpus:
+            fitting = min(fitting, int(total.get("GPU", 0) / share.gpus))
+        if isinstance(self._resources.workers, int):
+            fitting = min(fitting, self._resources.workers)
+        return max(1, fitting)
+
+    def train(self, coordinator: Coordinator, datasets: Mapping[str, MultimodalData], *, checkpoints: Path) -> None:
+        """Train packs until the coordinator has none left; `checkpoints` must be seen by every node."""
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        share = self.share
+        searcher = _PackSearcher(coordinator, checkpoints=checkpoints.resolve(), threads=share.threads)
+        trainable = tune.with_resources(
+            tune.with_parameters(PackTrainable, datasets=dict(datasets)),
+            {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
+        )
+        with tempfile.TemporaryDirectory(prefix="align-study-") as scratch:
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    num_samples=-1,
+                    max_concurrent_trials=self.slots,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: trial.trial_id,
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=RunConfig(
+                    name="packs",
+                    storage_path=scratch,
+                    failure_config=FailureConfig(max_failures=RETRIES),
+                    checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            )
+            tuner.fit()
+        if searcher.error is not None:
+            raise searcher.error
+
+    def _local_cpus(self) -> int:
+        if isinstance(self._resources.workers, int):
+            return max(1, round(self._resources.workers * self._resources.cpus))
+        return len(os.sched_getaffinity(0))
+
+
+class _PackSearcher(Searcher):  # type: ignore[misc]
+    """Gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
+
+    def __init__(self, coordinator: Coordinator, *, checkpoints: Path, threads: int) -> None:
+        super().__init__()
+        self._coordinator = coordinator
+        self._checkpoints = checkpoints
+        self._threads = threads
+        self._packs: dict[str, str] = {}
+        self.error: Exception | None = None  # Tune would take an error of ours for one of the trial
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.error is not None:
+            return str(Searcher.FINISHED)
+        pack = self._coordinator.next_pack()
+        if pack is None:
+            return str(Searcher.FINISHED) if self._coordinator.finished else None
+        self._packs[trial_id] = pack.id
+        return {
+            "spec": json.dumps(pack.spec.to_json()),
+            "data_key": pack.cell.data_key,
+            "folder": str(self._checkpoints),
+            "threads": self._threads,
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("total"):
+            self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pack_id = self._packs.pop(trial_id, None)
+        if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
+            return
+        try:
+            if error or not result or "results" not in result:
+                self._coordinator.fail(pack_id, f"its training failed {RETRIES + 1} times; see the logs of Ray")
+                return
+            results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
+            self._coordinator.complete(pack_id, results)
+        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
+            self.error = caught
+            return
+        (self._checkpoints / f"{pack_id}.pt").unlink(missing_ok=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher to restore it some day, which this project never does."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the only truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see `save`."""

@@ -1,0 +1,215 @@
+"""Turns the rounds of all cells into packs, hands them out, and writes what comes back to the ledger.
+
+The one writer of a study. It knows nothing of Ray: `study.cluster` drives it with `next_pack`, `complete` and `fail`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from study.cells import Cell
+from study.rounds import Round, planned_trainings, rounds
+from study.search import Arm, Asked, Ledger
+from trainables.spec import PackSpec, ReplicaResult
+
+AUTO_PACK_CPU = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Replicates to train in lockstep: the specification, the cell it belongs to, and who gets which result."""
+
+    spec: PackSpec
+    cell: Cell
+    members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
+
+    @property
+    def id(self) -> str:
+        """Content hash of the specification: the same after a restart."""
+        return self.spec.hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where the study stands; `planned` shrinks when a cell ends early. `latest` is the cell that moved last."""
+
+    done: int
+    planned: int
+    diverged: int
+    fresh: int  # trainings done in this run, not read back
+    in_flight: float  # trainings' worth of epochs done in packs that have not ended
+    latest: str
+
+
+@dataclass
+class _Running:
+    """A cell at work: its generator, the packs of its current round that are still out."""
+
+    cell: Cell
+    rounds: Generator[Round, None, None]
+    open: set[str] = field(default_factory=set)
+    asked: int = 0
+    ended: bool = False
+    error: str | None = None
+
+
+class Coordinator:
+    """Composes packs deterministically, so that an interrupted study asks for the same packs again.
+
+    Args:
+        cells: of the study.
+        ledger: of the study, open for writing.
+        pack_size: largest number of replicates in a pack.
+        on_progress: called after every change.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        ledger: Ledger,
+        *,
+        pack_size: int,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._pack_size = pack_size
+        self._on_progress = on_progress
+        self._queue: deque[Pack] = deque()
+        self._packs: dict[str, tuple[Pack, _Running]] = {}
+        self._fractions: dict[str, float] = {}
+        self._done = self._fresh = self._diverged = 0
+        self._latest = cells[0].label
+        self._running = [_Running(cell=cell, rounds=rounds(cell, ledger)) for cell in cells]
+        for running in self._running:
+            self._advance(running)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no pack is waiting or out."""
+        return not self._queue and not self._packs
+
+    @property
+    def errors(self) -> Mapping[str, str]:
+        """Cells that gave up, by id, and why."""
+        return {running.cell.id: running.error for running in self._running if running.error}
+
+    @property
+    def progress(self) -> Progress:
+        """Where the study stands."""
+        planned = sum(
+            running.asked if running.ended else max(running.asked, planned_trainings(running.cell))
+            for running in self._running
+        )
+        return Progress(
+            done=self._done,
+            planned=planned,
+            diverged=self._diverged,
+            fresh=self._fresh,
+            in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
+            latest=self._latest,
+        )
+
+    def next_pack(self) -> Pack | None:
+        """A pack to train, or None while none is ready (ask again after a `complete`)."""
+        return self._queue.popleft() if self._queue else None
+
+    def advance(self, pack_id: str, fraction: float) -> None:
+        """Note how much of a pack's training is done, for the display."""
+        if pack_id in self._packs:
+            self._fractions[pack_id] = fraction
+            self._latest = self._packs[pack_id][0].cell.label
+            self._on_progress(self.progress)
+
+    def complete(self, pack_id: str, results: Sequence[ReplicaResult]) -> None:
+        """Record a pack's results and, if its round is complete, ask for the cell's next one."""
+        if pack_id not in self._packs:  # its cell was given up meanwhile
+            return
+        pack, running = self._release(pack_id)
+        by_trial: dict[int, dict[int, ReplicaResult]] = {}
+        for (asked, index), result in zip(pack.members, results, strict=True):
+            by_trial.setdefault(asked.number, {})[index] = result
+        trials = {asked.number: asked for asked, _ in pack.members}
+        for number, found in by_trial.items():
+            self._ledger.record(pack.cell.id, trials[number], found)
+        self._count(results)
+        self._fresh += len(results)
+        if not running.open and running.error is None:
+            self._advance(running)
+        self._on_progress(self.progress)
+
+    def split(self, pack_id: str) -> bool:
+        """Put the two halves of a pack that did not fit into memory back in the queue; False where it holds one."""
+        pack, _ = self._packs[pack_id]
+        if len(pack.members) < 2:
+            return False
+        _, running = self._release(pack_id)
+        middle = len(pack.members) // 2
+        for half in (pack.members[:middle], pack.members[middle:]):
+            self._enqueue(running, half)
+        return True
+
+    def fail(self, pack_id: str, reason: str) -> None:
+        """Give the pack's cell up: it gets no answer, its other packs are dropped, and the report says why."""
+        if pack_id not in self._packs:
+            return
+        _, running = self._release(pack_id)
+        running.error = reason
+        running.ended = True
+        running.rounds.close()
+        self._queue = deque(pack for pack in self._queue if pack.id not in running.open)
+        for other in [key for key in running.open if key in self._packs]:
+            self._packs.pop(other)
+            self._fractions.pop(other, None)
+        running.open.clear()
+        self._on_progress(self.progress)
+
+    def _release(self, pack_id: str) -> tuple[Pack, _Running]:
+        pack, running = self._packs.pop(pack_id)
+        self._fractions.pop(pack_id, None)
+        running.open.discard(pack_id)
+        self._latest = pack.cell.label
+        return pack, running
+
+    def _advance(self, running: _Running) -> None:
+        """Ask for rounds until one has something left to train, or the cell is done."""
+        for asked in running.rounds:
+            self._plan(running, asked)
+            if running.open:
+                return
+        running.ended = True
+
+    def _plan(self, running: _Running, asked: Round) -> None:
+        by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
+        for trial in asked:
+            by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
+        for members in by_arm.values():
+            running.asked += len(members)
+            for group in _even_groups(members, self._pack_size):
+                recorded = [trial.results[index] for trial, index in group if index in trial.results]
+                if len(recorded) == len(group):
+                    self._count(recorded)
+                else:
+                    self._enqueue(running, group)
+
+    def _enqueue(self, running: _Running, members: Iterable[tuple[Asked, int]]) -> None:
+        members = tuple(members)
+        spec = running.cell.pack(members[0][0].arm, [(trial.setting, index) for trial, index in members])
+        pack = Pack(spec=spec, cell=running.cell, members=members)
+        self._packs[pack.id] = (pack, running)
+        running.open.add(pack.id)
+        self._queue.append(pack)
+
+    def _count(self, results: Iterable[ReplicaResult]) -> None:
+        for result in results:
+            self._done += 1
+            self._diverged += int(result.status == "diverged")
+
+
+def _even_groups(members: Sequence[tuple[Asked, int]], largest: int) -> list[Sequence[tuple[Asked, int]]]:
+    """The fewest groups of at most `largest`, of sizes that differ by one at most."""
+    count = -(-len(members) // largest)
+    bounds = [round(i * len(members) / count) for i in range(count + 1)]
+    return [members[low:high] for low, high in pairwise(bounds)]

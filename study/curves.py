@@ -1,0 +1,88 @@
+"""Replicate results of a cell, arranged as curves: scores against strength, one column a seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.search import Asked
+from trainables.spec import ReplicaResult
+
+Subject = Literal["encoder_1", "encoder_2", "pair"]
+ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
+SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
+
+_SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
+    "encoder_1": lambda result: result.scores[0],
+    "encoder_2": lambda result: result.scores[1],
+    "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Scores (S, R) at ascending strengths (S,), one column a replicate; NaN where a training diverged or is missing.
+
+    `diverged` (S,) counts the trainings that diverged; `chosen` names the trial whose nuisance setting was best at each
+    strength.
+    """
+
+    strengths: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    diverged: NDArray[np.int64]
+    chosen: tuple[Asked, ...]
+
+
+def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
+    """The curve of one encoder, or of the pair (mean of the two), over the trials of an arm.
+
+    Where a strength was tried with several nuisance settings, the one with the best mean over its replicates stands
+    for it (every strength has the same settings, so the maximum favours none).
+    """
+    trials = [trial for trial in trials if trial.results]
+    replicates = sorted({index for trial in trials for index in trial.results})
+    column = {index: i for i, index in enumerate(replicates)}
+    by_strength: dict[float, dict[tuple[tuple[str, float], ...], list[Asked]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        strength = max(trial.setting.strength_1, trial.setting.strength_2)
+        by_strength[strength][tuple(sorted(trial.setting.nuisance.items()))].append(trial)
+    strengths = sorted(by_strength)
+    scores = np.full((len(strengths), len(replicates)), np.nan)
+    diverged = np.zeros(len(strengths), dtype=np.int64)
+    chosen = []
+    for row, strength in enumerate(strengths):
+        rows = {key: _row(group, column, subject) for key, group in by_strength[strength].items()}
+        best = max(rows, key=lambda key: (_mean(rows[key]), key))
+        scores[row] = rows[best]
+        diverged[row] = sum(r.status == "diverged" for t in by_strength[strength][best] for r in t.results.values())
+        chosen.append(by_strength[strength][best][0])
+    return Curve(strengths=np.array(strengths), scores=scores, diverged=diverged, chosen=tuple(chosen))
+
+
+def scores_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[tuple[float, float], NDArray[np.float64]]:
+    """Scores (R,) of confirming trials by their two strengths; position r is one seed everywhere, NaN is diverged."""
+    return {
+        (trial.setting.strength_1, trial.setting.strength_2): _row(
+            [trial], {index: index for index in trial.replicates}, subject
+        )
+        for trial in trials
+        if trial.results
+    }
+
+
+def _row(group: Sequence[Asked], column: Mapping[int, int], subject: Subject) -> NDArray[np.float64]:
+    row = np.full(len(column), np.nan)
+    for trial in group:
+        for index, result in trial.results.items():
+            row[column[index]] = _SCORE[subject](result)
+    return row
+
+
+def _mean(row: NDArray[np.float64]) -> float:
+    finite = row[np.isfinite(row)]
+    return float(finite.mean()) if finite.size else -np.inf

@@ -1,0 +1,344 @@
+"""From the records of a study to its report: the content of report.json, as plain containers.
+
+A pure function of what the storage holds; figures, page and MLflow are drawn from its result alone.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.cells import Cell
+from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
+from study.pid import PIDProfile
+from study.rounds import has_answer, rounded, select_curve
+from study.search import Asked, Ledger
+from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain, verdict
+from trainables.spec import ReplicaResult
+
+SCHEMA = 1
+Scores = NDArray[np.float64]
+Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
+_LIBRARIES = ("align-study", "torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a report says of the run itself, which differs between runs of the same study."""
+
+    complete: bool
+    wall_seconds: float = 0.0
+    training_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    errors: Mapping[str, str] = field(default_factory=dict)  # by cell id
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """One encoder, or the pair: its shared curve, what the search says of it, and its gain at its own λ*."""
+
+    found: Curve
+    selection: Selection
+    lambda_star: float
+    gain: Gain
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """All that a cell's entry is made of."""
+
+    subjects: Mapping[Subject, _Subject]
+    candidates: Mapping[Strategy, StrategyGains]
+    strengths: Mapping[Strategy, tuple[float, float]]
+
+
+def build_report(
+    cells: Sequence[Cell], ledger: Ledger, profiles: Mapping[str, PIDProfile], *, run: Run
+) -> dict[str, Any]:
+    """The report of the study's cells, from everything recorded so far; `profiles` by cell id."""
+    config = cells[0].config
+    answers = {cell.id: _evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
+    adjusted = _adjusted(answers)
+    entries = [_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run) for cell in cells]
+    return {
+        "schema": SCHEMA,
+        "study": config.study,
+        "status": "complete" if run.complete else "partial",
+        "config_hash": config.hash,
+        "seed": config.seed,
+        "stand_in": any(cell.stand_in for cell in cells),
+        "versions": _versions(),
+        "wall_seconds": round(run.wall_seconds, 3),
+        "training_seconds": round(run.training_seconds, 3),
+        "peak_memory_bytes": run.peak_memory_bytes,
+        "trainings": sum(entry["counts"]["trainings"] for entry in entries),
+        "cells": entries,
+    }
+
+
+def answered(report: Mapping[str, Any]) -> bool:
+    """Whether every cell has a λ* for both encoders."""
+    return all(encoder["lambda_star"] is not None for cell in report["cells"] for encoder in cell["encoders"])
+
+
+def _evaluate(cell: Cell, ledger: Ledger) -> _Answer:
+    confirmed = ledger.trials(cell.id, "confirm")
+    scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
+    subjects: dict[Subject, _Subject] = {}
+    for subject in SUBJECTS:
+        found = curve(ledger.trials(cell.id, "shared"), subject)
+        selection = select_curve(cell, found)
+        star = rounded(selection.lambda_star)
+        gain, source = _gain(found, scores[subject], star)
+        subjects[subject] = _Subject(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
+    candidates, strengths = _strategies(subjects, scores)
+    return _Answer(subjects=subjects, candidates=candidates, strengths=strengths)
+
+
+def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:
+    """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
+    if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
+        return paired_gain(confirmed[0.0, 0.0], confirmed[strength, strength]), "confirm"
+    rows = [found.scores[int(np.abs(found.strengths - value).argmin())] for value in (0.0, strength)]
+    return paired_gain(rows[0], rows[1]), "search"
+
+
+def _strategies(
+    subjects: Mapping[Subject, _Subject],
+    confirmed: Mapping[Subject, Mapping[Setting2, Scores]],
+) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, tuple[float, float]]]:
+    """What each strategy gains, and its strengths: one-sided ones where they were confirmed."""
+    star = subjects["pair"].lambda_star
+    strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
+    gains = [_gain(subjects[subject].found, confirmed[subject], star)[0] for subject in SUBJECTS]
+    found: dict[Strategy, StrategyGains] = {}
+    found["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    first, second = confirmed["encoder_1"], confirmed["encoder_2"]
+    one_sided = [setting for setting in first if (setting[0] == 0) != (setting[1] == 0)]
+    to_1 = next((setting for setting in one_sided if setting[0]), None)
+    to_2 = next((setting for setting in one_sided if setting[1]), None)
+    zero = (0.0, 0.0)
+    sources: dict[Strategy, tuple[Setting2, Setting2]] = {}
+    if to_1:
+        sources["to_1"], strengths["to_1"] = (to_1, zero), to_1
+    if to_2:
+        sources["to_2"], strengths["to_2"] = (zero, to_2), to_2
+    if to_1 and to_2:
+        sources["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
+    for strategy, (setting_1, setting_2) in sources.items():
+        before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
+        found[strategy] = StrategyGains(
+            gain_1=paired_gain(first[zero], first[setting_1]),
+            gain_2=paired_gain(second[zero], second[setting_2]),
+            gain_mean=paired_gain(before, after),
+        )
+    return found, strengths
+
+
+def _adjusted(answers: Mapping[str, _Answer]) -> dict[tuple[str, Subject], float]:
+    """Holm-adjusted p-values of all gains that the study claims: both encoders and the pair, in every cell."""
+    keys = [(cell, subject) for cell, answer in answers.items() for subject in answer.subjects]
+    values = holm([answers[cell].subjects[subject].gain.p_value for cell, subject in keys])
+    return dict(zip(keys, values, strict=True))
+
+
+def _cell(
+    cell: Cell,
+    ledger: Ledger,
+    profile: PIDProfile | None,
+    answer: _Answer | None,
+    adjusted: Mapping[tuple[str, Subject], float],
+    run: Run,
+) -> dict[str, Any]:
+    trials = [trial for arm in ("shared", "to_1", "to_2", "confirm") for trial in ledger.trials(cell.id, arm)]
+    results = [result for trial in trials for result in trial.results.values()]
+    shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
+    encoders: list[dict[str, Any]] = []
+    for index, subject in enumerate(ENCODERS):
+        entry = _answer(answer.subjects[subject], adjusted[cell.id, subject]) if answer else dict(_NO_ANSWER)
+        if answer and _undertrained(answer.subjects[subject], index):
+            entry["flags"] = [*entry["flags"], "undertrained"]
+        baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+        encoders.append({"modality": cell.pair[index], **entry, "baseline": _baseline(baseline)})
+    return {
+        "id": cell.id,
+        "label": cell.label,
+        "dataset": cell.dataset.name,
+        "variant": dict(cell.variant),
+        "stand_in": cell.stand_in,
+        "pair": list(cell.pair),
+        "metrics": [target.metric for target in cell.data.targets],
+        "error": run.errors.get(cell.id),
+        "counts": {
+            "trainings": len(results),
+            "diverged": sum(result.status == "diverged" for result in results),
+            "strengths": len({trial.setting.strength_1 for trial in shared}),
+            "replicates": max((len(trial.results) for trial in shared), default=0),
+        },
+        "pid": None if profile is None else {**profile.to_json(), "exact": _exact(cell)},
+        "encoders": encoders,
+        "pair_choice": _pair_choice(answer, adjusted[cell.id, "pair"]) if answer else dict(_NO_ANSWER),
+        "alignment": _alignment(shared),
+        "learning_curves": _learning_curves(shared),
+    }
+
+
+def _answer(subject: _Subject, adjusted_p: float) -> dict[str, Any]:
+    selection, gain, found = subject.selection, subject.gain, subject.found
+    return {
+        "lambda_star": subject.lambda_star,
+        "interval": [rounded(limit) for limit in selection.interval],
+        "lambda_1se": rounded(selection.lambda_1se),
+        "expected_regret": selection.expected_regret,
+        "gain_over_zero": {**_gain_json(gain), "p_adjusted": adjusted_p, "source": subject.source},
+        "verdict": verdict(selection, gain, adjusted_p=adjusted_p),
+        "shape": selection.shape,
+        "shape_p_value": selection.shape_p_value,
+        "flags": list(selection.flags),
+        "curve": [
+            {
+                "strength": float(strength),
+                "mean": _number(_mean(row)),
+                "sd": _number(_sd(row)),
+                "seeds": int(np.isfinite(row).sum()),
+                "diverged": int(diverged),
+                "scores": [_number(score) for score in row],
+            }
+            for strength, row, diverged in zip(found.strengths, found.scores, found.diverged, strict=True)
+        ],
+        "posterior": {
+            "strength": selection.posterior.strengths.tolist(),
+            "mean": selection.posterior.mean.tolist(),
+            "low": selection.posterior.low.tolist(),
+            "high": selection.posterior.high.tolist(),
+        },
+    }
+
+
+_NO_ANSWER: Mapping[str, Any] = {
+    "lambda_star": None,
+    "interval": None,
+    "lambda_1se": None,
+    "gain_over_zero": None,
+    "verdict": None,
+    "shape": None,
+    "flags": ["diverged"],
+    "curve": [],
+}
+
+
+def _pair_choice(answer: _Answer, adjusted_p: float) -> dict[str, Any]:
+    """The pair as one, and the strategy recommended for it with what each alternative would have given."""
+    choice = choose_strategy(answer.candidates)
+    alternatives = [
+        {
+            "strategy": strategy,
+            "strengths": list(answer.strengths[strategy]),
+            "gains": [_gain_json(gains.gain_1), _gain_json(gains.gain_2)],
+            "gain_mean": {**_gain_json(gains.gain_mean), "p_adjusted": choice.adjusted_p[strategy]},
+        }
+        for strategy, gains in answer.candidates.items()
+    ]
+    return {
+        **_answer(answer.subjects["pair"], adjusted_p),
+        "strategy": choice.strategy,
+        "strengths": list(answer.strengths[choice.strategy]),
+        "reason": choice.reason,
+        "alternatives": alternatives,
+    }
+
+
+def _gain_json(gain: Gain) -> dict[str, Any]:
+    return {
+        "mean": _number(gain.mean),
+        "interval": None if math.isnan(gain.interval[0]) else [float(limit) for limit in gain.interval],
+        "p_value": gain.p_value,
+        "seeds": gain.seeds,
+    }
+
+
+def _undertrained(subject: _Subject, encoder: int) -> bool:
+    """Whether trainings near λ* still improved over their last fifth, so that longer ones might move λ*.
+
+    By 2 standard errors, and by a quarter of the seeds' sd.
+    """
+    nearest = int(np.abs(subject.found.strengths - subject.lambda_star).argmin())
+    curves = [r.curve for r in subject.found.chosen[nearest].results.values() if r.status == "ok"]
+    if len(curves) < 3 or len(curves[0]) < 5:
+        return False
+    scores = np.array([[row[1 + encoder] for row in points] for points in curves])
+    before = int(np.searchsorted([row[0] for row in curves[0]], 0.8 * curves[0][-1][0]))
+    rise = scores[:, -1] - scores[:, before]
+    error = rise.std(ddof=1) / math.sqrt(len(rise))
+    return bool(rise.mean() > max(2 * error, scores[:, -1].std(ddof=1) / 4, 1e-12))
+
+
+def _baseline(scores: Scores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    return {"mean": _number(_mean(scores)), "sd": _number(_sd(scores)), "split": "test"}
+
+
+def _alignment(trials: Sequence[Asked]) -> list[dict[str, Any]]:
+    entries = []
+    for strength, results in _by_strength(trials):
+        names = results[0].alignment
+        values = {name: _mean(np.array([result.alignment[name] for result in results])) for name in names}
+        entries.append({"strength": strength, **{name: _number(value) for name, value in values.items()}})
+    return entries
+
+
+def _learning_curves(trials: Sequence[Asked]) -> list[dict[str, Any]]:
+    """Mean learning curve over the replicates of each strength that did not diverge."""
+    entries = []
+    for strength, results in _by_strength(trials):
+        if finished := [np.array(result.curve) for result in results if result.status == "ok"]:
+            mean = np.mean(finished, axis=0)
+            columns = dict(zip(("epoch", "score_1", "score_2", "loss_1", "loss_2"), mean.T.tolist(), strict=True))
+            entries.append({"strength": strength, **columns})
+    return entries
+
+
+def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResult]]]:
+    found: dict[float, list[ReplicaResult]] = {}
+    for trial in trials:
+        strength = max(trial.setting.strength_1, trial.setting.strength_2)
+        found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))
+    return sorted(found.items())
+
+
+def _exact(cell: Cell) -> dict[str, float] | None:
+    return None if cell.data.exact_profile is None else dict(cell.data.exact_profile)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that was not installed
+            found[name] = "unknown"
+    return found
+
+
+def _mean(values: Scores) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan
+
+
+def _sd(values: Scores) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.std(ddof=1)) if finite.size > 1 else math.nan
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: a value that does not exist is null."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,193 @@
+"""The policy of a cell's search: which trials each round asks for, given what earlier rounds came to.
+
+A cell is a generator of rounds. It is resumed once every trial of the round has its replicates, and depends on nothing
+but the ledger; so with the same records it asks for the same rounds, in a first run or a resumed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import qmc
+
+from study.cells import Cell
+from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
+from study.search import Arm, Asked, Ledger, Setting
+from study.selection import Selection, select
+from trainables.spec import derive_seed
+
+Round = tuple[Asked, ...]
+ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
+
+
+def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
+    """Yield every round of the cell's search and confirmation; the caller fills the ledger before asking for the next.
+
+    The shared strength is searched first, one-sided strengths where they may be worth it, then what was found is
+    confirmed. Ends early, without confirmation, where no curve came out of the search.
+    """
+    yield from _search(cell, ledger, ("shared",))
+    if not has_answer(cell, ledger):
+        return
+    if wants_one_sided(cell, ledger):
+        yield from _search(cell, ledger, ONE_SIDED)
+    if cell.config.replicates.confirm:
+        settings = confirmed_settings(cell, ledger)
+        yield ledger.ask(
+            cell.id, "confirm", round_=0, settings=settings, replicates=range(cell.config.replicates.confirm)
+        )
+
+
+def planned_trainings(cell: Cell) -> int:
+    """How many trainings the cell will take at most (refinement may stop early, strengths to confirm may coincide)."""
+    config = cell.config
+    strengths = len(config.strength.design) + config.strength.refine
+    search = strengths * config.search.trials_per_strength * config.replicates.search
+    return search + (1 + len(SUBJECTS)) * config.replicates.confirm
+
+
+def has_answer(cell: Cell, ledger: Ledger) -> bool:
+    """Whether at least two strengths have a finished training, below which no curve can be drawn."""
+    shared = curve(ledger.trials(cell.id, "shared"), "pair")
+    return int((shared.scores == shared.scores).any(axis=1).sum()) >= 2
+
+
+def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
+    """Everything that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
+    trials = ledger.trials(cell.id, arm)
+    if arm == "shared" or not trials:
+        return trials
+    return tuple(trial for trial in ledger.trials(cell.id, "shared") if not trial.setting.strength_1) + trials
+
+
+def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
+    """Whether one-sided strengths are searched: as the study file says, or (`auto`) if the shared curves disagree.
+
+    They disagree where the intervals of the two encoders' λ* do not overlap, or where one curve falls while the other
+    one rises (at once or to a peak): one strength cannot then serve both.
+    """
+    alignment = cell.config.alignment
+    if alignment.direction != "both" or alignment.one_sided != "auto":
+        return alignment.direction == "both" and alignment.one_sided == "always"
+    first, second = (select_curve(cell, curve(ledger.trials(cell.id, "shared"), s)) for s in ENCODERS)
+    apart = first.interval[1] < second.interval[0] or second.interval[1] < first.interval[0]
+    shapes = {first.shape, second.shape}
+    return apart or ("falling" in shapes and bool(shapes & {"rising", "inverted-u"}))
+
+
+def select_curve(cell: Cell, found: Curve) -> Selection:
+    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed."""
+    return select(
+        found.strengths,
+        found.scores,
+        seed=derive_seed(cell.config.seed, cell.id, "select"),
+        range_=cell.config.strength.range,
+    )
+
+
+def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
+    """λ = 0, the shared λ* of both encoders and of the pair, and the one-sided λ* if there are any.
+
+    Each has the nuisance setting that was best at the nearest strength searched.
+    """
+    shared = {subject: curve(ledger.trials(cell.id, "shared"), subject) for subject in SUBJECTS}
+    strengths = {0.0, *(rounded(select_curve(cell, shared[subject]).lambda_star) for subject in SUBJECTS)}
+    settings = [_like_nearest(shared["pair"], strength, "shared") for strength in sorted(strengths)]
+    for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
+        if trials := searched(cell, ledger, arm):
+            found = curve(trials, subject)
+            if star := rounded(select_curve(cell, found).lambda_star):
+                settings.append(_like_nearest(found, star, arm))
+    return tuple(settings)
+
+
+def rounded(strength: float) -> float:
+    """A strength to three significant digits: what is confirmed is what is reported."""
+    return float(f"{strength:.3g}")
+
+
+def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
+    config = cell.config
+    yield _ask(cell, ledger, dict.fromkeys(arms, config.strength.design), 0)
+    refined, index = 0, 0
+    while refined < config.strength.refine:
+        open_arms = [arm for arm in arms if not _settled(cell, ledger, arm)]
+        if not open_arms:
+            return
+        index += 1
+        count = min(config.strength.per_round, config.strength.refine - refined)
+        refined += count
+        sampler, highest = config.search.sampler, config.strength.range[1]
+        suggested = {
+            arm: ledger.suggest(cell.id, arm, round_=index, count=count, sampler=sampler, seed=config.seed)
+            for arm in open_arms
+        }
+        yield _ask(
+            cell, ledger, {arm: [min(rounded(s), highest) for s in new] for arm, new in suggested.items()}, index
+        )
+
+
+def _ask(cell: Cell, ledger: Ledger, strengths: Mapping[Arm, Sequence[float]], round_: int) -> Round:
+    asked: list[Asked] = []
+    for arm, values in strengths.items():
+        settings = [
+            _at(setting, strength, arm)
+            for strength in values
+            if strength or arm == "shared"
+            for setting in nuisance_settings(cell)
+        ]
+        asked += ledger.ask(
+            cell.id, arm, round_=round_, settings=settings, replicates=range(cell.config.replicates.search)
+        )
+    return tuple(asked)
+
+
+def nuisance_settings(cell: Cell) -> tuple[Setting, ...]:
+    """The nuisance settings that every strength is tried with: those of `training`, then a Sobol sequence."""
+    config = cell.config
+    ranges = dict(sorted(config.search.nuisance.items()))
+    own = Setting(
+        strength_1=0.0, strength_2=0.0, nuisance={name: float(getattr(config.training, name)) for name in ranges}
+    )
+    count = config.search.trials_per_strength - 1
+    if not count or not ranges:
+        return (own,)
+    sobol = qmc.Sobol(len(ranges), seed=derive_seed(config.seed, cell.id, "nuisance") % 2**32)
+    points = sobol.random_base2((count - 1).bit_length())[:count]
+    return (
+        own,
+        *(
+            replace(own, nuisance={name: r.value(float(x)) for (name, r), x in zip(ranges.items(), point, strict=True)})
+            for point in points
+        ),
+    )
+
+
+def _settled(cell: Cell, ledger: Ledger, arm: Arm) -> bool:
+    """Whether more strengths are not worth their cost: a target of the study file is met by everything the arm serves,
+    or there is no curve to refine.
+    """
+    if not has_answer(cell, ledger):
+        return True
+    targets = cell.config.search
+    if not (targets.stop_interval or targets.stop_regret):
+        return False
+    served: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
+    trials = searched(cell, ledger, arm)
+    found = [select_curve(cell, curve(trials, subject)) for subject in served[arm]]
+    widths = [selection.interval[1] - selection.interval[0] for selection in found]
+    regrets = [selection.expected_regret for selection in found]
+    return max(widths) < targets.stop_interval or max(regrets) < targets.stop_regret
+
+
+def _at(setting: Setting, strength: float, arm: Arm) -> Setting:
+    return replace(
+        setting, strength_1=0.0 if arm == "to_2" else strength, strength_2=0.0 if arm == "to_1" else strength
+    )
+
+
+def _like_nearest(found: Curve, strength: float, arm: Arm) -> Setting:
+    nearest = int(np.abs(found.strengths - strength).argmin())
+    return _at(found.chosen[nearest].setting, strength, arm)

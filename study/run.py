@@ -1,0 +1,113 @@
+"""`python -m study.run --space FILE.yaml`: run a study, or resume it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+STARTED = time.monotonic()
+INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="python -m study.run",
+        description="Find how strongly to align every pair of modalities that a study file names. "
+        "Run the same command again to resume an interrupted study.",
+        epilog="example: python -m study.run --space search_spaces/digits.yaml --set replicates.search=8",
+    )
+    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
+    options.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override one key, a.b=c"
+    )
+    options.add_argument(
+        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
+    )
+    options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
+    options.add_argument(
+        "--tracking-uri", default="sqlite:///mlflow.db", metavar="URI", help="MLflow store (sqlite:///mlflow.db)"
+    )
+    options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
+    options.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train nothing")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 1 a cell has no answer, 2 bad input, 130 interrupted."""
+    given = parser().parse_args(arguments)
+    warnings.filterwarnings("ignore")  # of the libraries below; what the user can act on is said in our own words
+    signal.signal(signal.SIGTERM, _interrupt)
+    overrides = [*given.overrides, *([f"resources.workers={given.workers}"] if given.workers is not None else [])]
+    try:
+        return _run(given, overrides)
+    except KeyboardInterrupt:
+        command = shlex.join(["python", "-m", "study.run", *(sys.argv[1:] if arguments is None else arguments)])
+        print(f"\ninterrupted; nothing is lost. Resume with: {command}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
+    from study.config import ConfigError, load_config
+
+    try:
+        config = load_config(given.space, overrides=overrides)
+        from rich.console import Console
+
+        from study.cells import build_cells
+        from study.progress import Display, summary
+
+        if given.dry_run:
+            from study.plan import describe
+
+            print(describe(build_cells(config)[0]))
+            return 0
+        from study.report.build import answered
+        from study.session import run_study
+
+        with Display(Console(stderr=True)) as display:
+            report = run_study(
+                config,
+                out=given.out,
+                address=given.address,
+                tracking=given.tracking_uri,
+                display=display,
+                started=STARTED,
+            )
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    Console().print(summary(report))
+    _say_where(report, given)
+    return 0 if answered(report) else 1
+
+
+def _say_where(report: dict[str, Any], given: argparse.Namespace) -> None:
+    from study.tracking import Tracker
+
+    outside = report["wall_seconds"] - report["training_seconds"]
+    print(
+        f"{report['trainings']} trainings in {report['wall_seconds']:.0f} s ({outside:.0f} s of it outside training), "
+        f"peak memory {report['peak_memory_bytes'] / 2**30:.1f} GiB"
+    )
+    for cell in report["cells"]:
+        if cell["error"]:
+            print(f"no answer for {cell['label']}: {cell['error']}", file=sys.stderr)
+    print(f"report: {given.out / report['study'] / 'report.html'}")
+    print(f"browse: {Tracker(given.tracking_uri).hint()}")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
