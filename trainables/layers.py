@@ -1,9 +1,9 @@
 """Layers with a leading replica axis: K networks of one shape run as one batched computation.
 
-A layer is a frozen description. It declares its parameters (shapes of one replica) and is called with a mapping that
-holds them for all replicas, each of shape (K, …), and activations of shape (K, N, …). No operation mixes replicas, so
-replica k's result is that of a solo training (K = 1) of it. `Layout` keeps all parameters of a pack in one (K, P)
-buffer: clipping and the optimiser are then a few elementwise operations instead of several per parameter.
+A layer is a frozen description. It declares the parameters of one replica and is called with a mapping that holds them
+for all replicas, each of shape (K, …), and with activations of shape (K, N, …). No operation mixes replicas, so what
+replica k gets is what a solo training (K = 1) of it gets. `Layout` keeps all parameters of a pack in one (K, P) buffer:
+clipping and the optimiser are then a few elementwise operations instead of several for each parameter.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 Parameters = Mapping[str, Tensor]
-Activation = Callable[[Tensor], Tensor]
 
-ACTIVATIONS: Mapping[str, Activation] = {
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
-    "leaky_relu": lambda x: F.leaky_relu(x, 0.1),  # slope of Tjandrasuwita et al. 2025
+    "leaky_relu": lambda x: functional.leaky_relu(x, 0.1),  # slope of Tjandrasuwita et al. 2025
     "tanh": torch.tanh,
-    "gelu": F.gelu,
+    "gelu": functional.gelu,
 }
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """Name and shape of one replica's parameter, and its initial distribution: U(-scale, scale), N(0, scale²) or scale."""
+    """One replica's parameter, initially U(-scale, scale), N(0, scale²) or the constant `scale`."""
 
     name: str
     shape: tuple[int, ...]
@@ -56,7 +55,7 @@ class Layout:
 
     def split(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of `flat` (K, P) by name, each (K, …); their gradients come back as one tensor."""
-        pieces = flat.split(self.sizes, dim=1)
+        pieces = torch.split(flat, self.sizes, dim=1)
         return {p.name: piece.view(-1, *p.shape) for p, piece in zip(self.parameters, pieces, strict=True)}
 
     def draw(self, seed: int) -> Tensor:
@@ -68,38 +67,44 @@ class Layout:
 class Dropout:
     """Inverted dropout whose masks depend on a replica's seed alone, never on what shares its pack.
 
-    One CPU generator per distinct seed draws one mask of a sample-shaped tensor, which all replicas of that seed share
-    (common random numbers across strengths).
+    Each distinct seed has a CPU generator; all replicas of that seed share its masks (common random numbers).
     """
 
-    def __init__(self, rate: float, seeds: Sequence[int], index: Tensor) -> None:
-        self.rate = rate
+    def __init__(self, rate: float, seeds: Sequence[int], seed_of: Tensor) -> None:
+        self._keep = 1.0 - rate
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._index = index  # (K,): which of the seeds each replica has
+        self._seed_of = seed_of  # (K,), which of `seeds` is whose
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Zero each element of x (K, …) with probability `rate`, and scale the others by 1 / (1 - rate)."""
-        if self.rate == 0.0:
-            return x
-        keep = 1.0 - self.rate
-        draws = [torch.empty(x.shape[1:]).bernoulli_(keep, generator=g).div_(keep) for g in self._generators]
-        return x * torch.stack(draws).to(x.device)[self._index]
+        """Zero the elements of x (K, …) with probability `rate`, and scale the others by 1 / (1 - rate)."""
+        masks = [torch.empty(x.shape[1:]).bernoulli_(self._keep, generator=g) for g in self._generators]
+        return x * torch.stack(masks).div_(self._keep).to(x.device)[self._seed_of]
+
+
+def no_dropout(x: Tensor) -> Tensor:
+    """The dropout of evaluation, and of rate 0."""
+    return x
 
 
 @dataclass(frozen=True)
 class Linear:
-    """x W + b with W (in, out); initial values as `torch.nn.Linear` (U(±1/√in))."""
+    """x W + b with W (in, out), initially U(±1/√in) as in `torch.nn.Linear`, or within the given bounds."""
 
     name: str
     n_in: int
     n_out: int
+    weight_bound: float | None = None
+    bias_bound: float | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        bound = 1.0 / math.sqrt(self.n_in)
+        """Weight and bias."""
+        default = 1.0 / math.sqrt(self.n_in)
+        weight = default if self.weight_bound is None else self.weight_bound
+        bias = default if self.bias_bound is None else self.bias_bound
         return (
-            Parameter(f"{self.name}.weight", (self.n_in, self.n_out), "uniform", bound),
-            Parameter(f"{self.name}.bias", (self.n_out,), "uniform", bound),
+            Parameter(f"{self.name}.weight", (self.n_in, self.n_out), "uniform", weight),
+            Parameter(f"{self.name}.bias", (self.n_out,), "uniform", bias),
         )
 
     def __call__(self, parameters: Parameters, x: Tensor) -> Tensor:
@@ -107,3 +112,100 @@ class Linear:
         weight, bias = parameters[f"{self.name}.weight"], parameters[f"{self.name}.bias"]
         out = torch.baddbmm(bias.unsqueeze(1), x.flatten(1, -2), weight)
         return out.view(*x.shape[:-1], self.n_out)
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Normalisation over the last axis with a scale and shift per replica, initially 1 and 0."""
+
+    name: str
+    width: int
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Scale and shift."""
+        return (
+            Parameter(f"{self.name}.scale", (self.width,), "constant", 1.0),
+            Parameter(f"{self.name}.shift", (self.width,), "constant", 0.0),
+        )
+
+    def __call__(self, parameters: Parameters, x: Tensor) -> Tensor:
+        """(K, N, T, width) -> the same shape."""
+        scale, shift = (parameters[f"{self.name}.{part}"][:, None, None] for part in ("scale", "shift"))
+        return torch.addcmul(shift, functional.layer_norm(x, (self.width,)), scale)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Multi-head self-attention (Vaswani et al. 2017), initialised as `torch.nn.MultiheadAttention`."""
+
+    name: str
+    width: int
+    heads: int
+
+    @property
+    def _layers(self) -> tuple[Linear, Linear, Linear]:
+        bound = math.sqrt(6.0 / (4 * self.width))  # Xavier of the stacked (3 width, width) matrix
+        return (
+            Linear(f"{self.name}.query", self.width, self.width, bound, 0.0),
+            Linear(f"{self.name}.key_value", self.width, 2 * self.width, bound, 0.0),
+            Linear(f"{self.name}.out", self.width, self.width, None, 0.0),
+        )
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Of the query, the key and value, and the output projection."""
+        return tuple(p for layer in self._layers for p in layer.parameters)
+
+    def __call__(self, parameters: Parameters, x: Tensor, mask: Tensor | None, n_queries: int) -> Tensor:
+        """(K, N, T, width) -> its first `n_queries` steps, each attending to the steps of `mask` (K, N, T)."""
+        query, key_value, out = self._layers
+        n_replicas, n, n_steps, _ = x.shape
+        q = query(parameters, x[:, :, :n_queries]).view(n_replicas * n, n_queries, self.heads, -1).transpose(1, 2)
+        kv = key_value(parameters, x).view(n_replicas * n, n_steps, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        keys = None if mask is None else mask.reshape(-1, 1, 1, n_steps)
+        attended = functional.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=keys)
+        return out(parameters, attended.transpose(1, 2).reshape(n_replicas, n, n_queries, self.width))
+
+
+@dataclass(frozen=True)
+class TransformerLayer:
+    """Post-norm transformer layer with a ReLU feed-forward part, equal to `torch.nn.TransformerEncoderLayer`.
+
+    Dropout falls on both residual branches and on the hidden feed-forward units, not on the attention weights.
+    """
+
+    name: str
+    width: int
+    heads: int
+    feedforward: int
+
+    @property
+    def _layers(self) -> tuple[Attention, LayerNorm, Linear, Linear, LayerNorm]:
+        return (
+            Attention(f"{self.name}.attention", self.width, self.heads),
+            LayerNorm(f"{self.name}.norm1", self.width),
+            Linear(f"{self.name}.hidden", self.width, self.feedforward),
+            Linear(f"{self.name}.out", self.feedforward, self.width),
+            LayerNorm(f"{self.name}.norm2", self.width),
+        )
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Of attention, both norms and the feed-forward part."""
+        return tuple(p for layer in self._layers for p in layer.parameters)
+
+    def __call__(
+        self,
+        parameters: Parameters,
+        x: Tensor,
+        mask: Tensor | None,
+        dropout: Callable[[Tensor], Tensor],
+        n_queries: int | None = None,
+    ) -> Tensor:
+        """(K, N, T, width) -> the same shape, or its first `n_queries` steps alone."""
+        attention, norm_1, hidden, out, norm_2 = self._layers
+        n_queries = x.shape[2] if n_queries is None else n_queries
+        x_1 = norm_1(parameters, x[:, :, :n_queries] + dropout(attention(parameters, x, mask, n_queries)))
+        inner = dropout(torch.relu(hidden(parameters, x_1)))
+        return norm_2(parameters, x_1 + dropout(out(parameters, inner)))

@@ -1,64 +1,86 @@
-"""The one training loop: K replicas of an encoder pair in lockstep."""
+"""The one training loop: K replicas of an encoder pair, trained in lockstep."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainables.datasets.base import PairData, Target
-from trainables.encoders import Network, Outputs, build_networks
+from trainables.datasets.base import PairData
+from trainables.encoders import Outputs, SoloEncoder, build_networks
 from trainables.feed import Feed, epoch_order, load_feeds
-from trainables.layers import Dropout, Layout
+from trainables.layers import Dropout, Layout, no_dropout
+from trainables.objectives import TASK_LOSSES, alignment_loss
 from trainables.optim import AdamW
-from trainables.spec import PackSpec, ReplicaResult, derive_seed
+from trainables.spec import PackSpec, Precision, ReplicaResult, derive_seed
 
-ALIGNMENT_ROWS = 512
-SCORED = ("cka", "svcca", "mutual_knn")
+try:
+    from trainables.metrics import SCORES, linear_cka, mutual_knn, svcca
+except ImportError:  # until trainables/metrics.py is there
+
+    def _accuracy(predictions: Tensor, targets: Tensor) -> Tensor:
+        return (predictions.argmax(-1) == targets).float().mean(1)
+
+    def _nothing(first: Tensor, _second: Tensor) -> Tensor:
+        return torch.zeros(len(first))
+
+    SCORES = {"accuracy": _accuracy}
+    linear_cka = mutual_knn = svcca = _nothing
+
+
+# What an encoder minimises for its task, by the kind of its target.
+TASK_LOSS_OF: dict[str, str] = {"classes": "cross_entropy", "real": "l1"}
+ALIGNMENT_METRICS = {"cka": linear_cka, "svcca": svcca, "mutual_knn": mutual_knn}
+ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
+_EVALUATION_VALUES = 2**22  # how many numbers a chunk of the evaluation may hold per layer
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint is torn, foreign or of another spec; start the pack over."""
+    """A checkpoint is torn, foreign or of another spec; the pack has to start over."""
 
 
 class Pack:
-    """K replicas of one encoder pair, trained in lockstep.
+    """K replicas of one encoder pair, trained in lockstep on one device.
 
-    Batches: each epoch visits the rows in an order that depends on (replica seed, epoch) alone; what does not fill a
-    batch is left out of that epoch, because the scale of InfoNCE (log N) depends on the batch size.
+    Each replica minimises task loss 1 + task loss 2 + its alignment term (`trainables.objectives.alignment_loss`) by
+    AdamW, its gradient clipped per encoder, so that at strength 0 the two encoders train as if alone. What a replica
+    comes to depends on its own spec, the data and the device, to float tolerance not on what shares its pack: weights,
+    order of batches and dropout follow from its seed, and are the same at every strength.
+
+    Each epoch visits the rows in a new order. Rows that do not fill a last batch are left out of that epoch, because
+    the scale of contrastive losses (log N) depends on the batch size.
 
     Raises:
-        ValueError: the spec asks for something that the data or the device cannot give.
+        ValueError: the spec asks for what the data or the device cannot give.
     """
 
     def __init__(self, spec: PackSpec, data: PairData, *, device: str = "cpu") -> None:
         self.spec = spec
         self.epoch = 0
         self._device = torch.device(device)
-        self._names = data.names
-        self._kinds: tuple[Target, Target] = data.targets
-        self._fit, self._evaluate = load_feeds(data, spec.fit, spec.evaluate, self._device)
+        _check(spec, self._device)
+        self._names, self._targets = data.names, data.targets
+        self._fit, self._evaluate, self._scalings = load_feeds(
+            data, fit=spec.fit, evaluate=spec.evaluate, device=self._device
+        )
         if spec.training.batch_size > self._fit.rows:
             raise ValueError(
-                f"batch size {spec.training.batch_size} is larger than the {self._fit.rows} training rows; reduce it"
+                f"batch size {spec.training.batch_size} exceeds the {self._fit.rows} training rows; lower it"
             )
-        shapes = tuple(tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
-        n_outs = tuple(
-            target.n_classes if target.kind == "classes" else values.shape[1]
-            for target, values in zip(data.targets, self._fit.targets, strict=True)
-        )
-        self._networks = build_networks(spec.encoders, spec.alignment, shapes, n_outs)  # type: ignore[arg-type]
+        first, second = (tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
+        n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
+        self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
         self._layouts = tuple(Layout(network.parameters) for network in self._networks)
         self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
         self._seed_of = torch.tensor([self._seeds.index(r.seed) for r in spec.replicas], device=self._device)
-        self._flat = self._initial().requires_grad_()
-        self._frozen = torch.zeros(len(spec.replicas), dtype=torch.bool, device=self._device)
+        self._flat = self._draw().requires_grad_()
         self._optimiser = AdamW(
             self._flat.detach(),
             groups=[layout.size for layout in self._layouts],
@@ -68,64 +90,73 @@ class Pack:
         )
         self._strengths = self._per_replica("strength_1"), self._per_replica("strength_2")
         self._temperature = self._per_replica("temperature")
-        self._aligned = any(r.strength_1 or r.strength_2 for r in spec.replicas)
-        total, points = spec.training.epochs, max(1, min(spec.training.evaluations, spec.training.epochs))
-        self._evaluations = {round((i + 1) * total / points) for i in range(points)}
-        self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) x K
-        self._alignment: dict[str, Tensor] = {}
+        self._is_aligned = any(replica.strength_1 or replica.strength_2 for replica in spec.replicas)
+        self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
+        self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
 
     @property
     def done(self) -> bool:
-        """Whether the last epoch is behind."""
+        """Whether the last epoch is over."""
         return self.epoch >= self.spec.training.epochs
 
     def run(self, epochs: int | None = None) -> None:
-        """Train that many more epochs (None: to the end), evaluating at the spec's evaluation epochs."""
-        end = self.spec.training.epochs if epochs is None else min(self.epoch + epochs, self.spec.training.epochs)
+        """Train that many more epochs (None: to the end), evaluating where the learning curve has its points."""
+        total = self.spec.training.epochs
+        n_points = max(1, min(self.spec.training.evaluations, total))
+        points = {round((i + 1) * total / n_points) for i in range(n_points)}
+        end = total if epochs is None else min(self.epoch + epochs, total)
         while self.epoch < end:
             self._train_epoch()
             self.epoch += 1
-            if self.epoch in self._evaluations:
+            if self.epoch in points:
                 self._curve.append((self.epoch, self._score()))
             if self.done:
                 self._alignment = self._measure_alignment()
 
     def results(self) -> tuple[ReplicaResult, ...]:
-        """One result per replica, in the spec's order.
+        """What each replica came to, in the spec's order.
 
         Raises:
             RuntimeError: training has not ended.
         """
         if not self.done:
-            raise RuntimeError(f"epoch {self.epoch} of {self.spec.training.epochs}: call run() first")
-        last = self._curve[-1][1]
-        finite = (last.isfinite().all(0) & ~self._frozen.cpu()).tolist()
-        nan = float("nan")
+            raise RuntimeError(f"the pack is at epoch {self.epoch} of {self.spec.training.epochs}; run() it to the end")
+        curve = torch.stack([values for _, values in self._curve]).double()  # (points, 4, K)
+        sound = curve[-1].isfinite().all(0) & ~self._optimiser.frozen.cpu()
+        final = curve[-1].masked_fill(~sound, float("nan"))
+        alignment = {name: v.double().masked_fill(~sound, float("nan")) for name, v in self._alignment.items()}
+        epochs = [float(epoch) for epoch, _ in self._curve]
         results = []
-        for k, ok in enumerate(finite):
-            curve = tuple((float(epoch), *values[:, k].tolist()) for epoch, values in self._curve)
-            score_1, score_2, loss_1, loss_2 = last[:, k].tolist() if ok else (nan,) * 4
+        for k in range(len(self.spec.replicas)):
+            score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
             results.append(
                 ReplicaResult(
-                    status="ok" if ok else "diverged",
+                    status="ok" if sound[k] else "diverged",
                     scores=(score_1, score_2),
                     losses=(loss_1, loss_2),
-                    alignment={name: float(v[k]) if ok else nan for name, v in self._alignment.items()},
-                    curve=curve,  # type: ignore[arg-type]
+                    alignment={name: float(values[k]) for name, values in alignment.items()},
+                    curve=tuple(
+                        (epoch, *row) for epoch, row in zip(epochs, map(tuple, curve[:, :, k].tolist()), strict=True)
+                    ),
                 )
             )
         return tuple(results)
 
+    def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
+        """Both encoders of one replica as modules of their own; see `trainables.encoders.SoloEncoder`."""
+        with torch.no_grad():
+            first, second = (
+                SoloEncoder(network, {name: p[replica].clone() for name, p in parameters.items()}, *scaling)
+                for network, parameters, scaling in zip(self._networks, self._parameters(), self._scalings, strict=True)
+            )
+        return first, second
+
     def state_dict(self) -> dict[str, Any]:
-        """All that a new Pack of the same spec and data needs to go on bit for bit."""
+        """All that a new Pack of the same spec and data needs to go on, bit for bit."""
         return {
             "spec": self.spec.hash,
             "epoch": self.epoch,
-            "flat": self._flat.detach().clone(),
-            "moment_1": self._optimiser.moment_1.clone(),
-            "moment_2": self._optimiser.moment_2.clone(),
-            "steps": self._optimiser.steps,
-            "frozen": self._frozen.clone(),
+            "optimiser": self._optimiser.state_dict(),
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
             "alignment": dict(self._alignment),
         }
@@ -137,34 +168,34 @@ class Pack:
             CheckpointError: it is not the state of a pack of this spec.
         """
         if not isinstance(state, dict) or state.get("spec") != self.spec.hash:
-            raise CheckpointError("the checkpoint belongs to another pack specification; start the pack over")
+            raise CheckpointError("the checkpoint is of another pack; start this one over")
         try:
-            with torch.no_grad():
-                self._flat.copy_(state["flat"])
-                self._optimiser.moment_1.copy_(state["moment_1"])
-                self._optimiser.moment_2.copy_(state["moment_2"])
-                self._frozen.copy_(state["frozen"])
-            self._optimiser.steps = int(state["steps"])
-            self.epoch = int(state["epoch"])
+            self._optimiser.load_state_dict(state["optimiser"])
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
-            self._alignment = dict(state["alignment"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
+            self.epoch = int(state["epoch"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint is incomplete ({error}); start the pack over") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to `path` so that a reader sees the old file or the new one, whole."""
+        """Write the state to `path`, so that whoever reads it sees the old file or the new one, whole."""
         target = Path(path)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as file:
-            torch.save(self.state_dict(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, target)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.", delete=False) as file:
+            try:
+                torch.save(self.state_dict(), file)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Go on from the file that `save` wrote.
+        """Go on from what `save` wrote.
 
         Raises:
             CheckpointError: the file is torn, foreign or of another spec.
+            FileNotFoundError: there is no file.
         """
         try:
             state = torch.load(path, map_location=self._device, weights_only=True)
@@ -175,118 +206,126 @@ class Pack:
     def _per_replica(self, field: str) -> Tensor:
         return torch.tensor([float(getattr(r, field)) for r in self.spec.replicas], device=self._device)
 
-    def _initial(self) -> Tensor:
-        """(K, P): the seed and the modality's name decide, so a replica's weights are the same in every pack."""
-        per_seed = torch.stack(
-            [
-                torch.cat(
-                    [
-                        layout.draw(derive_seed(seed, "init", name))
-                        for layout, name in zip(self._layouts, self._names, strict=True)
-                    ]
-                )
-                for seed in self._seeds
-            ]
-        )
-        return per_seed.to(self._device)[self._seed_of]
+    def _draw(self) -> Tensor:
+        """Initial (K, P): seed and modality decide, so a replica starts alike in every pack and pair."""
+        drawn = [
+            torch.cat(
+                [
+                    layout.draw(derive_seed(seed, "init", name))
+                    for layout, name in zip(self._layouts, self._names, strict=True)
+                ]
+            )
+            for seed in self._seeds
+        ]
+        return torch.stack(drawn).to(self._device)[self._seed_of]
 
     def _parameters(self) -> list[dict[str, Tensor]]:
-        parts = self._flat.split([layout.size for layout in self._layouts], dim=1)
+        """Each encoder's parameters by name, as views of the flat buffer."""
+        parts = torch.split(self._flat, [layout.size for layout in self._layouts], dim=1)
         return [layout.split(part) for layout, part in zip(self._layouts, parts, strict=True)]
 
-    def _train_epoch(self) -> None:
-        batch = self.spec.training.batch_size
-        steps = self._fit.rows // batch
-        order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : steps * batch].to(self._device)
-        batches = order[self._seed_of].view(-1, steps, batch).unbind(1)
-        dropouts = self._dropouts()
-        for index in batches:
-            self._step(index, dropouts)
-
-    def _dropouts(self) -> list[Dropout | None]:
+    def _dropouts(self) -> list[Any]:
         return [
-            Dropout(e.dropout, [derive_seed(s, "dropout", name, self.epoch) for s in self._seeds], self._seed_of)
-            if e.dropout > 0
-            else None
-            for e, name in zip(self.spec.encoders, self._names, strict=True)
+            Dropout(encoder.dropout, [derive_seed(s, "dropout", name, self.epoch) for s in self._seeds], self._seed_of)
+            if encoder.dropout > 0
+            else no_dropout
+            for encoder, name in zip(self.spec.encoders, self._names, strict=True)
         ]
 
-    def _step(self, index: Tensor, dropouts: list[Dropout | None]) -> None:
-        outputs: list[Outputs] = []
-        loss: Tensor | None = None
-        for i, parameters in enumerate(self._parameters()):
-            inputs = self._fit.inputs[i][index]
-            out = self._networks[i](parameters, inputs.values, inputs.mask, dropouts[i])
-            task = task_loss(self._kinds[i].kind, out.predictions, self._fit.targets[i][index])
-            loss = task if loss is None else loss + task
-            outputs.append(out)
-        assert loss is not None
-        if self._aligned:
+    def _train_epoch(self) -> None:
+        batch_size = self.spec.training.batch_size
+        n_steps = self._fit.rows // batch_size
+        order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : n_steps * batch_size].to(self._device)
+        dropouts = self._dropouts()
+        for index in order[self._seed_of].view(-1, n_steps, batch_size).unbind(1):
+            loss = self._loss(index, dropouts)
+            (gradient,) = torch.autograd.grad(loss.sum(), self._flat)
+            self._optimiser.step(gradient, loss.detach())
+
+    def _loss(self, index: Tensor, dropouts: list[Any]) -> Tensor:
+        """What each replica minimises on its batch of rows `index` (K, N), (K,)."""
+        outputs = []
+        with _arithmetic(self.spec.training.precision, self._device):
+            for i, parameters in enumerate(self._parameters()):
+                outputs.append(self._networks[i](parameters, *self._fit.batch(i, index), dropouts[i]))
+        loss_1, loss_2 = self._task_losses(outputs, self._fit.batch_targets(index))
+        loss = loss_1 + loss_2
+        if self._is_aligned:
+            alignment = self.spec.alignment
             loss = loss + alignment_loss(
-                outputs[0].projections, outputs[1].projections, *self._strengths, self._temperature
+                outputs[0].projections,
+                outputs[1].projections,
+                *self._strengths,
+                self._temperature,
+                objective=alignment.objective,
+                direction=alignment.direction,
             )
-        (gradient,) = torch.autograd.grad(loss.sum(), self._flat)
-        self._frozen |= ~loss.detach().isfinite()
-        self._optimiser.step(gradient, self._frozen)
+        return loss
+
+    def _task_losses(self, outputs: list[Outputs], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
+        return [
+            TASK_LOSSES[TASK_LOSS_OF[target.kind]](out.predictions, values)
+            for out, values, target in zip(outputs, targets, self._targets, strict=True)
+        ]
 
     @torch.no_grad()
     def _predict(self, feed: Feed, rows: Tensor) -> list[Outputs]:
-        chunks: list[list[Outputs]] = [[], []]
+        """What all replicas say of `rows`, in chunks that bound the memory."""
         n_replicas = len(self.spec.replicas)
-        for i, parameters in enumerate(self._parameters()):
-            for part in rows.split(max(self.spec.training.batch_size, 1024)):
-                inputs = feed.inputs[i][part]
-                values = inputs.values.expand(n_replicas, *inputs.values.shape)
-                mask = None if inputs.mask is None else inputs.mask.expand(n_replicas, *inputs.mask.shape)
-                chunks[i].append(self._networks[i](parameters, values, mask))
-        return [Outputs(*(torch.cat(parts, 1) for parts in zip(*chunk, strict=True))) for chunk in chunks]
+        outputs = []
+        with _arithmetic(self.spec.training.precision, self._device):
+            for i, parameters in enumerate(self._parameters()):
+                values = feed.inputs[i].values
+                width = max(self.spec.encoders[i].width * values[0, ..., 0].numel(), values[0].numel())
+                size = max(self.spec.training.batch_size, _EVALUATION_VALUES // (n_replicas * width))
+                chunks = [self._networks[i](parameters, *feed.chunk(i, r, n_replicas)) for r in torch.split(rows, size)]
+                outputs.append(Outputs(*(torch.cat(parts, 1) for parts in zip(*chunks, strict=True))))
+        return outputs
 
     @torch.no_grad()
     def _score(self) -> Tensor:
-        feed = self._evaluate
-        outputs = self._predict(feed, torch.arange(feed.rows, device=self._device))
-        scores, losses = [], []
-        for out, targets, target in zip(outputs, feed.targets, self._kinds, strict=True):
-            expanded = targets.expand(len(self.spec.replicas), *targets.shape)
-            scores.append(score(target.metric, out.predictions, targets))
-            losses.append(task_loss(target.kind, out.predictions, expanded))
-        values = torch.stack(scores + losses).cpu()
-        return values.masked_fill(self._frozen.cpu(), float("nan"))
+        """Scores and task losses of both encoders on the evaluated rows, (4, K); NaN where a replica is frozen."""
+        outputs = self._predict(self._evaluate, torch.arange(self._evaluate.rows, device=self._device))
+        scores = [
+            SCORES[target.metric](out.predictions, values)
+            for out, values, target in zip(outputs, self._evaluate.targets, self._targets, strict=True)
+        ]
+        values = torch.stack([*scores, *self._task_losses(outputs, self._evaluate.targets)])
+        return values.masked_fill_(self._optimiser.frozen, float("nan")).cpu()
 
     @torch.no_grad()
     def _measure_alignment(self) -> dict[str, Tensor]:
-        feed = self._evaluate
-        rows = torch.linspace(0, feed.rows - 1, min(feed.rows, ALIGNMENT_ROWS), device=self._device).long()
-        first, second = (out.features for out in self._predict(feed, rows))
-        return alignment_metrics(first, second)
+        """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
+        n = self._evaluate.rows
+        rows = torch.linspace(0, n - 1, min(n, ALIGNMENT_ROWS), device=self._device).round().long()
+        first, second = (out.features for out in self._predict(self._evaluate, rows))
+        return {name: metric(first, second).cpu() for name, metric in ALIGNMENT_METRICS.items()}
 
 
-def task_loss(kind: str, predictions: Tensor, targets: Tensor) -> Tensor:
-    """(K,)."""
-    if kind == "classes":
-        return (
-            F.cross_entropy(predictions.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape).mean(1)
-        )
-    return (predictions - targets).abs().mean((1, 2))
+def _check(spec: PackSpec, device: torch.device) -> None:
+    if not spec.replicas:
+        raise ValueError("a pack needs at least one replica, given none")
+    for name, value in (("epochs", spec.training.epochs), ("batch_size", spec.training.batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; give at least 1")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device} was asked for, and this machine has no CUDA GPU; use cpu")
+    if spec.training.precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision tf32 exists on CUDA GPUs only, the device is {device}; use float32 or bf16")
 
 
-def score(metric: str, predictions: Tensor, targets: Tensor) -> Tensor:
-    """(K,)."""
-    return (predictions.argmax(-1) == targets).float().mean(1)
-
-
-def alignment_loss(z_1: Tensor, z_2: Tensor, s_1: Tensor, s_2: Tensor, temperature: Tensor) -> Tensor:
-    """(K,)."""
-    z_1, z_2 = F.normalize(z_1, dim=-1), F.normalize(z_2, dim=-1)
-
-    def nce(a: Tensor, b: Tensor) -> Tensor:
-        s = a @ b.mT / temperature[:, None, None]
-        d = s.diagonal(dim1=1, dim2=2)
-        return ((s.logsumexp(1) + s.logsumexp(2)) / 2 - d).mean(1)
-
-    return s_1 * nce(z_1, z_2.detach()) + s_2 * nce(z_1.detach(), z_2)
-
-
-def alignment_metrics(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """(K,) each."""
-    return {name: torch.zeros(len(first)) for name in SCORED}
+@contextlib.contextmanager
+def _arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
+    """The networks' arithmetic: bf16 by autocast (on CPUs too), tf32 for this block alone; losses stay in float32."""
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif precision == "tf32":
+        before = torch.backends.cuda.matmul.fp32_precision
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.fp32_precision = before
+    else:
+        yield
