@@ -106,6 +106,7 @@ def _say_where(report: dict[str, Any], given: argparse.Namespace) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
     raise KeyboardInterrupt
 
 

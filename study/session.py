@@ -94,7 +94,7 @@ def _locked(out: Path, config: StudyConfig) -> Iterator[Path]:
         except OSError:
             handle.seek(0)
             raise ConfigError(
-                f"the study {config.study} in {out} is being run already (process {handle.read().strip() or 'unknown'}); "
+                f"the study {config.study} in {out} is being run already (process {handle.read().strip() or '?'}); "
                 "wait for it, or give this one another name or --out"
             ) from None
         handle.truncate(0)
