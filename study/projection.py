@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.report import words
-from study.report.words import Part, Report, number, part, parts
+from study.report import reading, words
+from study.report.reading import Part, Report, number, part, parts
 from trainables.spec import content_hash
 
 NOTE_LIMIT = 7500  # characters; MLflow cuts a tag at 8000
@@ -69,12 +69,12 @@ def study_note(report: Report) -> str:
 def records(report: Report, *, folder: Path | None = None, config_text: str = "") -> list[RunRecord]:
     """Every run of a study, each cell before its strengths; `folder` holds report.html, report.json and figures/."""
     cells = parts(report, "cells")
-    names = words.natural_names([words.label_of(cell) for cell in cells])
+    names = reading.natural_names([reading.label_of(cell) for cell in cells])
     made = []
     for position, (cell, name) in enumerate(zip(cells, names, strict=True), start=1):
         parent = _cell_record(report, cell, position, name, folder, config_text)
         made.append(parent)
-        made.extend(_strength_records(report, cell, parent.identity))
+        made.extend(_strength_records(cell, parent.identity))
     return made
 
 
@@ -92,17 +92,19 @@ def _cell_record(report: Report, cell: Part, position: int, name: str, folder: P
         for index, gain in enumerate((alternative.get("gains") or ())[:2], start=1):
             key = f"gain_{_key(alternative.get('strategy'))}_{index}"
             metrics[key] = number(gain.get("mean")) if isinstance(gain, Mapping) else None
-    metrics |= {key: number(profile.get(key)) for key in words.COMPONENTS}
+    metrics |= {key: number(profile.get(key)) for key in reading.COMPONENTS}
     metrics |= {key: number(value) for key, value in part(cell, "counts").items()}
-    stem = words.file_stem(cell, position)
+    stem = reading.file_stem(cell, position)
     files = tuple(_files(folder, stem))
     variant = part(cell, "variant")
     return RunRecord(
-        identity=content_hash([study_key(report), words.identity_of(cell)]),
+        identity=content_hash([study_key(report), reading.identity_of(cell)]),
         parent=None,
         name=name,
         status=status,
-        params={_key(key): str(value) for key, value in {"seed": report.get("seed"), **variant}.items() if value is not None},
+        params={
+            _key(key): str(value) for key, value in {"seed": report.get("seed"), **variant}.items() if value is not None
+        },
         metrics=tuple((_key(key), value, 0) for key, value in metrics.items() if value is not None),
         tags=_cell_tags(report, cell),
         note=_note(cell, [path.name for sub, path in files if sub and path.suffix == ".png"]),
@@ -112,16 +114,16 @@ def _cell_record(report: Report, cell: Part, position: int, name: str, folder: P
     )
 
 
-def _strength_records(report: Report, cell: Part, parent: str) -> Iterator[RunRecord]:
+def _strength_records(cell: Part, parent: str) -> Iterator[RunRecord]:
     entries = parts(cell, "encoders")[:2]
-    strengths = sorted({value for entry in entries for value in words.strengths_of(entry)})
-    names = words.natural_names([f"λ = {strength:g}" for strength in strengths])
+    strengths = sorted({value for entry in entries for value in reading.strengths_of(entry)})
+    names = reading.natural_names([f"λ = {strength:g}" for strength in strengths])
     similarity = {number(point.get("strength")): point for point in parts(cell, "alignment")}
     learning = {number(curve.get("strength")): curve for curve in parts(cell, "learning_curves")}
     for strength, name in zip(strengths, names, strict=True):
         metrics: dict[str, float | None] = {}
         for index, entry in enumerate(entries):
-            score = f"{_key(words.metric_of(cell, index))}_{index + 1}"
+            score = f"{_key(reading.metric_of(cell, index))}_{index + 1}"
             point = next((p for p in parts(entry, "curve") if number(p.get("strength")) == strength), {})
             metrics[score] = number(point.get("mean"))
             metrics[f"{score}_sd"] = number(point.get("sd"))
@@ -137,7 +139,7 @@ def _strength_records(report: Report, cell: Part, parent: str) -> Iterator[RunRe
             status="FAILED" if not any(metrics.get(f"seeds_{i}") for i in (1, 2)) else "FINISHED",
             params={"strength": f"{strength:g}"},
             metrics=(*rows, *_learning_metrics(cell, learning.get(strength, {}))),
-            tags={"dataset": _line(cell.get("dataset")), "pair": " + ".join(words.pair_of(cell))},
+            tags={"dataset": _line(cell.get("dataset")), "pair": " + ".join(reading.pair_of(cell))},
         )
 
 
@@ -148,13 +150,13 @@ def _learning_metrics(cell: Part, curve: Part) -> Iterator[tuple[str, float, int
         values = curve.get(f"score_{index + 1}") or ()
         for epoch, value in zip(epochs, values, strict=False):
             if (score := number(value)) is not None and (step := number(epoch)) is not None:
-                yield f"by_epoch/{_key(words.metric_of(cell, index))}_{index + 1}", score, int(step)
+                yield f"by_epoch/{_key(reading.metric_of(cell, index))}_{index + 1}", score, int(step)
 
 
 def _answer_metrics(answer: Part, suffix: str) -> dict[str, float | None]:
     gain = part(answer, "gain_over_zero")
-    low, high = words.interval(answer.get("interval")) or (None, None)
-    gain_low, gain_high = words.interval(gain.get("interval")) or (None, None)
+    low, high = reading.interval(answer.get("interval")) or (None, None)
+    gain_low, gain_high = reading.interval(gain.get("interval")) or (None, None)
     return {
         f"lambda_star{suffix}": number(answer.get("lambda_star")),
         f"lambda_star{suffix}_low": low,
@@ -170,7 +172,7 @@ def _cell_tags(report: Report, cell: Part) -> dict[str, str]:
     choice = part(cell, "pair_choice")
     tags: dict[str, Any] = {
         "dataset": cell.get("dataset"),
-        "pair": " + ".join(words.pair_of(cell)),
+        "pair": " + ".join(reading.pair_of(cell)),
         "strategy": choice.get("strategy"),
         "verdict": choice.get("verdict"),
         "dominant": part(cell, "pid").get("dominant"),
@@ -188,13 +190,14 @@ def _cell_tags(report: Report, cell: Part) -> dict[str, str]:
 
 def _note(cell: Part, pictures: Sequence[str]) -> str:
     """The run's description: the sentence, the table, the figures, and what would change the answer."""
-    rows = ["| encoder | λ* [90 %] | gain over λ = 0 [95 %] | verdict | curve |", "|---|---|---|---|---|"]
+    rows = ["| encoder | λ* [90 %] | gain over λ = 0 [90 %] | verdict | curve |", "|---|---|---|---|---|"]
     for index, entry in enumerate(parts(cell, "encoders")[:2]):
-        metric = words.metric_of(cell, index)
+        metric = reading.metric_of(cell, index)
         gain = words.gain_with_interval(part(entry, "gain_over_zero"), metric)
         columns = (
-            words.pair_of(cell)[index], words.strength_with_interval(entry),
-            gain if gain == "–" else f"{gain} {words.gain_unit(metric)}", entry.get("verdict") or "–", entry.get("shape") or "–",
+            reading.pair_of(cell)[index], words.strength_with_interval(entry),
+            gain if gain == "–" else f"{gain} {words.gain_unit(metric)}", entry.get("verdict") or "–",
+            entry.get("shape") or "–",
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
     images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
@@ -224,8 +227,12 @@ def _files(folder: Path | None, stem: str) -> Iterator[tuple[str, Path]]:
 
 
 def _dataset(cell: Part) -> dict[str, str]:
-    source = {"dataset": str(cell.get("dataset")), "pair": list(words.pair_of(cell)), "variant": dict(part(cell, "variant"))}
-    profile = {key: part(cell, "pid").get(key) for key in (*words.COMPONENTS, "units", "estimator")}
+    source = {
+        "dataset": str(cell.get("dataset")),
+        "pair": list(reading.pair_of(cell)),
+        "variant": dict(part(cell, "variant")),
+    }
+    profile = {key: part(cell, "pid").get(key) for key in (*reading.COMPONENTS, "units", "estimator")}
     import json
 
     return {
@@ -247,4 +254,9 @@ def _line(value: object) -> str:
 
 def _markdown(value: object) -> str:
     """Text in which Markdown and HTML have no meaning."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", _line(value)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+    return (
+        re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", _line(value))
+        .replace("\\<", "&lt;")
+        .replace("\\>", "&gt;")
+        .replace("\\&", "&amp;")
+    )

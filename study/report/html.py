@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from study.report import words
-from study.report.words import Part, Report, number, part, parts
+from study.report import reading, words
+from study.report.reading import Part, Report, number, part, parts
 
-# What each figure shows, for its caption and for readers who do not see it.
+_OVERVIEW = "00-strength-against-redundancy"
 _CAPTIONS = {
-    "curve-1": "Validation score of encoder 1 against λ. Points are single trainings, the band is the 90 % posterior of "
-    "the curve, the diamond and the bar under it are λ* and its 90 % interval, the dotted line is the level at λ = 0.",
-    "curve-2": "Validation score of encoder 2 against λ, drawn as for encoder 1.",
+    "curve-1": "Encoder 1 against λ. Dots are single trainings, circles their means; the band is the 90 % posterior of "
+    "the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the level at λ = 0.",
+    "curve-2": "Encoder 2 against λ, drawn as encoder 1.",
     "alignment": "How similar the two representations become, by three metrics.",
-    "pid": "What the pair knows about the target, in bits. Dotted marks: what chance alone would give.",
+    "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
+    _OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
 }
 _STRATEGIES = {
     "none": "do not align",
@@ -25,108 +26,140 @@ _STRATEGIES = {
     "to_2": "pull encoder 2 only",
     "per_encoder": "each encoder its own λ",
 }
+_METHOD = (
+    "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
+    "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
+    "differences to λ = 0 on the test split, with 90 % intervals; where a study confirms, they come from fresh seeds.",
+    "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, alignment is "
+    "shown to hurt; indifferent, neither. “Within 1 s.e.” marks the smallest strength within one standard error of the "
+    "best.",
+)
 
 
 def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
     """A report dict as HTML text; `figures` maps the names of `study.report.figures` to their SVG text."""
-    figures = figures or {}
     cells = parts(report, "cells")
+    drawings = figures or {}
+    title = f"How strongly to align: {_text(report.get('study') or 'study')}"
     css = resources.files("study.report").joinpath("report.css").read_text(encoding="utf-8")
-    title = _text(report.get("study") or "study")
-    sections = [
-        _answers(report, cells),
+    versions = sorted((_text(name), _text(value)) for name, value in part(report, "versions").items())
+    overview = _figure(drawings.get(_OVERVIEW), _OVERVIEW, _CAPTIONS[_OVERVIEW], style="wide")
+    evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
+    sections = (
+        _answers(report, cells, title),
         _section("The answer in numbers", _answer_table(cells)),
-        _section("The evidence", _overview(figures), *(_evidence(cell, i, figures) for i, cell in enumerate(cells, 1))),
-        _section("What would change the answer", _caveats(report, cells)),
-        _section("How it was computed", _method(report, cells)),
-        _section("Versions", _definitions((name, _text(value)) for name, value in sorted(part(report, "versions").items()))),
-    ]  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f"<title>{title}: how strongly to align</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
+        _section("The evidence", overview, *evidence),
+        _section("What would change the answer", _caveats(cells)),
+        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report, cells)),
+        _section("Versions", _definitions(versions)),
     )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<main>
+{"".join(sections)}</main>
+</body>
+</html>
+"""
 
 
-def _answers(report: Report, cells: Sequence[Part]) -> str:
+def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
     facts = [f"{number(report.get('trainings')) or 0:.0f} trainings"]
     if seconds := number(report.get("wall_seconds")):
-        facts.append(f"{_duration(seconds)}")
+        facts.append(_duration(seconds))
     if report.get("seed") is not None:
         facts.append(f"seed {_text(report['seed'])}")
     banners = []
     if report.get("status", "complete") != "complete":
-        banners.append("This study has not ended: what is missing here is still being trained, what is here may move.")
+        banners.append("This study has not ended: what is missing is still to be trained, what is here may move.")
     if report.get("stand_in"):
-        banners.append("Stand-in data: generated to try the path out. These numbers say nothing about the real dataset.")
+        banners.append(
+            "Stand-in data, generated to try the path out: these numbers say nothing about the real dataset."
+        )
+    told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
     items = "".join(
-        f'<li>{_text(words.cell_sentence(cell))}<span class="where">{_text(words.label_of(cell))}</span></li>' for cell in cells
+        f"<li>{_text(words.cell_sentence(cell))}"
+        f'<span class="where">{_text(reading.label_of(cell))}; {_text(_profile(cell))}</span></li>\n'
+        for cell in cells
     )
     return (
-        f"<header>\n<h1>How strongly to align: {_text(report.get('study') or 'study')}</h1>\n"
-        f'<p class="meta">{" · ".join(facts)}</p>\n'
-        + "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
-        + f'</header>\n<ol class="answers">{items}</ol>'
+        f'<header>\n<h1>{title}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n{told}</header>\n'
+        f'<ol class="answers">\n{items}</ol>\n'
     )
 
 
 def _answer_table(cells: Sequence[Part]) -> str:
-    """One group of rows per pair (its choice and profile, then each encoder), cards on a narrow screen."""
-    head = ("Encoder", "λ* [90 %]", "Score at λ = 0", "Gain over λ = 0 [95 %]", "p", "Verdict", "Curve")
-    body = []
-    for position, cell in enumerate(cells, 1):
-        choice, profile = part(cell, "pair_choice"), part(cell, "pid")
-        known = [(key, number(profile.get(key))) for key in words.COMPONENTS]
-        bits = ", ".join(f"{_component(cell, key)} {value:.2f}" for key, value in known if value is not None)
-        advice = _STRATEGIES.get(str(choice.get("strategy")), str(choice.get("strategy") or "no answer yet"))
-        if choice.get("strategy") not in (None, "none"):
-            advice += f", λ = {words.strength_with_interval(choice)}"
-        body.append(
-            f'<tr class="pair"><th scope="rowgroup" colspan="{len(head)}">{position} · {_text(words.label_of(cell))}: {_text(advice)}'
-            + (f"<small>{_text(bits)} ({_text(profile.get('units') or 'bits')})</small>" if bits else "")
-            + "</th></tr>"
+    """One group of rows per pair: its strategy and profile, then each encoder. Cards on a narrow screen."""
+    columns = ("Encoder", "λ* [90 %]", "Score at λ = 0", "Gain over λ = 0 [90 %]", "p (Holm)", "Verdict", "Curve")
+    rows = []
+    for position, cell in enumerate(cells, start=1):
+        choice = part(cell, "pair_choice")
+        strategy = str(choice.get("strategy") or "no answer yet")
+        at = f", λ* = {words.strength_with_interval(choice)} as a pair" if number(choice.get("lambda_star")) else ""
+        advice = f"{reading.label_of(cell)}: {_STRATEGIES.get(strategy, strategy)}{at}"
+        rows.append(
+            f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{position} · {_text(advice)}'
+            f"<small>{_text(_profile(cell))}</small></th></tr>\n"
         )
         for index, entry in enumerate(parts(cell, "encoders")[:2]):
-            metric, gain = words.metric_of(cell, index), part(entry, "gain_over_zero")
-            verdict = str(entry.get("verdict") or "–")
-            p_value = number(gain.get("p_adjusted", gain.get("p_value")))
-            values = (
-                (words.strength_with_interval(entry), "n"),
-                (words.score_text(part(entry, "baseline").get("mean"), metric), "n"),
-                (f"{words.gain_with_interval(gain, metric)} {words.gain_unit(metric) if gain else ''}", "n"),
-                ("–" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}", "n"),
-                (verdict, verdict if verdict in ("align", "avoid") else ""),
-                (str(entry.get("shape") or "–"), ""),
-            )
-            row = "".join(
-                f'<td class="{style}" data-label="{escape(label)}">{_text(value)}</td>'
-                for label, (value, style) in zip(head[1:], values, strict=True)
-            )
-            body.append(f'<tr><th scope="row">{_text(words.pair_of(cell)[index])}</th>{row}</tr>')
-    columns = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(head))
+            rows.append(_encoder_row(cell, index, entry, columns))
+    head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
-        "Gains are paired differences on the test split, from fresh seeds where the study confirmed them; "
-        "p is adjusted for all claims of the study (Holm)."
+        "λ* is each encoder's own best shared strength; the gain is measured there, on the test split. "
+        "The strategy above each pair weighs both encoders."
     )
-    return _scrolling(
-        f'<table class="answer"><caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{"".join(body)}</tbody></table>',
-        "Answers of every pair and encoder",
+    table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
+    return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
+
+
+def _encoder_row(cell: Part, index: int, entry: Part, columns: Sequence[str]) -> str:
+    metric, gain = reading.metric_of(cell, index), part(entry, "gain_over_zero")
+    verdict = str(entry.get("verdict") or "–")
+    told_gain = words.gain_with_interval(gain, metric)
+    if told_gain != "–":
+        told_gain += f" {words.gain_unit(metric)}{' (search seeds)' if gain.get('source') == 'search' else ''}"
+    values = (
+        words.strength_with_interval(entry),
+        words.score_text(part(entry, "baseline").get("mean"), metric),
+        told_gain,
+        _p_value(gain.get("p_adjusted", gain.get("p_value"))),
+        verdict,
+        str(entry.get("shape") or "–"),
     )
+    styles = ("n", "n", "n", "n", verdict if verdict in ("align", "avoid") else "", "")
+    cells = "".join(
+        f'<td class="{style}" data-label="{escape(label)}">{_text(value)}</td>'
+        for label, value, style in zip(columns[1:], values, styles, strict=True)
+    )
+    return f'<tr><th scope="row">{_text(reading.pair_of(cell)[index])}</th>{cells}</tr>\n'
 
 
 def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
-    stem = words.file_stem(cell, position)
-    shown = []
-    for kind, caption in _CAPTIONS.items():
-        if svg := figures.get(f"{stem}-{kind}"):
-            shown.append(_figure(svg, f"{stem}-{kind}", caption))
-    sentences = "".join(f"<p>{_text(words.encoder_sentence(cell, i))}</p>" for i in range(len(parts(cell, "encoders")[:2])))
+    """A pair's sentences, its four figures, what each strategy would have given, and the numbers, folded away."""
+    stem = reading.file_stem(cell, position)
+    count = len(parts(cell, "encoders")[:2])
+    sentences = [words.encoder_sentence(cell, index) for index in range(count)]
+    told = {
+        "curve-1": sentences[0] if count > 0 else "",
+        "curve-2": sentences[1] if count > 1 else "",
+        "pid": _profile(cell),
+    }
+    drawn = "".join(
+        _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
+        for kind in ("curve-1", "curve-2", "alignment", "pid")
+    )
     return (
-        f"<h3>{position} · {_text(words.label_of(cell))}</h3>\n{sentences}\n"
-        + (f'<div class="figures">{"".join(shown)}</div>\n' if shown else "")
+        f"<h3>{position} · {_text(reading.label_of(cell))}</h3>\n"
+        + "".join(f"<p>{_text(_capital(sentence))}</p>\n" for sentence in sentences)
+        + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + _alternatives(cell)
         + _curve_values(cell)
     )
@@ -137,31 +170,20 @@ def _alternatives(cell: Part) -> str:
     choice = part(cell, "pair_choice")
     rows = []
     for alternative in parts(choice, "alternatives"):
-        gains = alternative.get("gains") or (None, None)
-        told = [
-            words.gain_with_interval(gain, words.metric_of(cell, i)) if isinstance(gain, Mapping) else "–"
-            for i, gain in enumerate(gains[:2])
-        ]
         name = str(alternative.get("strategy"))
-        values = " / ".join(words.strength_text(value) for value in alternative.get("strengths") or ())
         chosen = name == choice.get("strategy")
-        rows.append(
-            f'<tr{" class=chosen" if chosen else ""}><th scope="row">{_text(_STRATEGIES.get(name, name))}{" (chosen)" if chosen else ""}</th>'
-            f'<td class="n">{values}</td>' + "".join(f'<td class="n">{_text(gain)}</td>' for gain in told) + "</tr>"
-        )
+        gains = [gain if isinstance(gain, Mapping) else {} for gain in (alternative.get("gains") or ())[:2]]
+        values = [" / ".join(map(words.strength_text, alternative.get("strengths") or ()))]
+        values += [words.gain_with_interval(gain, reading.metric_of(cell, index)) for index, gain in enumerate(gains)]
+        label = _text(_STRATEGIES.get(name, name)) + (" (chosen)" if chosen else "")
+        rows.append(_row(label, values, style="chosen" if chosen else ""))
     if not rows:
         return ""
-    names = words.pair_of(cell)
-    head = "".join(
-        f'<th scope="col" class="n">{_text(name)}, {_text(words.gain_unit(words.metric_of(cell, i)))}</th>'
-        for i, name in enumerate(names)
-    )
-    reason = f"Why this one: {_text(choice['reason'])}." if choice.get("reason") else ""
-    return _scrolling(
-        f'<table><caption>What each way of aligning would have given over λ = 0. {reason}</caption><thead><tr><th scope="col">Strategy</th>'
-        f'<th scope="col" class="n">λ₁ / λ₂</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
-        "Strategies compared",
-    )
+    units = [words.gain_unit(reading.metric_of(cell, index)) for index in (0, 1)]
+    heads = ["λ₁ / λ₂", *(f"{name}, {unit}" for name, unit in zip(reading.pair_of(cell), units, strict=True))]
+    reason = f" Why: {_text(choice['reason'])}." if choice.get("reason") else ""
+    caption = f"What each way of aligning gives over λ = 0.{reason}"
+    return _table("Strategy", heads, rows, caption=caption, label="Strategies compared")
 
 
 def _curve_values(cell: Part) -> str:
@@ -169,96 +191,125 @@ def _curve_values(cell: Part) -> str:
     entries = parts(cell, "encoders")[:2]
     similarity = {number(point.get("strength")): point for point in parts(cell, "alignment")}
     rows = []
-    for strength in sorted({value for entry in entries for value in words.strengths_of(entry)}):
-        cells = []
+    for strength in sorted({value for entry in entries for value in reading.strengths_of(entry)}):
+        values = []
         for index, entry in enumerate(entries):
-            point = next((p for p in parts(entry, "curve") if p.get("strength") == strength), {})
-            spread = number(point.get("sd"))
-            cells.append(words.score_text(point.get("mean"), words.metric_of(cell, index)))
-            cells.append("–" if spread is None else f"{spread:.4f}")
+            point = next((p for p in parts(entry, "curve") if number(p.get("strength")) == strength), {})
             lost = number(point.get("diverged")) or 0
-            cells.append(f"{number(point.get('seeds')) or 0:.0f}" + (f" (+{lost:.0f} diverged)" if lost else ""))
-        for key in ("cka", "svcca", "mutual_knn"):
-            value = number(part(similarity, "").get(key)) if False else number(similarity.get(strength, {}).get(key))
-            cells.append("–" if value is None else f"{value:.3f}")
-        body = "".join(f'<td class="n">{text}</td>' for text in cells)
-        rows.append(f'<tr><th scope="row">{strength:g}</th>{body}</tr>')
+            seeds = f"{number(point.get('seeds')) or 0:.0f}" + (f" (+{lost:.0f} diverged)" if lost else "")
+            values += [
+                words.score_text(point.get("mean"), reading.metric_of(cell, index)),
+                _decimal(point.get("sd")),
+                seeds,
+            ]
+        values += [_decimal(similarity.get(strength, {}).get(key)) for key in ("cka", "svcca", "mutual_knn")]
+        rows.append(_row(f"{strength:.4g}", values))
     if not rows:
         return ""
-    heads = [f"{name} {what}" for name in words.pair_of(cell)[: len(entries)] for what in ("mean", "sd", "seeds")]
-    columns = "".join(f'<th scope="col" class="n">{_text(head)}</th>' for head in (*heads, "CKA", "SVCCA", "mutual k-NN"))
-    table = f'<table><thead><tr><th scope="col">λ</th>{columns}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    return f"<details><summary>The numbers behind the curves</summary>{_scrolling(table, 'Scores at every strength')}</details>\n"
+    heads = [f"{name} {what}" for name in reading.pair_of(cell)[: len(entries)] for what in ("mean", "sd", "seeds")]
+    table = _table("λ", [*heads, "CKA", "SVCCA", "mutual k-NN"], rows, label="Scores at every strength")
+    return f"<details><summary>The numbers behind the curves</summary>\n{table}</details>\n"
 
 
-def _overview(figures: Mapping[str, str]) -> str:
-    name = "00-strength-against-redundancy"
-    caption = "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above."
-    return _figure(figures[name], name, caption, style="wide") if name in figures else ""
+def _caveats(cells: Sequence[Part]) -> str:
+    found = []
+    for position, cell in enumerate(cells, start=1):
+        if lines := "".join(f"<li>{_text(_capital(line))}</li>" for line in words.caveats(cell)):
+            found.append(f'<h3>{position} · {_text(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
+    nothing = (
+        "Nothing that this study could notice: no optimum at the edge of the range, no training cut short or lost."
+    )
+    return "".join(found) or f"<p>{nothing}</p>\n"
 
 
-def _caveats(report: Report, cells: Sequence[Part]) -> str:
-    lists = []
-    for cell in cells:
-        if found := words.caveats(cell):
-            items = "".join(f"<li>{_text(line)}</li>" for line in found)
-            lists.append(f'<h3>{_text(words.label_of(cell))}</h3><ul class="plain">{items}</ul>')
-    return "".join(lists) or "<p>Nothing that this study could notice: no optimum at the edge of its range, no training cut short, none diverged.</p>"
-
-
-def _method(report: Report, cells: Sequence[Part]) -> str:
-    facts = [("Configuration", f"<code>{_text(report.get('config_hash') or '–')}</code>, resolved in <code>config.yaml</code> beside this file")]
-    estimators = sorted({str(part(cell, "pid").get("estimator")) for cell in cells if part(cell, "pid").get("estimator")})
+def _facts(report: Report, cells: Sequence[Part]) -> str:
+    facts = [
+        ("Configuration", f"<code>{_text(report.get('config_hash') or '–')}</code>, in config.yaml beside this file")
+    ]
+    estimators = sorted({str(part(cell, "pid")["estimator"]) for cell in cells if part(cell, "pid").get("estimator")})
     if estimators:
-        facts.append(("Information profile", _text(", ".join(estimators)) + ", in bits, with bootstrap interval"))
-    for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "of it in training")):
+        facts.append(("Information profile", f"{_text(', '.join(estimators))}, in bits"))
+    for cell in cells:
+        counts = {key: number(value) for key, value in part(cell, "counts").items()}
+        if counts.get("trainings"):
+            told = f"{counts['trainings']:.0f} trainings"
+            if counts.get("strengths") and counts.get("replicates"):
+                told += f", {counts['strengths']:.0f} strengths of {counts['replicates']:.0f} seeds each in the search"
+            facts.append((_text(reading.label_of(cell)), told))
+    for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "Time, in training")):
         if (seconds := number(report.get(key))) is not None:
             facts.append((label, _duration(seconds)))
     if peak := number(report.get("peak_memory_bytes")):
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
-    method = (
-        "<p>The same seeds are trained at every strength, λ = 0 among them. A Gaussian process over a warp of λ smooths the "
-        "validation scores; λ* is the mean of the posterior of its maximum, with a 90 % interval. Gains are paired differences "
-        "to λ = 0 on the test split, which nothing else has touched, with 95 % intervals.</p>"
-    )
-    return method + _definitions(facts)
+    return _definitions(facts)
 
 
-def _figure(svg: str, name: str, caption: str, *, style: str = "") -> str:
-    """Inline SVG with its ids made unique to the page, so that one figure's clip paths never serve another."""
-    body = svg[svg.index("<svg") :] if "<svg" in svg else ""
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)
-    body = re.sub(r'\bid="', f'id="f{prefix}-', body)
-    body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>f{prefix}-", body)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
-    return f'<figure class="{style}">{body}<figcaption>{_text(caption)}</figcaption></figure>'
+def _figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
+    """Inline SVG, its ids made unique to the page so that no figure's clip paths serve another; "" without one."""
+    start = (svg or "").find("<svg")
+    if svg is None or start < 0:
+        return ""
+    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
+    told = escape(f"{caption} {more}".strip())
+    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
+    return f'<figure class="{style}">{body}<figcaption>{_text(caption)}</figcaption></figure>\n'
 
 
-def _component(cell: Part, key: str) -> str:
-    first, second = words.pair_of(cell)
-    return {"unique_1": f"unique to {first}", "unique_2": f"unique to {second}"}.get(key, key)
+def _profile(cell: Part) -> str:
+    first, second = reading.pair_of(cell)
+    names = {"unique_1": f"unique to {first}", "unique_2": f"unique to {second}"}
+    profile = part(cell, "pid")
+    known = [(names.get(key, key), number(profile.get(key))) for key in reading.COMPONENTS]
+    bits = ", ".join(f"{name} {value:.2f}" for name, value in known if value is not None)
+    return f"{bits} {profile.get('units') or 'bits'}" if bits else "no information profile"
 
 
 def _section(title: str, *content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n" + "\n".join(text for text in content if text) + "\n</section>"
+    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
+
+
+def _table(corner: str, heads: Sequence[str], rows: Sequence[str], *, label: str, caption: str = "") -> str:
+    head = "".join(f'<th scope="col" class="n">{_text(name)}</th>' for name in heads)
+    told = f"<caption>{caption}</caption>" if caption else ""
+    body = f'<thead><tr><th scope="col">{corner}</th>{head}</tr></thead><tbody>\n{"".join(rows)}</tbody>'
+    return _scrolling(f"<table>{told}{body}</table>", label)
+
+
+def _row(head: str, values: Sequence[str], *, style: str = "") -> str:
+    cells = "".join(f'<td class="n">{_text(value)}</td>' for value in values)
+    return f'<tr class="{style}"><th scope="row">{head}</th>{cells}</tr>\n'
 
 
 def _scrolling(table: str, label: str) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>\n'
 
 
-def _definitions(facts: Iterable[tuple[object, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{_text(name)}</dt><dd>{value}</dd>" for name, value in facts) + "</dl>"
+def _definitions(facts: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _p_value(value: object) -> str:
+    p_value = number(value)
+    return "–" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def _decimal(value: object) -> str:
+    decimal = number(value)
+    return "–" if decimal is None else f"{decimal:.4f}"
 
 
 def _numeric(is_number: bool) -> str:
     return ' class="n"' if is_number else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _text(value: object) -> str:

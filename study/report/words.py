@@ -7,14 +7,21 @@ or null (a partial study, a skipped confirmation) is left out of the sentence in
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Report = Mapping[str, Any]
-Part = Mapping[str, Any]
-
-COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
+from study.report.reading import (
+    Part,
+    interval,
+    label_of,
+    metric_of,
+    number,
+    one_line,
+    pair_of,
+    part,
+    parts,
+    strengths_of,
+)
 
 
 class _Unit(NamedTuple):
@@ -37,34 +44,8 @@ _FLAGS = {
     "edge": "its best strength lies at the end of the range tried: widen strength.range and run again",
     "undertrained": "its score was still improving at the last epoch: raise training.epochs",
     "diverged": "some of its trainings diverged: lower training.learning_rate or the upper end of strength.range",
+    "few_seeds": "few seeds were trained at each strength: raise replicates.search",
 }
-
-
-def number(value: object) -> float | None:
-    """`value` as a finite float, or None where it is missing, null, not a number, NaN or infinite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def interval(value: object) -> tuple[float, float] | None:
-    """`value` as (low, high), or None unless it is two finite numbers."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        return None
-    low, high = number(value[0]), number(value[1])
-    return None if low is None or high is None else (low, high)
-
-
-def part(value: object, key: str) -> Part:
-    """The mapping under `key`, empty where it is missing or null."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def parts(value: object, key: str) -> list[Part]:
-    """The mappings listed under `key`, none where it is missing or null."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, Sequence) else []
 
 
 def strength_text(value: object) -> str:
@@ -110,51 +91,12 @@ def score_text(value: object, metric: str) -> str:
     return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
 
 
-def metric_of(cell: Part, encoder: int) -> str:
-    """The score of encoder 0 or 1 of a cell: `accuracy` unless the report says otherwise."""
-    metrics = cell.get("metrics")
-    if isinstance(metrics, Sequence) and not isinstance(metrics, str) and encoder < len(metrics):
-        return str(metrics[encoder])
-    return "accuracy"
-
-
-def pair_of(cell: Part) -> tuple[str, str]:
-    """The two modalities' names on one line each."""
-    names = [_one_line(name) for name in (cell.get("pair") or ())][:2]
-    return (names + ["encoder 1", "encoder 2"][len(names) :])[0], (names + ["encoder 1", "encoder 2"][len(names) :])[1]
-
-
-def label_of(cell: Part) -> str:
-    """What a cell is called: its label, or dataset and pair where it has none."""
-    label = cell.get("label")
-    first, second = pair_of(cell)
-    return _one_line(label) if label else f"{_one_line(cell.get('dataset', 'data'))}, {first} + {second}"
-
-
-def identity_of(cell: Part) -> str:
-    """The unique id of a cell, or its label where it has none."""
-    return str(cell.get("id") or label_of(cell))
-
-
-def file_stem(cell: Part, position: int) -> str:
-    """A unique file name for a cell's figures: its 1-based place in the report and the safe part of its id."""
-    safe = re.sub(r"[^a-z0-9]+", "-", identity_of(cell).lower()).strip("-")
-    return f"{position:02d}-{safe[:60].strip('-') or 'cell'}"
-
-
-def natural_names(names: Sequence[str]) -> list[str]:
-    """The names with their whole numbers padded to equal width, so that sorting as text sorts them as numbers."""
-    whole = re.compile(r"(?<![\d.])\d+")
-    width = max((len(digits) for name in names for digits in whole.findall(name)), default=1)
-    return [whole.sub(lambda match: match.group().zfill(width), name) for name in names]
-
-
 def cell_sentence(cell: Part) -> str:
     """What to do with a pair, at which strength, and what each encoder gets from it."""
     first, second = pair_of(cell)
     choice = part(cell, "pair_choice")
     if not choice.get("strategy"):
-        return f"{_capital(label_of(cell))}: no answer yet."
+        return f"{_capital(label_of(cell))}: no answer{_because(cell)}."
     strategy = str(choice["strategy"])
     values = choice.get("strengths") or (choice.get("lambda_star"),) * 2
     one, two = strength_text(values[0]), strength_text(values[-1])
@@ -162,11 +104,12 @@ def cell_sentence(cell: Part) -> str:
     advice = {
         "none": f"Do not align {first} and {second}",
         "shared": f"Align {first} and {second} at λ ≈ {shared}",
-        "to_1": f"Align {first} to {second} only, at λ ≈ {_one_sided(cell, 0, one)}, and leave {second} untouched",
-        "to_2": f"Align {second} to {first} only, at λ ≈ {_one_sided(cell, 1, two)}, and leave {first} untouched",
+        "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
+        "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
         "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
-    }.get(strategy, f"{_capital(_one_line(strategy))} {first} and {second}")
-    return f"{advice}: {_effects(cell, strategy)}."
+    }.get(strategy, f"{_capital(one_line(strategy))} {first} and {second}")
+    doubt = " Not confirmed on fresh seeds yet." if _unconfirmed(cell) else ""
+    return f"{advice}: {_effects(cell, strategy)}.{doubt}"
 
 
 def encoder_sentence(cell: Part, encoder: int) -> str:
@@ -179,12 +122,12 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
         "align": f"{name} wants to be aligned",
         "avoid": f"{name} is better left alone",
         "indifferent": f"{name} is indifferent",
-    }.get(str(entry.get("verdict")), f"{name}: {_one_line(entry.get('verdict') or 'no verdict')}")
+    }.get(str(entry.get("verdict")), f"{name}: {one_line(entry.get('verdict') or 'no verdict')}")
     sentences = [f"{verdict}; λ* ≈ {strength_with_interval(entry)}"]
     if entry.get("shape") in _SHAPES:
         sentences[0] += f", {_SHAPES[entry['shape']]}"
     gain = part(entry, "gain_over_zero")
-    if number(gain.get("mean")) is not None:
+    if entry["lambda_star"] > 0 and number(gain.get("mean")) is not None:
         evidence = f"Against λ = 0 it gets {gain_with_interval(gain, metric)} {gain_unit(metric)}"
         details = [_seeds(gain), _p_value(gain)]
         sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
@@ -193,11 +136,11 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
 
 def caveats(cell: Part) -> list[str]:
     """What would change a cell's answer, one sentence each; empty where nothing known would."""
-    found = []
+    found: list[str] = []
     names = pair_of(cell)
     for index, entry in enumerate(parts(cell, "encoders")[:2]):
-        for flag in entry.get("flags") or ():
-            found.append(f"{names[index]}: {_FLAGS.get(str(flag), _one_line(flag).replace('_', ' '))}.")
+        told = (_FLAGS.get(str(flag), one_line(flag).replace("_", " ")) for flag in entry.get("flags") or ())
+        found.extend(f"{names[index]}: {text}." for text in told)
         gain = part(entry, "gain_over_zero")
         seeds = number(gain.get("seeds"))
         if gain.get("source") == "search":
@@ -206,38 +149,49 @@ def caveats(cell: Part) -> list[str]:
             found.append(f"{names[index]}: only {seeds:.0f} confirming seeds: raise replicates.confirm.")
         bounds, tried = interval(entry.get("interval")), strengths_of(entry)
         if bounds and tried and entry.get("verdict") == "align" and bounds[1] - bounds[0] > 0.5 * max(tried) > 0:
+            low, high = map(strength_text, bounds)
             found.append(
-                f"{names[index]}: λ* is known only to within {strength_text(bounds[0])} and {strength_text(bounds[1])}: "
+                f"{names[index]}: λ* is only known to lie between {low} and {high}: "
                 "raise replicates.search or strength.refine."
             )
     counts = part(cell, "counts")
     if (diverged := number(counts.get("diverged"))) and (total := number(counts.get("trainings"))):
         found.append(f"{diverged:.0f} of {total:.0f} trainings diverged and are left out of the means.")
-    if not part(cell, "pair_choice").get("strategy"):
+    if not part(cell, "pair_choice").get("strategy") and not cell.get("error"):
         found.append("the search of this pair has not ended: run the same command again.")
+    if cell.get("error"):
+        found.append(f"the search of this pair ended early: {one_line(cell['error'])}.")
     return found
 
 
-def strengths_of(entry: Part) -> list[float]:
-    """The strengths an encoder's curve was measured at, ascending."""
-    values = (number(point.get("strength")) for point in parts(entry, "curve"))
-    return sorted(value for value in values if value is not None)
+def _because(cell: Part) -> str:
+    """Why there is no answer, as far as the report knows."""
+    counts = part(cell, "counts")
+    if cell.get("error"):
+        return f", because its search failed ({one_line(cell['error'])})"
+    if number(counts.get("trainings")) and counts.get("diverged") == counts.get("trainings"):
+        return ", because every training diverged"
+    return " yet"
 
 
 def _effects(cell: Part, strategy: str) -> str:
     """`text gains 1.4 points [0.6, 2.2], vision is indifferent`: what the chosen strategy does to each encoder."""
     entries, names = parts(cell, "encoders")[:2], pair_of(cell)
+    if strategy == "none" and not any(entry.get("verdict") in ("align", "avoid") for entry in entries):
+        return "no strength makes a difference that this study can measure"
     gains = _gains_of(cell, strategy)
     effects = []
     for index, entry in enumerate(entries):
-        metric, verdict, gain = metric_of(cell, index), entry.get("verdict"), gains[index]
+        metric = metric_of(cell, index)
         if strategy == "none":
-            effects.append(f"{names[index]} {_harm(entry, metric) if verdict == 'avoid' else 'gains nothing from it'}")
-        elif strategy == f"to_{2 - index}":  # the other side is trained: this one's output is detached
-            continue
-        else:
-            effects.append(f"{names[index]} {_effect(gain, metric)}")
+            effects.append(f"{names[index]} {_without_alignment(entry, metric)}")
+        elif strategy != f"to_{2 - index}":  # to_2 leaves encoder 1 as it is, to_1 encoder 2
+            effects.append(f"{names[index]} {_effect(gains[index], metric)}")
     return ", ".join(effects) or "see the table"
+
+
+def _unconfirmed(cell: Part) -> bool:
+    return any(part(entry, "gain_over_zero").get("source") == "search" for entry in parts(cell, "encoders"))
 
 
 def _gains_of(cell: Part, strategy: str) -> tuple[Part, Part]:
@@ -264,8 +218,13 @@ def _effect(gain: Part, metric: str) -> str:
     return f"{verb} {_plain(abs(mean), unit)} {unit.name} [{_plain(low, unit)}, {_plain(high, unit)}]"
 
 
-def _harm(entry: Part, metric: str) -> str:
-    """How much the strongest alignment that was tried costs an encoder."""
+def _without_alignment(entry: Part, metric: str) -> str:
+    """Why a pair that should not be aligned should not, by one of its encoders."""
+    if entry.get("verdict") == "align":
+        gain = _effect(part(entry, "gain_over_zero"), metric).removeprefix("gains ")
+        return f"alone would gain {gain} at λ ≈ {strength_text(entry.get('lambda_star'))}"
+    if entry.get("verdict") != "avoid":
+        return "is indifferent"
     points = {number(point.get("strength")): number(point.get("mean")) for point in parts(entry, "curve")}
     known = {strength: mean for strength, mean in points.items() if strength is not None and mean is not None}
     base = known.get(0.0)
@@ -275,9 +234,8 @@ def _harm(entry: Part, metric: str) -> str:
     return f"loses {_plain(loss, unit)} {unit.name} by λ = {strength_text(max(known))}"
 
 
-def _one_sided(cell: Part, encoder: int, chosen: str) -> str:
-    """The chosen one-sided strength, with the interval where the pair's answer is that very strength."""
-    choice = part(cell, "pair_choice")
+def _with_interval(choice: Part, chosen: str) -> str:
+    """A chosen one-sided strength, with an interval only where it is the pair's own answer, which has one."""
     text = strength_with_interval(choice)
     return text if text.split(" ")[0] == chosen else chosen
 
@@ -297,7 +255,7 @@ def _p_value(gain: Part) -> str:
 
 
 def _unit(metric: str) -> _Unit:
-    return _UNITS.get(metric, _Unit(f"of {_one_line(metric)}", 1, 3))
+    return _UNITS.get(metric, _Unit(f"of {one_line(metric)}", 1, 3))
 
 
 def _plain(value: float, unit: _Unit) -> str:
@@ -307,10 +265,6 @@ def _plain(value: float, unit: _Unit) -> str:
 def _signed(value: float, unit: _Unit) -> str:
     text = _plain(value, unit)
     return text.replace("-", "−") if float(text) < 0 else f"+{text.lstrip('-')}"
-
-
-def _one_line(value: object) -> str:
-    return " ".join(str(value).split())
 
 
 def _capital(text: str) -> str:

@@ -59,7 +59,11 @@ def synthetic_report() -> dict[str, Any]:
         2: (_answer(0.05, (0.0, 0.4), "avoid", "falling"), _answer(0.0, (0.0, 0.3), "avoid", "falling"), "none"),
         4: (_answer(0.2, (0.0, 1.4), "indifferent", "flat"), _answer(1.5, (0.0, 2.0), "indifferent", "flat"), "none"),
         6: (_answer(0.1, (0.0, 1.2), "indifferent", "flat"), _answer(0.9, (0.5, 2.0), "align", "rising"), "shared"),
-        8: (_answer(1.7, (0.8, 2.0), "align", "rising"), _answer(2.0, (1.5, 2.0), "align", "rising", ["edge"]), "shared"),
+        8: (
+            _answer(1.7, (0.8, 2.0), "align", "rising"),
+            _answer(2.0, (1.5, 2.0), "align", "rising", ["edge"]),
+            "shared",
+        ),
     }
     cells = []
     for redundancy, means in SYNTHETIC.items():
@@ -97,7 +101,7 @@ def hostile_report() -> dict[str, Any]:
     """Names that try to break out of HTML, Markdown, SVG, MLflow keys and file paths."""
     report = digits_report()
     evil = "<script>alert('x')</script>"
-    report["study"] = f"../{evil} | **bold** & \"quotes\""
+    report["study"] = f'../{evil} | **bold** & "quotes"'
     for cell in report["cells"]:
         cell["label"] = f"{evil} $\\frac{{1}}{{0}}$, [link](javascript:1)"
         cell["id"] = f"../../{cell['id']}/{evil}"
@@ -213,7 +217,11 @@ def _cell(
     alternatives = [
         {"strategy": "none", "strengths": [0.0, 0.0], "gains": [None, None]},
         {"strategy": "shared", "strengths": [0.9, 0.9], "gains": [_gain(c, x, 0.9, sd) for c in curves]},
-        {"strategy": "to_2", "strengths": [0.0, 1.9], "gains": [_gain(0 * x, x, 1.9, sd), _gain(curves[1], x, 1.9, sd)]},
+        {
+            "strategy": "to_2",
+            "strengths": [0.0, 1.9],
+            "gains": [_gain(0 * x, x, 1.9, sd), _gain(curves[1], x, 1.9, sd)],
+        },
     ]
     for alternative in alternatives:
         if alternative["strategy"] == choice["strategy"] and choice["strategy"] != "none":
