@@ -1,0 +1,153 @@
+"""Symmetric InfoNCE of K replicas, whose gradient is computed beside its value.
+
+With S the similarities over τ of one replica, the two cross-entropies need the row sums r and the column sums c of
+exp S, and both gradients need W = exp S ∘ (1/r + 1/c) − 2I: dL/dz₁ = W z₂ / (2Nτ), dL/dz₂ = Wᵀ z₁ / (2Nτ). Cosine
+similarities are bounded by 1, so one exponential without a running maximum serves rows and columns, value and
+gradient. Forming W while exp S is still in the cache, a few replicas at a time, is what makes this fast: nothing of
+size (K, N, N) is ever stored, only the two gradients of size (K, N, D).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+# A chunk of (N, N) matrices, and as much again for scratch, should stay in a core's second-level cache on a CPU; on
+# an accelerator it bounds the memory, and is large enough that the launches of its kernels do not count.
+_CPU_CHUNK_BYTES = 2**20
+_DEVICE_CHUNK_BYTES = 2**28
+
+# exp of this is nothing beside the 1 of a maximum, yet a normal number: arithmetic on subnormal ones is slow.
+_NEGLIGIBLE = -70.0
+
+_Weigh = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+_smallest_seen: MutableMapping[Tensor, tuple[int, float]] = WeakIdKeyDictionary()
+
+
+def info_nce(z_1: Tensor, z_2: Tensor, temperature: float | Tensor) -> Tensor:
+    """(K,) nats, of L2-normalised (K, N, D); see `trainables.objectives.symmetric_info_nce`."""
+    dtype = torch.promote_types(torch.promote_types(z_1.dtype, z_2.dtype), torch.float32)
+    z_1, z_2 = z_1.to(dtype), z_2.to(dtype)
+    if not torch.is_grad_enabled():
+        z_1, z_2 = z_1.detach(), z_2.detach()
+    smallest = smallest_temperature(temperature, n_replicas=len(z_1))
+    weigh = _weigh_bounded if _is_bounded(smallest, z_1.shape[1], dtype) else _weigh_shifted
+    inverse = temperature.to(z_1).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
+    device = z_1.device.type
+    if torch.is_autocast_enabled(device):  # similarities over a small τ have no room for the rounding of bfloat16
+        with torch.autocast(device, enabled=False):
+            return _InfoNCE.apply(z_1, z_2, inverse, weigh)  # type: ignore[no-any-return,no-untyped-call]
+    return _InfoNCE.apply(z_1, z_2, inverse, weigh)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def smallest_temperature(temperature: float | Tensor, *, n_replicas: int) -> float:
+    """The smallest of the temperatures; a tensor on an accelerator is read by the host once, not at every step.
+
+    Raises:
+        ValueError: not a float above 0, or a tensor of such, () or (K,), without gradient.
+    """
+    if isinstance(temperature, Tensor):
+        if temperature.requires_grad or temperature.shape not in ((), (n_replicas,)):
+            raise ValueError(
+                f"temperature has shape {tuple(temperature.shape)} and requires_grad={temperature.requires_grad}; "
+                f"give a float or a constant tensor of shape ({n_replicas},)"
+            )
+        smallest = _read_once(temperature)
+    else:
+        smallest = temperature
+    if not smallest > 0:
+        raise ValueError(f"temperature is {smallest}; give one above 0")
+    return smallest
+
+
+def _read_once(temperature: Tensor) -> float:
+    if temperature.is_cpu or temperature.is_inference():  # nothing to save, or no version to tell a change by
+        return float(temperature.min())
+    version, smallest = _smallest_seen.get(temperature, (-1, 0.0))
+    if version != temperature._version:
+        smallest = float(temperature.min())
+        _smallest_seen[temperature] = temperature._version, smallest
+    return smallest
+
+
+class _InfoNCE(torch.autograd.Function):
+    """The gradients exist before anyone asks for them; the backward pass only scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, z_1: Tensor, z_2: Tensor, inverse: float | Tensor, weigh: _Weigh) -> Tensor:
+        wanted = ctx.needs_input_grad[:2]
+        operands = z_1 * inverse, z_1, z_2
+        size = _chunk_size(z_1)
+        if size >= len(z_1):
+            loss, *gradients = _evaluate(*operands, weigh, wanted)
+        else:
+            chunks = zip(*(z.split(size) for z in operands), strict=True)  # type: ignore[no-untyped-call]
+            parts = [_evaluate(scaled, first, second, weigh, wanted) for scaled, first, second in chunks]
+            losses, *columns = zip(*parts, strict=True)
+            loss = torch.cat(losses)
+            gradients = [torch.cat(column) if asked else None for column, asked in zip(columns, wanted, strict=True)]
+        ctx.rate = (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * z_1.shape[1])
+        ctx.save_for_backward(*gradients)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("symmetric InfoNCE can be differentiated once only: do without create_graph=True")
+        scale = (upstream * ctx.rate).view(-1, 1, 1)
+        return *(None if gradient is None else gradient * scale for gradient in ctx.saved_tensors), None, None
+
+
+def _evaluate(
+    scaled: Tensor, z_1: Tensor, z_2: Tensor, weigh: _Weigh, wanted: tuple[bool, bool]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The loss (K,), and W z₂ and Wᵀ z₁ where wanted: the gradients without their factor 1/(2Nτ)."""
+    loss, weights = weigh(torch.bmm(scaled, z_2.mT))
+    return (
+        loss,
+        torch.bmm(weights, z_2) if wanted[0] else None,
+        torch.bmm(weights.mT, z_1) if wanted[1] else None,
+    )
+
+
+def _weigh_bounded(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss (K,) and W; overwrites `logits`."""
+    exponentials = logits.exp_()
+    row_sum, column_sum = exponentials.sum(2, keepdim=True), exponentials.sum(1, keepdim=True)
+    # The logarithm of the ratio: the difference of logarithms would cancel where the pairs are well aligned.
+    ratios = torch.cat((row_sum.mT, column_sum), 1).div_(exponentials.diagonal(dim1=1, dim2=2).unsqueeze(1))
+    loss = ratios.log_().mean((1, 2))
+    weights = torch.add(row_sum.reciprocal_(), column_sum.reciprocal_()).mul_(exponentials)
+    weights.diagonal(dim1=1, dim2=2).sub_(2)
+    return loss, weights
+
+
+def _weigh_shifted(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """As `_weigh_bounded`, for temperatures so small that rows and columns need a maximum of their own each."""
+    agreement = logits.diagonal(dim1=1, dim2=2).clone().unsqueeze(1)
+    row_max, column_max = logits.amax(2, keepdim=True), logits.amax(1, keepdim=True)
+    rows = (logits - row_max).clamp_min_(_NEGLIGIBLE).exp_()
+    columns = logits.sub_(column_max).clamp_min_(_NEGLIGIBLE).exp_()
+    row_sum, column_sum = rows.sum(2, keepdim=True), columns.sum(1, keepdim=True)
+    logs = torch.cat((row_sum.mT, column_sum), 1).log_()
+    loss = logs.sub_(agreement - torch.cat((row_max.mT, column_max), 1)).mean((1, 2))
+    weights = rows.div_(row_sum).add_(columns.div_(column_sum))
+    weights.diagonal(dim1=1, dim2=2).sub_(2)
+    return loss, weights
+
+
+def _chunk_size(z: Tensor) -> int:
+    """How many replicas to take at a time, at least one."""
+    budget = _CPU_CHUNK_BYTES * torch.get_num_threads() if z.device.type == "cpu" else _DEVICE_CHUNK_BYTES
+    return max(1, budget // (z.shape[1] ** 2 * z.element_size()))
+
+
+def _is_bounded(temperature: float, n: int, dtype: torch.dtype) -> bool:
+    """Whether exp(s/τ) / Σ exp(s/τ) is a normal number for all s in [−1, 1] (τ ≥ 0.025 for N ≤ 1000 in float32)."""
+    return 2 / temperature + math.log(n) < -math.log(torch.finfo(dtype).tiny) - 1
