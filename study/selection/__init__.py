@@ -2,9 +2,10 @@
 
 from study.selection.confirm import Gain, Verdict, holm, paired_gain, verdict
 from study.selection.optimum import Curve, Flag, Selection, select
-from study.selection.posterior import Posterior, sample_posterior, unwarp, warp, warp_scale
+from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
 from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
+from study.selection.trainings import unwarp, warp, warp_scale
 
 __all__ = [
     "STRATEGIES",

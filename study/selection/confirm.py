@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from study.selection.optimum import Selection
-from study.selection.posterior import Floats
+from study.selection.trainings import Floats
 
 Verdict = Literal["align", "avoid", "indifferent"]
 BOOTSTRAP_FROM = 10

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from study.selection.posterior import Fit, Floats, Posterior, draw, fit, table
+from study.selection.posterior import Fit, Posterior, draw, fit
 from study.selection.shape import Shape, classify, flat_p_value
+from study.selection.trainings import Floats, Trainings
 
 Flag = Literal["edge", "diverged", "undertrained", "few_seeds"]
 DRAWS = 2000
@@ -84,8 +85,8 @@ def select(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, given {level}")
-    data = table(strengths, scores, diverged=diverged, range_=range_)
-    fitted = fit(data, scale=scale)
+    trainings = Trainings.of(strengths, scores, diverged=diverged, range_=range_)
+    fitted = fit(trainings, scale=scale)
     posterior = draw(fitted, draws=DRAWS, seed=seed)
     best = posterior.best
     probability = np.bincount(best, minlength=len(posterior.strengths)) / len(best)
@@ -112,7 +113,7 @@ def select(
             argmax_probability=probability,
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
-        seed_sd=_seed_sd(data.scores, posterior),
+        seed_sd=_seed_sd(trainings.scores, posterior),
     )
 
 
@@ -139,16 +140,16 @@ def _within_one_error(posterior: Posterior, star: int) -> int:
 
 def _harm_p_value(posterior: Posterior) -> float:
     """Posterior probability that the curve's average over the (warped) range is no lower than its lowest strength."""
-    change = np.trapezoid(posterior.draws, posterior.warped, axis=1) - posterior.draws[:, 0]
+    change = np.trapezoid(posterior.draws, posterior.axis, axis=1) - posterior.draws[:, 0]
     return float((1 + (change >= 0).sum()) / (1 + len(change)))
 
 
 def _flags(fitted: Fit, posterior: Posterior, star: int, undertrained: bool) -> tuple[Flag, ...]:
     last = len(posterior.strengths) - 1
-    seeds = np.median(fitted.table.present.sum(axis=1)[fitted.table.present.any(axis=1)])
+    seeds = np.median(fitted.trainings.seeds[fitted.trainings.seeds > 0])
     found: dict[Flag, bool] = {
         "edge": star == last or (star == 0 and posterior.strengths[0] > 0),
-        "diverged": fitted.table.any_diverged,
+        "diverged": fitted.trainings.diverged,
         "undertrained": undertrained,
         "few_seeds": bool(seeds < FEW_SEEDS),
     }

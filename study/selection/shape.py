@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from study.selection.posterior import RATIOS, Basis, Fit, Floats, Posterior, _log_prior, within
+from study.selection.posterior import Design, Fit, Posterior
+from study.selection.trainings import Floats
 
 Shape = Literal["rising", "falling", "inverted-u", "flat"]
 NULL_DRAWS = 999
@@ -17,19 +18,35 @@ SIZE = 0.05
 def flat_p_value(fitted: Fit) -> float:
     """Monte Carlo p-value of “the strength changes nothing”, against any smooth curve.
 
-    The statistic is the Bayes factor of the Gaussian process against a constant; it is free of scale and of the seeds'
-    offsets, so under normal noise its null distribution is known for the design at hand and the test is exact.
+    The statistic is the Bayes factor of the smooth process against a constant; it is free of the scores' unit and of
+    the seeds' offsets, so under normal noise of a given kind its null distribution is known for every design. The
+    p-value is the mean over the kinds of noise, by how plausible the differences between seeds leave each.
     """
-    information, _, _, freedom = within(fitted.table.scores)
-    rows = tuple(int(row) for row in fitted.rows)
-    null = _null(fitted.bases, rows, information.tobytes(), freedom)
-    return float((1 + (null >= fitted.log_bayes_factor).sum()) / (1 + len(null)))
+    p_value = 0.0
+    for part in fitted.parts:
+        observed = _bayes_factor(
+            part.design, part.differences.totals[None] / np.sqrt(part.differences.squares), part.differences.freedom
+        )
+        null = _null(part.design, part.differences.freedom)
+        p_value += part.differences.weight * (1 + (null >= observed[0]).sum()) / (1 + len(null))
+    return float(p_value)
 
 
-@lru_cache(maxsize=64)
-def _null(bases: tuple[Basis, ...], rows: tuple[int, ...], information: bytes, freedom: int) -> Floats:
-    size = len(rows)
-    values, vectors = np.linalg.eigh(np.frombuffer(information).reshape(size, size))
+def _bayes_factor(design: Design, totals: Floats, freedom: int) -> Floats:
+    """(...,) log Bayes factors of differences (..., S) with unit sum of squares."""
+    smooth = design.gaps < 0
+    squared = (totals @ design.at_data[smooth]) ** 2
+    left = np.maximum(1.0 - squared @ design.spreads[smooth].transpose(0, 2, 1), 1e-12)
+    joint = design.log_volume[smooth][:, None, :] - 0.5 * freedom * np.log(left)
+    top = joint.max()
+    factor: Floats = top + np.log(np.exp(joint - top).sum(axis=(0, 2)))
+    return factor
+
+
+@lru_cache(maxsize=256)
+def _null(design: Design, freedom: int) -> Floats:
+    """(N,) log Bayes factors of pure noise on the design."""
+    values, vectors = np.linalg.eigh(design.information)
     real = values > 1e-9 * values[-1]
     generator = np.random.default_rng(0)
     whitened = generator.standard_normal((NULL_DRAWS, int(real.sum())))
@@ -37,17 +54,7 @@ def _null(bases: tuple[Basis, ...], rows: tuple[int, ...], information: bytes, f
     if freedom > real.sum():
         squares += generator.chisquare(freedom - real.sum(), NULL_DRAWS)
     totals = whitened @ (vectors[:, real] * np.sqrt(values[real])).T / np.sqrt(squares)[:, None]
-    log_terms = []
-    for basis, prior in zip(bases, _log_prior(), strict=True):
-        projected = (totals @ basis.features[list(rows)]) ** 2
-        shrunk = 1 / RATIOS[:, None] ** 2 + basis.precision[None, :]
-        residuals = np.maximum(1.0 - projected @ (1 / shrunk).T, 1e-12)
-        penalty = -0.5 * np.log1p(RATIOS[:, None] ** 2 * basis.precision).sum(axis=1)
-        log_terms.append(penalty + prior - 0.5 * freedom * np.log(residuals))
-    joint = np.concatenate(log_terms, axis=1)
-    top = joint.max(axis=1)
-    factors: Floats = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
-    return factors
+    return _bayes_factor(design, totals, freedom)
 
 
 def classify(posterior: Posterior, p_value: float) -> Shape:

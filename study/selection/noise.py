@@ -1,0 +1,138 @@
+"""How trainings of one seed scatter about the common curve, and what is left of the scores once that is accounted for.
+
+A seed's deviation from the common curve is partly smooth in the strength: neighbouring strengths of one seed share
+their luck. And trainings scatter more at some strengths than at others. Taken for independent noise, both would make
+ten strengths of one seed look like ten witnesses. So the covariance of a seed's scores is, with u the warped strength,
+
+    offset² 11ᵀ + σ² D½ ((1 − share) I + share · exp(−|u − u'|²/2 length²)) D½,   D = exp(slope (u − ½)), mean 1,
+
+with the offset's variance infinite (only differences within a seed count) and the line of NOISES unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from study.selection.trainings import Floats
+
+# A noise whose posterior weight is below this one changes nothing that is reported.
+NEGLIGIBLE = 0.02
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One line of NOISES; `prior` probabilities sum to 1 over the table."""
+
+    share: float
+    length: float
+    slope: float
+    prior: float
+
+    def covariance(self, axis: Floats) -> Floats:
+        """(S, S) over warped strengths (S,) on [0, 1], in units of σ²."""
+        spread = np.exp(0.5 * self.slope * (axis - 0.5))
+        spread /= np.sqrt(np.mean(spread**2))
+        smooth = self.share * np.exp(-0.5 * ((axis[:, None] - axis) / self.length) ** 2)
+        covariance: Floats = (smooth + (1 - self.share) * np.eye(len(axis))) * spread[:, None] * spread
+        return covariance
+
+
+_SLOPES = ((0.0, 0.6), (2.0, 0.2), (-2.0, 0.2))
+_SHARES = ((0.0, 1.0, 0.4), (0.5, 0.15, 0.15), (0.5, 0.5, 0.15), (0.85, 0.15, 0.15), (0.85, 0.5, 0.15))
+NOISES = tuple(
+    Noise(share, length, slope, chance * odds) for slope, odds in _SLOPES for share, length, chance in _SHARES
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Differences:
+    """Sufficient statistics of the differences within seeds, under one noise.
+
+    For curve values f (S,) at the tried strengths, −2 σ² log likelihood = `squares` − 2 fᵀ`totals` + fᵀ`information` f,
+    times σ to the power of `freedom`, plus 2 `log_volume`.
+    """
+
+    noise: Noise
+    information: Floats
+    totals: Floats
+    squares: float
+    freedom: int
+    log_volume: float
+    weight: float = 1.0
+
+
+@lru_cache(maxsize=512)
+def _projections(axis: bytes, patterns: bytes, noise: Noise) -> tuple[Floats, Floats]:
+    """For each pattern of present strengths (P, S): the precision with the offset projected out, and its log volume."""
+    points = np.frombuffer(axis)
+    covariance = noise.covariance(points)
+    present = np.frombuffer(patterns, bool).reshape(-1, len(points))
+    precisions, volumes = np.zeros((len(present), len(points), len(points))), np.zeros(len(present))
+    for index, rows in enumerate(present):
+        inverse = np.linalg.inv(covariance[np.ix_(rows, rows)])
+        ones = inverse.sum(axis=1)
+        precisions[index][np.ix_(rows, rows)] = inverse - np.outer(ones, ones) / ones.sum()
+        volumes[index] = 0.5 * (np.linalg.slogdet(inverse)[1] - np.log(ones.sum()))
+    return precisions, volumes
+
+
+def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
+    """The scores (S, R) under each noise that they leave plausible, `weight` summing to 1.
+
+    A noise is weighed with the curve free at every strength (restricted likelihood), that is by how seeds differ from
+    one another; a single seed leaves the priors as they are.
+    """
+    present = np.isfinite(scores)
+    seen = present[:, present.sum(axis=0) > 1]
+    values = np.where(seen, scores[:, present.sum(axis=0) > 1], 0.0)
+    centred = np.where(seen, values - values.sum(axis=0) / seen.sum(axis=0), 0.0)
+    patterns, which = np.unique(seen.T, axis=0, return_inverse=True)
+    freedom = int(seen.sum() - seen.shape[1])
+    # Differences below rounding error are none: the floor stands in for a noise too small to be seen.
+    floor = freedom * (1e-13 * max(float(np.abs(values).max()), 1e-100)) ** 2
+    if (centred**2).sum() <= floor:
+        centred = np.zeros_like(centred)
+    sums = np.stack([centred[:, which == index].sum(axis=1) for index in range(len(patterns))])
+    members = np.bincount(which, minlength=len(patterns))
+    found, log_weights = [], []
+    for noise in NOISES:
+        precisions, volumes = _projections(axis.tobytes(), patterns.tobytes(), noise)
+        statistics = Differences(
+            noise=noise,
+            information=np.tensordot(members, precisions, 1),
+            totals=np.einsum("pst,pt->s", precisions, sums),
+            squares=max(float(np.einsum("sr,rst,tr->", centred, precisions[which], centred)), floor),
+            freedom=freedom,
+            log_volume=float(members @ volumes),
+        )
+        found.append(statistics)
+        log_weights.append(np.log(noise.prior) + _restricted_log_likelihood(statistics))
+    weights = np.exp(np.array(log_weights) - max(log_weights))
+    weights /= weights.sum()
+    return tuple(_kept(found, weights))
+
+
+def _kept(found: list[Differences], weights: Floats) -> Iterator[Differences]:
+    total = weights[weights >= NEGLIGIBLE].sum()
+    for statistics, weight in zip(found, weights, strict=True):
+        if weight >= NEGLIGIBLE:
+            yield Differences(**{**vars(statistics), "weight": float(weight / total)})
+
+
+def _restricted_log_likelihood(statistics: Differences) -> float:
+    information = statistics.information
+    rank = int(np.linalg.matrix_rank(information, hermitian=True))
+    # The ridge only touches directions that no difference informs: the same ones under every noise.
+    ridged = information + 1e-9 * np.trace(information) / len(information) * np.eye(len(information))
+    factor = np.linalg.cholesky(ridged)
+    explained = float((np.linalg.solve(factor, statistics.totals) ** 2).sum())
+    left = max(statistics.squares - explained, 1e-12 * statistics.squares)
+    return float(
+        statistics.log_volume
+        - np.log(np.diag(factor)).sum()
+        - 0.5 * (statistics.freedom - rank) * np.log(left if statistics.freedom > rank else 1.0)
+    )
