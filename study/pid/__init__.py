@@ -1,6 +1,6 @@
 """Partial information decomposition of a pair: exact for tables, estimated with intervals from samples. Bits."""
 
-from study.pid.broja import broja as broja
+from study.pid.exact import broja as broja
 from study.pid.discretise import Discretiser as Discretiser
 from study.pid.estimators import ESTIMATORS as ESTIMATORS
 from study.pid.estimators import Estimator as Estimator

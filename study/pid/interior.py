@@ -117,7 +117,9 @@ def _start(p1: Array, p2: Array) -> _State:
     alpha += np.where(allowed_1, slack.min(axis=2)[..., None] - 1.0, 0.0)
     slack = np.where(alive, fibres(alpha, beta)[1], 1.0)
     beta += np.where(allowed_2, slack.min(axis=1)[..., None] - 1.0, 0.0)
-    weight = p1.sum(axis=-1)[:, :, None] * p2.sum(axis=-1)[:, None, :] * alive
+    py = p1.sum(axis=1)
+    q0 = np.einsum("bxy,bzy,by->bxz", p1, p2, np.where(py > 0, 1.0 / np.where(py > 0, py, 1.0), 0.0))
+    weight = q0
     n_y = p1.shape[2]
     return _State(
         index=np.arange(len(p1)),
@@ -125,7 +127,7 @@ def _start(p1: Array, p2: Array) -> _State:
         p2=p2,
         alpha=alpha,
         beta=beta,
-        mass=weight.copy(),
+        mass=q0.copy(),
         weight=weight,
         alive=alive,
         pin=p2.argmax(axis=1) * n_y + np.arange(n_y),

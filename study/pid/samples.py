@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from study.pid.broja import decompose
+from study.pid.exact import decompose
 from study.pid.discretise import Codes, Discretiser, classes
 from study.pid.profile import COMPONENTS, PIDProfile
 from trainables.datasets.base import PairData
