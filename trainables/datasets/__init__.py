@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from trainables.datasets.arrays import ARRAYS
+from trainables.datasets.avmnist import AV_MNIST
 from trainables.datasets.base import DataError as DataError
 from trainables.datasets.base import Modality as Modality
 from trainables.datasets.base import MultimodalData as MultimodalData
@@ -13,11 +15,14 @@ from trainables.datasets.base import PairData as PairData
 from trainables.datasets.base import Target as Target
 from trainables.datasets.checks import check
 from trainables.datasets.continuous import CONTINUOUS
+from trainables.datasets.corpora import MOSEI, MOSI, MUSTARD, UR_FUNNY
 from trainables.datasets.digits import DIGITS
 from trainables.datasets.gates import GATES_DATASET
 from trainables.datasets.gaussian import GAUSSIAN
+from trainables.datasets.houston import HOUSTON
 from trainables.datasets.linear import LINEAR
 from trainables.datasets.lsmi import LSMI
+from trainables.datasets.mfeat import MFEAT
 from trainables.datasets.synthetic import SYNTHETIC
 from trainables.datasets.table import Dataset as Dataset
 from trainables.datasets.table import Option as Option
@@ -32,6 +37,14 @@ DATASETS: dict[str, Dataset] = {
     "gaussian": GAUSSIAN,
     "lsmi": LSMI,
     "linear": LINEAR,
+    "mosei": MOSEI,
+    "mosi": MOSI,
+    "mustard": MUSTARD,
+    "ur_funny": UR_FUNNY,
+    "avmnist": AV_MNIST,
+    "mfeat": MFEAT,
+    "houston": HOUSTON,
+    "arrays": ARRAYS,
 }
 
 

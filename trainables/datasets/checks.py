@@ -44,7 +44,9 @@ def _check_modality(modality: Modality, n: int, dataset: str) -> None:
     if values.dtype != np.float32:
         raise DataError(f"{where} has values of type {values.dtype}; float32 is needed")
     if not all_finite(values):
-        raise DataError(f"{where} has NaN or infinite values; remove these rows or impute them")
+        raise DataError(
+            f"{where} has NaN or infinite values; remove these rows, or impute them where the dataset has that option"
+        )
     mask = modality.mask
     if mask is not None and (mask.dtype != np.bool_ or mask.shape != values.shape[:2] or not mask.any(axis=1).all()):
         raise DataError(f"{where}: its mask must be boolean of shape {values.shape[:2]}, with a real step in each row")

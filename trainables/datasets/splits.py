@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from trainables.datasets.base import DataError
 
 Fractions = tuple[float, float, float]
 THREE_SPLITS: Fractions = (0.6, 0.15, 0.25)  # train, valid, test
@@ -26,6 +30,16 @@ def stratified_split(
     split = np.zeros(n, dtype=np.int8)
     split[rest] = 1
     split[test] = 2
+    return split
+
+
+def block_split(labels: NDArray[np.integer], *, fractions: Fractions = THREE_SPLITS) -> NDArray[np.int8]:
+    """Split codes (N,): of each class the first rows train, the next ones validate, the last ones test."""
+    split = np.empty(len(labels), dtype=np.int8)
+    edges = np.cumsum(fractions)[:2]
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        split[rows] = np.searchsorted(edges, (np.arange(len(rows)) + 0.5) / len(rows))
     return split
 
 
@@ -59,3 +73,37 @@ def _apportion(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
 def _ceil(value: float) -> int:
     """Smallest integer not below `value`, forgiving of rounding in products such as 0.15 × 20."""
     return int(np.ceil(value - 1e-9))
+
+
+def group_split(
+    labels: NDArray[np.integer], groups: NDArray[Any], *, fractions: Fractions = THREE_SPLITS, seed: int = 0
+) -> NDArray[np.int8]:
+    """Split codes (N,) such that all rows of a group are in one split, classes as much in proportion as groups allow.
+
+    Greedy: from the largest group to the smallest (ties at random), each goes where the counts of its classes come
+    nearest to their targets; a split that is still empty when just enough groups are left gets one of them.
+
+    Raises:
+        DataError: there are fewer than three groups.
+    """
+    _, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    n_groups = len(sizes)
+    if n_groups < 3:
+        raise DataError(f"{n_groups} groups cannot be split in three without straddling; give at least 3 groups")
+    classes, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((n_groups, len(classes)))
+    np.add.at(counts, (code, label), 1)
+    wanted = np.outer(fractions, counts.sum(axis=0))
+    order = np.random.default_rng(seed).permutation(n_groups)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    of_group = np.zeros(n_groups, dtype=np.int8)
+    filled = np.zeros_like(wanted)
+    for done, group in enumerate(order):
+        empty = np.flatnonzero(filled.sum(axis=1) == 0)
+        allowed = empty if n_groups - done <= len(empty) else np.arange(3)
+        before, after = wanted - filled, wanted - filled - counts[group]
+        cost = (after**2 - before**2).sum(axis=1)
+        choice = allowed[np.argmin(cost[allowed])]
+        of_group[group] = choice
+        filled[choice] += counts[group]
+    return of_group[code]

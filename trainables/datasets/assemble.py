@@ -1,0 +1,208 @@
+"""From named arrays to a dataset: what is a modality, a target, a split, a group, a mask, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
+from trainables.datasets.splits import group_split, quantile_classes, stratified_split
+from trainables.datasets.table import Option, unknown
+
+Arrays = Mapping[str, NDArray[Any]]
+_SPLIT_NAMES = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+
+ARRAY_OPTIONS: Mapping[str, Option] = {
+    "target": Option(
+        doc="the label's array or column; or one for each modality, {vision: y_v, text: y_t}",
+        types=(str, dict),
+        default="y",
+    ),
+    "split": Option(doc="array of 0, 1, 2 or train, valid, test; `split` is used where the file has it", types=(str,)),
+    "group": Option(doc="array of groups (speaker, patient, …) whose rows never straddle splits", types=(str,)),
+    "mask": Option(doc="for each sequence modality its (N, T) mask or (N,) lengths", types=(dict,)),
+    "imputation": Option(
+        doc="what replaces missing values", types=(str,), default="none", choices=("none", "zero", "mean", "median")
+    ),
+    "task": Option(
+        doc="what the target is; auto: integers, text and two-valued numbers are classes",
+        types=(str,),
+        default="auto",
+        choices=("auto", "classes", "real"),
+    ),
+    "metric": Option(doc="score of a real target", types=(str,), default="r2", choices=("r2", "sign_accuracy")),
+    "standardise": Option(
+        doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True
+    ),
+    "split_seed": Option(doc="of a split made here, 60/15/25", types=(int,), default=0, bounds=(0, 2**32 - 1)),
+}
+
+
+def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: Mapping[str, Any]) -> MultimodalData:
+    """Data from `arrays` by name; `modalities` maps a modality's name to its array's, and
+    `options` are some of `ARRAY_OPTIONS`, the others keeping their defaults.
+
+    Raises:
+        DataError: an array is not there, has another number of rows or the wrong kind of values, or has missing ones
+            without a named imputation; groups straddle the given split.
+    """
+    options = {key: options.get(key, option.default) for key, option in ARRAY_OPTIONS.items()}
+    if len(modalities) < 2:
+        raise DataError(f"{name}: {len(modalities)} modality given; at least two are needed")
+    masks = options["mask"] or {}
+    for given in masks:
+        if given not in modalities:
+            raise DataError(f"{name}: mask of " + unknown("modality", given, modalities))
+    targets = _targets(name, arrays, modalities, options)
+    first = next(iter(targets.values()))
+    split = _split(name, arrays, first, options)
+    values = {key: _numbers(name, key, _get(name, arrays, source)) for key, source in modalities.items()}
+    for key, array in values.items():
+        if len(array) != len(split):
+            raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
+    standardise = options["standardise"]
+    for given in [] if isinstance(standardise, bool) else standardise:
+        if given not in modalities:
+            raise DataError(f"{name}: standardise: " + unknown("modality", given, modalities))
+    return MultimodalData(
+        name=name,
+        modalities={
+            key: Modality(
+                name=key,
+                values=_impute(name, key, array, split, options["imputation"]),
+                mask=_mask(name, key, _get(name, arrays, masks[key]), array) if key in masks else None,
+                standardise=standardise if isinstance(standardise, bool) else key in standardise,
+            )
+            for key, array in values.items()
+        },
+        targets=targets,
+        split=split,
+    )
+
+
+def _get(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
+    if not isinstance(name, str) or name not in arrays:
+        raise DataError(f"{dataset}: " + unknown("array", name, arrays))
+    return arrays[name]
+
+
+def _numbers(dataset: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """`array` as float32; itself, and still memory-mapped, where it is that already."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{dataset}: modality {name} holds {array.dtype}, not numbers (ragged rows? text?)")
+    if array.ndim < 2:
+        raise DataError(f"{dataset}: modality {name} has shape {array.shape}; at least (N, d) is needed: reshape it")
+    with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is then refused
+        return np.asarray(array, dtype=np.float32)
+
+
+def _impute(
+    dataset: str, name: str, values: NDArray[np.float32], split: NDArray[np.int8], how: str
+) -> NDArray[np.float32]:
+    """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows."""
+    if how == "none":
+        return values
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    fill: Any = np.float32(0)
+    if how != "zero":
+        train = values[split == TRAIN].reshape(-1, values.shape[-1])
+        if np.isnan(train).all(axis=0).any():
+            raise DataError(f"{dataset}: modality {name} has a feature without a value in the training split; drop it")
+        fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
+    return np.where(missing, fill, values).astype(np.float32)
+
+
+def _mask(dataset: str, name: str, mask: NDArray[Any], values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """True at real time steps, (N, T), from such a mask or from lengths (N,)."""
+    if values.ndim == 3 and mask.shape == values.shape[:2] and mask.dtype.kind in "biu":
+        return mask.astype(np.bool_)
+    if values.ndim == 3 and mask.shape == values.shape[:1] and mask.dtype.kind in "iu":
+        return np.arange(values.shape[1]) < mask[:, None]
+    raise DataError(
+        f"{dataset}: the mask of {name} has shape {mask.shape}; it must be (N, T) of booleans or (N,) integer lengths "
+        f"for values of shape {values.shape}"
+    )
+
+
+def _targets(
+    dataset: str, arrays: Arrays, modalities: Mapping[str, str], options: Mapping[str, Any]
+) -> dict[str, Target]:
+    given = options["target"]
+    names = given if isinstance(given, dict) else dict.fromkeys(modalities, given)
+    if set(names) != set(modalities):
+        raise DataError(f"{dataset}: target names {', '.join(names)}; give one for each of {', '.join(modalities)}")
+    made = {
+        name: make_target(f"{dataset}: target {name}", _get(dataset, arrays, name), options["task"], options["metric"])
+        for name in dict.fromkeys(names.values())
+    }
+    return {modality: made[names[modality]] for modality in modalities}
+
+
+def make_target(where: str, values: NDArray[Any], task: str, metric: str) -> Target:
+    """A target from integers, booleans, text (classes, renumbered in order) or real numbers.
+
+    `task` `auto` takes real numbers of exactly two values as classes; `metric` is the score of a real target.
+    """
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[1] == 1):
+        values = values.reshape(len(values), -1)
+        values = values[:, 0] if values.shape[1] == 1 else values
+    if values.dtype.kind not in "biufUS":
+        raise DataError(f"{where} holds {values.dtype}; integers, booleans, text or real numbers are allowed")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
+    if values.dtype.kind in "US" and (values == values.dtype.type()).any():
+        raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
+    found = np.unique(values)
+    if task == "auto":
+        task = "classes" if values.ndim == 1 and (values.dtype.kind != "f" or len(found) == 2) else "real"
+    if task == "real":
+        if values.dtype.kind in "US":
+            raise DataError(f"{where} is text and cannot be real numbers; set task: classes")
+        return Target(values=values.astype(np.float32), kind="real", metric=metric)
+    if values.ndim != 1:
+        raise DataError(f"{where} has shape {values.shape}; classes are one label a row, of shape (N,)")
+    if values.dtype.kind == "f" and not (values == np.round(values)).all():
+        raise DataError(f"{where} has fractions, so it is not classes; set task: real")
+    if 2 * len(found) > len(values):
+        raise DataError(f"{where} has {len(found)} classes in {len(values)} rows; if it is a number, set task: real")
+    return Target(values=np.searchsorted(found, values).astype(np.int64), kind="classes", n_classes=len(found))
+
+
+def _split(dataset: str, arrays: Arrays, target: Target, options: Mapping[str, Any]) -> NDArray[np.int8]:
+    """The named split; else one by group; else the file's own `split`; else a stratified one."""
+    named, grouped, seed = options["split"], options["group"], options["split_seed"]
+    groups = None if grouped is None else _get(dataset, arrays, grouped)
+    values = target.values if target.values.ndim == 1 else target.values[:, 0]
+    labels = values if target.kind == "classes" else quantile_classes(values, 10)
+    if groups is not None and groups.shape != (len(labels),):
+        raise DataError(f"{dataset}: group {grouped} has shape {groups.shape}; it must be ({len(labels)},)")
+    if named is None and groups is not None:
+        return group_split(labels, groups, seed=seed)
+    if named is None and "split" not in arrays:
+        return stratified_split(labels, seed=seed)
+    name = named or "split"
+    split = _split_codes(f"{dataset}: split {name}", _get(dataset, arrays, name), len(labels))
+    if groups is not None:
+        _, code = np.unique(groups, return_inverse=True)
+        pairs = np.unique(np.stack([code, split]), axis=1)
+        if pairs.shape[1] > code.max() + 1:
+            raise DataError(f"{dataset}: groups of {grouped} straddle {name}; leave `split` out to split by group")
+    return split
+
+
+def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
+    if values.shape != (n,):
+        raise DataError(f"{where} has shape {values.shape}; it must be ({n},), one entry a row")
+    if values.dtype.kind in "US":
+        codes = np.array([_SPLIT_NAMES.get(str(value).lower(), -1) for value in values.astype(str)], dtype=np.int8)
+    else:
+        codes = np.where(np.isin(values, list(SPLITS.values())), values, -1).astype(np.int8)
+    if (codes < 0).any():
+        bad = values[codes < 0][0]
+        raise DataError(f"{where} has {bad.item()!r}; allowed are 0, 1, 2 or train, valid, test")
+    return codes

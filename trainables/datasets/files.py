@@ -1,0 +1,168 @@
+"""Array files without surprises: .npz, folders of .npy, and tables; sizes are checked before anything is allocated."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import DataError
+
+MAX_BYTES = 16 * 2**30  # that one file may unpack to; larger data belongs into .npy files, which are memory-mapped
+_BOMB_RATIO, _BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
+
+
+class ArrayFolder(Mapping[str, NDArray[Any]]):
+    """The .npy files of a folder by their stem, memory-mapped and read-only."""
+
+    def __init__(self, path: Path) -> None:
+        self._paths = {file.stem: file for file in sorted(path.glob("*.npy"))}
+        if not self._paths:
+            raise DataError(f"{path} has no .npy files; give a folder with one for each modality and target")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return read_npy(self._paths[name])
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the named array, its data untouched."""
+        return self[name].shape
+
+
+class ArrayArchive(Mapping[str, NDArray[Any]]):
+    """The arrays of an .npz file by name, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{path} is no readable .npz file ({error}); save it with numpy.savez") from None
+        total = sum(member.file_size for member in self._members.values())
+        packed = max(1, path.stat().st_size)
+        if total > MAX_BYTES or (total > _BOMB_BYTES and total > _BOMB_RATIO * packed):
+            raise DataError(
+                f"{path} would unpack from {size_text(packed)} to {size_text(total)}, more than is plausible; "
+                "save the arrays as a folder of .npy files"
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._read(name)[1]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the named array, its data unread."""
+        return self._read(name, only_shape=True)[0]
+
+    def _read(self, name: str, *, only_shape: bool = False) -> tuple[tuple[int, ...], NDArray[Any]]:
+        where, member = f"{self._path}: array {name!r}", self._members[name]
+        try:
+            with zipfile.ZipFile(self._path) as archive, archive.open(member) as file:
+                shape, fortran, dtype = _npy_header(file, where)
+                n_bytes = prod(shape) * dtype.itemsize
+                if n_bytes + file.tell() != member.file_size:
+                    raise DataError(f"{where} has shape {shape}, but data of another size; it is damaged")
+                data = b"" if only_shape else file.read(n_bytes)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+            raise DataError(f"{where} cannot be read ({error}); it is damaged or encrypted") from None
+        values = np.empty(0) if only_shape else np.frombuffer(data, dtype=dtype).reshape(shape, order=fortran)
+        return shape, values
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """The array of an .npy file, memory-mapped and read-only.
+
+    Raises:
+        DataError: it is damaged, shorter than its header says, or holds Python objects.
+    """
+    with path.open("rb") as file:
+        _npy_header(file, str(path))
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}); it is damaged or truncated") from None
+    return array
+
+
+def read_mat(path: Path) -> NDArray[Any]:
+    """The one matrix of a MATLAB file (version 7 or before), (n, m) numbers.
+
+    Raises:
+        DataError: it is not there, damaged, too large, or holds no or several matrices.
+    """
+    from scipy import io  # here: no other format needs SciPy
+
+    if not path.exists():
+        raise DataError(f"{path.parent} has no {path.name}")
+    try:
+        found = [(name, shape) for name, shape, _ in io.whosmat(path) if not name.startswith("__")]
+        plausible = len(found) == 1 and 8 * prod(found[0][1]) <= MAX_BYTES
+        matrix = io.loadmat(path, variable_names=[found[0][0]])[found[0][0]] if plausible else None
+    except (ValueError, TypeError, OSError, NotImplementedError, MemoryError, zlib.error) as error:
+        raise DataError(f"{path} is no readable MATLAB file ({first_line(error)}); save it with -v7") from None
+    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "biuf" or matrix.ndim != 2:
+        raise DataError(f"{path} holds {found or 'nothing'}; one matrix of numbers is needed")
+    return matrix
+
+
+def find_file(path: str, *, dataset: str, origin: str) -> Path:
+    """The file or folder of a published set.
+
+    Raises:
+        DataError: it is not there: where it goes, where it can be had, and how to try without it.
+    """
+    found = Path(path)
+    if not found.exists():
+        raise DataError(
+            f"{dataset}: there is no {found}. Put the file there, or give its place with `path`; it can be had from "
+            f"{origin}. To try the study on generated data of the same layout, use --stand-in (or stand_in: small)"
+        )
+    return found
+
+
+def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
+    """The arrays of a folder of .npy files or of an .npz file."""
+    return ArrayFolder(path) if path.is_dir() else ArrayArchive(path)
+
+
+def size_text(n_bytes: int) -> str:
+    """A number of bytes in words."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, as one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
+    """Shape, order and dtype of the .npy data that starts at the file's position, which is moved behind the header."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = readers[version](file)
+    except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataError(f"{where} is no readable .npy data ({first_line(error)})") from None
+    if dtype.hasobject or dtype.names is not None:
+        raise DataError(f"{where} holds Python objects or named fields (ragged rows?); save a plain array of numbers")
+    return shape, "F" if fortran else "C", dtype
