@@ -50,6 +50,7 @@ _KNOWN_FAULTS = {
     "Failed to resolve": "there is no host of that name",
     "timed out": "the server did not answer in time",
     "unable to open database file": "the database file cannot be opened",
+    "unsupported URI": "it is no tracking URI of MLflow: use sqlite:///FILE or http://HOST:PORT",
     "out-of-date database schema": "the database is of an older MLflow: run `mlflow db upgrade` on it",
 }
 

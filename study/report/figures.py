@@ -26,6 +26,7 @@ from scipy import stats
 
 from study.report import reading, words
 from study.report.reading import Part, Report, number, part, parts
+from study.selection import unwarp, warp, warp_scale
 
 OVERVIEW = "00-strength-against-redundancy"
 
@@ -104,6 +105,7 @@ def _encoded(figure: Figure) -> dict[str, bytes]:
     with _style():
         FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
         figure.set_layout_engine("none")  # keeps the places that the first drawing found
+        figure.patch.set_alpha(0)  # the page's own colour, light or dark, shows through
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     return {"png": png.getvalue(), "svg": svg.getvalue()}
 
@@ -123,6 +125,7 @@ def _blank(title: str, *, size: tuple[float, float] = _SIZE) -> tuple[Figure, Ax
     axes.set_title(_short(title, 52))
     axes.grid(axis="y", color="#e3e3e3", linewidth=0.7)
     axes.set_axisbelow(True)
+    axes.patch.set_alpha(0)
     return figure, axes
 
 
@@ -278,19 +281,16 @@ def _overview(cells: Sequence[Part]) -> Figure | None:
 
 
 def _warp(axes: Axes, which: str, strengths: Sequence[float]) -> None:
-    """Put strengths on a scale that shows 0: square root, or asinh where they span more than two decades."""
+    """Put strengths on the axis on which `study.selection` smooths them; 0 has a place on it."""
     positive = sorted(value for value in strengths if value > 0)
     top = positive[-1] if positive else 1.0
-    wide = bool(positive) and top > 100 * positive[0]
-    unit = positive[0] if wide else top
+    scale = warp_scale([0.0, *(positive or [top])])
 
     def to_scale(value: Any) -> Any:
-        scaled = np.asarray(value, dtype=float) / unit
-        return np.arcsinh(scaled) if wide else np.sign(scaled) * np.sqrt(np.abs(scaled))
+        return np.sign(value) * warp(np.abs(value), scale=scale)
 
     def from_scale(value: Any) -> Any:
-        scaled = np.asarray(value, dtype=float)
-        return unit * (np.sinh(scaled) if wide else np.sign(scaled) * np.square(scaled))
+        return np.sign(value) * unwarp(np.abs(value), scale=scale)
 
     limit = float(to_scale(top))
     decades = range(math.floor(math.log10(positive[0])) if positive else -1, math.ceil(math.log10(top)) + 1)

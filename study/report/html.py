@@ -19,13 +19,6 @@ _CAPTIONS = {
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
     _OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
 }
-_STRATEGIES = {
-    "none": "do not align",
-    "shared": "one λ for both",
-    "to_1": "pull encoder 1 only",
-    "to_2": "pull encoder 2 only",
-    "per_encoder": "each encoder its own λ",
-}
 _METHOD = (
     "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
     "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
@@ -98,23 +91,20 @@ def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
 
 def _answer_table(cells: Sequence[Part]) -> str:
     """One group of rows per pair: its strategy and profile, then each encoder. Cards on a narrow screen."""
-    columns = ("Encoder", "λ* [90 %]", "Score at λ = 0", "Gain over λ = 0 [90 %]", "p (Holm)", "Verdict", "Curve")
+    columns = ("Encoder", "λ* [90 %]", "Score at λ = 0", "Gain [90 %]", "p (Holm)", "Verdict", "Curve")
     rows = []
     for position, cell in enumerate(cells, start=1):
-        choice = part(cell, "pair_choice")
-        strategy = str(choice.get("strategy") or "no answer yet")
-        at = f", λ* = {words.strength_with_interval(choice)} as a pair" if number(choice.get("lambda_star")) else ""
-        advice = f"{reading.label_of(cell)}: {_STRATEGIES.get(strategy, strategy)}{at}"
+        head = f"{position} · {reading.label_of(cell)}: {words.advice(cell)}"
         rows.append(
-            f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{position} · {_text(advice)}'
+            f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{_text(head)}'
             f"<small>{_text(_profile(cell))}</small></th></tr>\n"
         )
         for index, entry in enumerate(parts(cell, "encoders")[:2]):
             rows.append(_encoder_row(cell, index, entry, columns))
     head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
-        "λ* is each encoder's own best shared strength; the gain is measured there, on the test split. "
-        "The strategy above each pair weighs both encoders."
+        "λ* is each encoder's own best strength when one λ is shared; the gain is the difference to λ = 0 there, on "
+        "the test split. The strategy in the first line of each pair weighs both encoders."
     )
     table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
@@ -175,7 +165,7 @@ def _alternatives(cell: Part) -> str:
         gains = [gain if isinstance(gain, Mapping) else {} for gain in (alternative.get("gains") or ())[:2]]
         values = [" / ".join(map(words.strength_text, alternative.get("strengths") or ()))]
         values += [words.gain_with_interval(gain, reading.metric_of(cell, index)) for index, gain in enumerate(gains)]
-        label = _text(_STRATEGIES.get(name, name)) + (" (chosen)" if chosen else "")
+        label = _text(words.strategy_name(cell, name)) + (" (chosen)" if chosen else "")
         rows.append(_row(label, values, style="chosen" if chosen else ""))
     if not rows:
         return ""

@@ -91,6 +91,35 @@ def score_text(value: object, metric: str) -> str:
     return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
 
 
+def strategy_name(cell: Part, strategy: str) -> str:
+    """A strategy by what it does to this pair: `one λ for both`, `align text only`."""
+    first, second = pair_of(cell)
+    return {
+        "none": "do not align",
+        "shared": "one λ for both",
+        "to_1": f"align {first} only",
+        "to_2": f"align {second} only",
+        "per_encoder": "each its own λ",
+    }.get(strategy, one_line(strategy))
+
+
+def advice(cell: Part) -> str:
+    """The recommended strategy and its strengths in a few words: `one λ for both, 0.6 [0.3, 1.1]`."""
+    choice = part(cell, "pair_choice")
+    strategy = choice.get("strategy")
+    if not strategy:
+        return "no answer"
+    one, two = _strengths(choice)
+    at = {
+        "none": "",
+        "shared": f", {strength_with_interval(choice)}",
+        "to_1": f", λ = {one}",
+        "to_2": f", λ = {two}",
+        "per_encoder": f", {one} and {two}",
+    }.get(str(strategy), "")
+    return f"{strategy_name(cell, str(strategy))}{at}"
+
+
 def cell_sentence(cell: Part) -> str:
     """What to do with a pair, at which strength, and what each encoder gets from it."""
     first, second = pair_of(cell)
@@ -98,10 +127,9 @@ def cell_sentence(cell: Part) -> str:
     if not choice.get("strategy"):
         return f"{_capital(label_of(cell))}: no answer{_because(cell)}."
     strategy = str(choice["strategy"])
-    values = choice.get("strengths") or (choice.get("lambda_star"),) * 2
-    one, two = strength_text(values[0]), strength_text(values[-1])
+    one, two = _strengths(choice)
     shared = strength_with_interval(choice)
-    advice = {
+    told = {
         "none": f"Do not align {first} and {second}",
         "shared": f"Align {first} and {second} at λ ≈ {shared}",
         "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
@@ -109,7 +137,7 @@ def cell_sentence(cell: Part) -> str:
         "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
     }.get(strategy, f"{_capital(one_line(strategy))} {first} and {second}")
     doubt = " Not confirmed on fresh seeds yet." if _unconfirmed(cell) else ""
-    return f"{advice}: {_effects(cell, strategy)}.{doubt}"
+    return f"{told}: {_effects(cell, strategy)}.{doubt}"
 
 
 def encoder_sentence(cell: Part, encoder: int) -> str:
@@ -118,9 +146,10 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
     name, metric = pair_of(cell)[encoder], metric_of(cell, encoder)
     if number(entry.get("lambda_star")) is None:
         return f"{name}: no answer yet."
+    harm = "strong alignment" if entry["lambda_star"] > 0 else "alignment"
     verdict = {
         "align": f"{name} wants to be aligned",
-        "avoid": f"{name} is better left alone",
+        "avoid": f"{harm} harms {name}, which {_loss(entry, metric) or 'is better without it'}",
         "indifferent": f"{name} is indifferent",
     }.get(str(entry.get("verdict")), f"{name}: {one_line(entry.get('verdict') or 'no verdict')}")
     sentences = [f"{verdict}; λ* ≈ {strength_with_interval(entry)}"]
@@ -225,13 +254,22 @@ def _without_alignment(entry: Part, metric: str) -> str:
         return f"alone would gain {gain} at λ ≈ {strength_text(entry.get('lambda_star'))}"
     if entry.get("verdict") != "avoid":
         return "is indifferent"
+    return _loss(entry, metric) or "is harmed by it"
+
+
+def _loss(entry: Part, metric: str) -> str:
+    """How much the strongest alignment that was tried costs an encoder; "" where it costs nothing."""
     points = {number(point.get("strength")): number(point.get("mean")) for point in parts(entry, "curve")}
     known = {strength: mean for strength, mean in points.items() if strength is not None and mean is not None}
-    base = known.get(0.0)
-    if base is None or len(known) < 2 or (loss := base - known[max(known)]) <= 0:
-        return "is harmed by it"
-    unit = _unit(metric)
+    base, unit = known.get(0.0), _unit(metric)
+    if base is None or (loss := base - known[max(known)]) <= 0:
+        return ""
     return f"loses {_plain(loss, unit)} {unit.name} by λ = {strength_text(max(known))}"
+
+
+def _strengths(choice: Part) -> tuple[str, str]:
+    values = choice.get("strengths") or (choice.get("lambda_star"),)
+    return strength_text(values[0]), strength_text(values[-1])
 
 
 def _with_interval(choice: Part, chosen: str) -> str:

@@ -31,17 +31,24 @@ def digits_report() -> dict[str, Any]:
     cells = [
         _cell(
             "digits", ("left", "right"), STRENGTHS, (hump, rising), label="digits, left + right", seeds=5, sd=0.006,
-            answers=(_answer(0.62, (0.31, 1.1), "align", "inverted-u"), _answer(2.6, (1.4, 4.0), "align", "rising", ["edge"])),
+            answers=(
+                _answer(0.62, (0.31, 1.1), "align", "inverted-u"), _answer(2.6, (1.4, 4.0), "align", "rising", ["edge"]),
+            ),
             choice=_choice("shared", 0.9, (0.5, 1.6), "align"), pid=(1.92, 0.21, 0.17, 0.44),
         ),
         _cell(
-            "digits", ("left", "fourier"), STRENGTHS, (flat, rising - 0.05), label="digits, left + fourier", seeds=5, sd=0.006,
+            "digits", ("left", "fourier"), STRENGTHS, (flat, rising - 0.05), label="digits, left + fourier", seeds=5,
+            sd=0.006,
             answers=(_answer(0.3, (0.0, 3.1), "indifferent", "flat"), _answer(1.9, (0.8, 3.6), "align", "rising")),
             choice=_choice("to_2", 1.9, (0.8, 3.6), "align"), pid=(1.61, 0.48, 0.09, 0.39),
         ),
         _cell(
-            "digits", ("right", "fourier"), STRENGTHS, (falling, falling - 0.1), label="digits, right + fourier", seeds=5, sd=0.006,
-            answers=(_answer(0.0, (0.0, 0.12), "avoid", "falling"), _answer(0.0, (0.0, 0.2), "avoid", "falling", ["undertrained"])),
+            "digits", ("right", "fourier"), STRENGTHS, (falling, falling - 0.1), label="digits, right + fourier",
+            seeds=5, sd=0.006,
+            answers=(
+                _answer(0.0, (0.0, 0.12), "avoid", "falling"),
+                _answer(0.0, (0.0, 0.2), "avoid", "falling", ["undertrained"]),
+            ),
             choice=_choice("none", 0.0, (0.0, 0.1), "avoid"), pid=(0.72, 0.61, 0.55, 0.93),
         ),
     ]  # fmt: skip
@@ -71,8 +78,8 @@ def synthetic_report() -> dict[str, Any]:
         star = 0.0 if strategy == "none" else second["lambda_star"]
         pid = (0.12 + 0.11 * redundancy, 0.28 - 0.03 * redundancy, 0.26 - 0.028 * redundancy, 0.55 - 0.03 * redundancy)
         cell = _cell(
-            "synthetic", ("view_1", "view_2"), SYNTHETIC_STRENGTHS, tuple(np.asarray(m) for m in means), seeds=8, sd=0.008,
-            label=f"synthetic R = {redundancy}", answers=(first, second), pid=pid,
+            "synthetic", ("view_1", "view_2"), SYNTHETIC_STRENGTHS, tuple(np.asarray(m) for m in means), seeds=8,
+            sd=0.008, label=f"synthetic R = {redundancy}", answers=(first, second), pid=pid,
             choice=_choice(strategy, star, (0.0, 0.2) if star == 0 else (0.6, 2.0), "align" if star else "indifferent"),
         )  # fmt: skip
         cell["variant"] = {"redundancy": redundancy}
@@ -241,7 +248,8 @@ def _cell(
             "trainings": len(strengths) * seeds + 20, "diverged": 0, "strengths": len(strengths), "replicates": seeds,
         },
         "pid": {
-            **components, "units": "bits", "estimator": "broja", "dominant": max(components, key=components.__getitem__),
+            **components, "units": "bits", "estimator": "broja",
+            "dominant": max(components, key=components.__getitem__),
             "interval": {k: [round(max(0.0, v - 0.06), 4), round(v + 0.06, 4)] for k, v in components.items()},
             "null": {k: 0.04 + 0.02 * i for i, k in enumerate(_COMPONENTS)},
             "significant": {k: v > 0.12 for k, v in components.items()}, "exact": None, "gap": 1e-7,
@@ -250,7 +258,9 @@ def _cell(
         "pair_choice": {
             **choice, "gain_over_zero": _gain(both, x, choice["lambda_star"], sd), "alternatives": alternatives,
             "posterior": _posterior(both, x, sd / 2),
-            "curve": [{"strength": s, "mean": float(m), "sd": sd, "seeds": seeds} for s, m in zip(strengths, both, strict=True)],
+            "curve": [
+                {"strength": s, "mean": float(m), "sd": sd, "seeds": seeds} for s, m in zip(strengths, both, strict=True)
+            ],
         },
         "alignment": [
             {

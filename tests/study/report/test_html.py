@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from study.report import figures, words
+from study.report.html import render
+
+REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
+_VOID = {"meta", "br", "path", "use", "img"}
+
+
+class _Page(HTMLParser):
+    """Tags, attributes, ids, headings and text of a page; complains about tags that do not close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.headings: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def pages(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    made = {}
+    for name in REPORTS:
+        report = getattr(example, name)()
+        report["cells"] = report["cells"][:3]
+        written = figures.draw(report, tmp_path_factory.mktemp("figures"))
+        svgs = {path.stem: path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"}
+        made[name] = render(report, svgs)
+    return made
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_page_loads_nothing_and_runs_nothing(pages: dict[str, str], name: str) -> None:
+    page = _Page(pages[name])
+    assert not {"script", "link", "iframe", "object", "img", "image", "base", "form"} & {tag for tag, _ in page.tags}
+    attributes = [(key, value or "") for _, found in page.tags for key, value in found.items()]
+    assert not [key for key, _ in attributes if key.startswith("on")]
+    assert all(value.startswith("#") for key, value in attributes if key in ("href", "xlink:href", "src"))
+    assert not re.findall(r"@import|url\((?!#)", pages[name])
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_no_id_is_used_twice_and_every_reference_has_its_target(pages: dict[str, str], name: str) -> None:
+    ids = [found["id"] for _, found in _Page(pages[name]).tags if "id" in found]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', pages[name])) <= set(ids)
+
+
+def test_hostile_names_are_shown_as_text(pages: dict[str, str]) -> None:
+    assert "<script" not in pages["hostile_report"]
+    assert "<script>alert('x')</script>" in _Page(pages["hostile_report"]).text
+
+
+def test_the_answer_comes_first_and_in_words(pages: dict[str, str], example: ModuleType) -> None:
+    page = _Page(pages["digits_report"])
+    assert page.headings == [
+        "The answer in numbers", "The evidence", "What would change the answer", "How it was computed", "Versions",
+    ]  # fmt: skip
+    first = page.text.index("The answer in numbers")
+    for cell in example.digits_report()["cells"]:
+        assert 0 < page.text.index(words.cell_sentence(cell)) < first
+
+
+def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
+    drawn = [found for tag, found in _Page(pages["digits_report"]).tags if tag == "svg"]
+    assert len(drawn) == 3 * 4 + 1
+    assert all(found["role"] == "img" and len(found["aria-label"] or "") > 20 for found in drawn)
+
+
+def test_tables_have_headers_for_rows_and_columns(pages: dict[str, str]) -> None:
+    headers = [found for tag, found in _Page(pages["digits_report"]).tags if tag == "th"]
+    assert headers
+    assert {found.get("scope") for found in headers} == {"col", "row", "rowgroup"}
+
+
+def test_a_study_of_digits_fits_in_half_a_megabyte(pages: dict[str, str]) -> None:
+    assert len(pages["digits_report"].encode()) < 500_000
+
+
+@pytest.mark.parametrize(
+    ("status", "stand_in", "told"), [("partial", False, "has not ended"), ("complete", True, "Stand-in data")]
+)
+def test_what_a_reader_must_know_first_is_a_banner(example: ModuleType, status: str, stand_in: bool, told: str) -> None:
+    page = render(example.digits_report() | {"status": status, "stand_in": stand_in})
+    assert re.search(rf'class="banner"[^>]*>[^<]*{told}', page)
+
+
+def test_a_finished_study_on_real_data_has_no_banner(example: ModuleType) -> None:
+    assert 'class="banner"' not in render(example.digits_report())
+
+
+@pytest.mark.parametrize("report", [{}, {"cells": None, "versions": None}, {"study": None, "cells": [{}]}])
+def test_a_report_of_nothing_is_still_a_page(report: dict[str, Any]) -> None:
+    assert _Page(render(report)).headings
+
+
+def test_a_report_with_the_stable_fields_alone_is_rendered(example: ModuleType) -> None:
+    page = _Page(render(example.without_optional_fields(example.digits_report()))).text
+    assert "left gains 1.3 points [0.9, 1.7]" in page
+    assert "None" not in page
+
+
+def test_the_chosen_strategy_stands_out_among_the_alternatives(example: ModuleType) -> None:
+    page = render(example.digits_report())
+    assert re.search(
+        r'<tr class="chosen"><th scope="row">align fourier only \(chosen\)</th><td class="n">0 / 1.9</td>', page
+    )
+
+
+def test_rendering_reads_no_file_of_the_working_directory(
+    example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert render(example.digits_report()).startswith("<!doctype html>")

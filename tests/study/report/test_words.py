@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from study.report import words
+
+
+def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:
+    """Vision and text at λ* = 0.6, text gaining 1.4 points."""
+    gain = {
+        "mean": 0.014,
+        "interval": [0.006, 0.022],
+        "p_value": 0.001,
+        "p_adjusted": 0.003,
+        "seeds": 10,
+        "source": "confirm",
+    }
+    none = {"mean": 0.001, "interval": [-0.004, 0.006], "p_value": 0.7, "seeds": 10, "source": "confirm"}
+    curve = [{"strength": 0.0, "mean": 0.8, "seeds": 5}, {"strength": 4.0, "mean": 0.75, "seeds": 5}]
+    answer = {"lambda_star": 0.6, "interval": [0.3, 1.1], "curve": curve, "flags": []}
+    choice = {"strategy": strategy, "lambda_star": 0.6, "interval": [0.3, 1.1], "strengths": [0.6, 0.6]}
+    return {
+        "dataset": "mosei",
+        "pair": ["vision", "text"],
+        "encoders": [
+            {**answer, "modality": "vision", "verdict": "indifferent", "shape": "flat", "gain_over_zero": none},
+            {**answer, "modality": "text", "verdict": "align", "shape": "rising", "gain_over_zero": gain},
+        ],
+        "pair_choice": choice | changes,
+    }  # fmt: skip
+
+
+def test_a_shared_strength_is_told_with_both_effects() -> None:
+    assert words.cell_sentence(_cell()) == (
+        "Align vision and text at λ ≈ 0.6 [0.3, 1.1]: vision is indifferent, text gains 1.4 points [0.6, 2.2]."
+    )
+
+
+def test_a_one_sided_strength_names_the_side_that_stays() -> None:
+    sentence = words.cell_sentence(_cell("to_2", strengths=[0.0, 0.9]))
+    assert sentence == (
+        "Align text to vision only, at λ ≈ 0.9, and leave vision untouched: text gains 1.4 points [0.6, 2.2]."
+    )
+
+
+def test_two_strengths_are_told_apart() -> None:
+    sentence = words.cell_sentence(_cell("per_encoder", strengths=[0.2, 1.5]))
+    assert sentence.startswith("Align vision at λ ≈ 0.2 and text at λ ≈ 1.5, each on its own side:")
+
+
+def test_the_gains_told_are_those_of_the_chosen_strategy() -> None:
+    gains = [None, {"mean": 0.031, "interval": [0.02, 0.04]}]
+    sentence = words.cell_sentence(_cell(alternatives=[{"strategy": "shared", "gains": gains}]))
+    assert "vision was not measured, text gains 3.1 points [2.0, 4.0]" in sentence
+
+
+def test_a_loss_is_told_as_a_loss() -> None:
+    gains = [{"mean": -0.02, "interval": [-0.03, -0.01]}, {"mean": 0.031, "interval": [0.02, 0.04]}]
+    sentence = words.cell_sentence(_cell(alternatives=[{"strategy": "shared", "gains": gains}]))
+    assert "vision loses 2.0 points [1.0, 3.0]" in sentence
+
+
+def test_not_aligning_says_what_alignment_would_cost() -> None:
+    cell = _cell("none")
+    cell["encoders"][0]["verdict"] = "avoid"
+    assert words.cell_sentence(cell) == (
+        "Do not align vision and text: vision loses 5.0 points by λ = 4, "
+        "text alone would gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
+    )
+
+
+def test_two_indifferent_encoders_are_told_once() -> None:
+    cell = _cell("none")
+    cell["encoders"][1]["verdict"] = "indifferent"
+    assert words.cell_sentence(cell).endswith("no strength makes a difference that this study can measure.")
+
+
+def test_gains_from_the_seeds_of_the_search_are_marked() -> None:
+    cell = _cell()
+    cell["encoders"][1]["gain_over_zero"]["source"] = "search"
+    assert words.cell_sentence(cell).endswith("Not confirmed on fresh seeds yet.")
+    assert "10 search seeds" in words.encoder_sentence(cell, 1)
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({}, "no answer yet."),
+        ({"error": "worker died"}, "because its search failed (worker died)."),
+        ({"counts": {"trainings": 9, "diverged": 9}}, "because every training diverged."),
+    ],
+)
+def test_a_cell_without_an_answer_says_why(extra: dict[str, Any], reason: str) -> None:
+    assert words.cell_sentence({"dataset": "d", "pair": ["a", "b"], **extra}).endswith(reason)
+
+
+def test_an_encoder_is_told_with_its_evidence() -> None:
+    assert words.encoder_sentence(_cell(), 1) == (
+        "text wants to be aligned; λ* ≈ 0.6 [0.3, 1.1], the curve rises with λ. "
+        "Against λ = 0 it gets +1.4 [+0.6, +2.2] points (10 fresh seeds, p = 0.003 after Holm)."
+    )
+
+
+def test_an_encoder_at_zero_is_not_compared_with_itself() -> None:
+    cell = _cell()
+    cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling"}
+    assert "Against" not in words.encoder_sentence(cell, 0)
+
+
+def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
+    cell = _cell() | {"metrics": ["r2", "loss_of_x"]}
+    assert words.gain_with_interval({"mean": 0.014}, "r2") == "+0.014"
+    assert "text gains 0.014 of loss_of_x [0.006, 0.022]" in words.cell_sentence(cell)
+    assert words.score_text(0.5, "r2") == "0.500"
+    assert words.score_text(0.5, "sign_accuracy") == "50.0 %"
+
+
+@pytest.mark.parametrize(
+    ("strength", "text"),
+    [(0, "0"), (0.6, "0.6"), (1.1, "1.1"), (0.0251, "0.025"), (12.3, "12"), (1234.0, "1234"), (None, "?")],
+)
+def test_strengths_are_told_to_two_digits_without_exponents(strength: float | None, text: str) -> None:
+    assert words.strength_text(strength) == text
+
+
+def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
+    assert words.gain_with_interval({"mean": -0.0001, "interval": [-0.02, 0.0]}, "accuracy") == "+0.0 [−2.0, +0.0]"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"flags": ["edge"]}, "widen strength.range"),
+        ({"flags": ["undertrained"]}, "raise training.epochs"),
+        ({"flags": ["diverged"]}, "lower training.learning_rate"),
+        ({"flags": ["few_seeds"]}, "raise replicates.search"),
+        ({"flags": ["of_a_later_version"]}, "of a later version"),
+        ({"gain_over_zero": {"mean": 0.01, "seeds": 3}}, "only 3 confirming seeds"),
+        ({"interval": [0.1, 3.9]}, "only known to lie between 0.1 and 3.9"),
+    ],
+)
+def test_what_would_change_the_answer_is_said(change: dict[str, Any], told: str) -> None:
+    cell = _cell()
+    cell["encoders"][1] |= change
+    assert [line for line in words.caveats(cell) if told in line and line.startswith("text: ")]
+
+
+def test_nothing_is_said_where_nothing_would_change_the_answer() -> None:
+    assert words.caveats(_cell()) == []
+
+
+def test_diverged_trainings_are_counted() -> None:
+    assert "3 of 45 trainings diverged" in " ".join(
+        words.caveats(_cell() | {"counts": {"diverged": 3, "trainings": 45}})
+    )
+
+
+@pytest.mark.parametrize("name", ["digits_report", "synthetic_report", "partial_report", "hostile_report"])
+def test_every_sentence_is_one_line_that_ends_in_a_full_stop(example: ModuleType, name: str) -> None:
+    for cell in getattr(example, name)()["cells"]:
+        told = [
+            words.cell_sentence(cell),
+            *(words.encoder_sentence(cell, index) for index in (0, 1)),
+            *words.caveats(cell),
+        ]
+        assert all(line.endswith(".") and "\n" not in line and "None" not in line for line in told)
