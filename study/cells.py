@@ -11,7 +11,6 @@ from study.search import Arm, Setting
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
 from trainables.encoders import build_networks
-from trainables.objectives import ALIGNMENT_OBJECTIVES
 from trainables.spec import (
     AlignmentSpec,
     DatasetSpec,
@@ -19,7 +18,6 @@ from trainables.spec import (
     EncoderSpec,
     PackSpec,
     ReplicaSpec,
-    Split,
     TrainingSpec,
     content_hash,
     derive_seed,
@@ -51,19 +49,21 @@ class Cell:
     @property
     def label(self) -> str:
         """For people: the dataset, what is special about it, and the pair."""
-        variant = "".join(f" {key} {value}" for key, value in self.variant.items())
-        return f"{self.data.dataset}{variant}: {self.pair[0]} + {self.pair[1]}"
+        name = self.data.dataset
+        if name == self.dataset.name:  # otherwise the dataset has named the variant in its own terms
+            name += "".join(f" {key} {value}" for key, value in self.variant.items())
+        return f"{name}: {self.pair[0]} + {self.pair[1]}"
 
     def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
         """What trains these (setting, replicate index) members in lockstep.
 
-        Searching trains on the training split and scores on the validation split; confirming trains on both and scores
-        on the test split, with seeds that the search never saw.
+        Searching scores on the validation split, confirming on the test split with seeds that the search never saw.
+        Both train on the training split alone: λ* depends on the number of training rows, so that adding the
+        validation split would confirm another λ* than the one that was found.
         """
         confirming = arm == "confirm"
         phase = "confirm" if confirming else "search"
         training = self.config.training
-        fit: tuple[Split, ...] = ("train", "valid") if confirming else ("train",)
         return PackSpec(
             dataset=self.dataset,
             pair=self.pair,
@@ -82,7 +82,6 @@ class Cell:
                 )
                 for setting, index in members
             ),
-            fit=fit,
             evaluate="test" if confirming else "valid",
         )
 
@@ -93,9 +92,6 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
     Raises:
         ConfigError: the dataset, a modality, an encoder or an option does not exist, or does not fit the data.
     """
-    if config.alignment.objective not in ALIGNMENT_OBJECTIVES:
-        known = ", ".join(ALIGNMENT_OBJECTIVES)
-        raise ConfigError(f"unknown alignment.objective {config.alignment.objective!r}; choose one of {known}")
     try:
         specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
         cells: list[Cell] = []

@@ -17,8 +17,7 @@ from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig
 from ray.tune.search import Searcher
 
-from study.config import ConfigError
-from study.config.schema import ResourcesSection
+from study.config import ConfigError, ResourcesSection
 from study.coordinator import Coordinator
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.rule import Rule
 from rich.table import Table
+from rich.text import Text
 
 from study import coordinator
+from study.pid import COMPONENTS
 from study.report import words
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
@@ -78,32 +81,44 @@ class Display:
         return f"about {_duration(seconds)} left"
 
 
-def summary(report: Mapping[str, Any]) -> Table:
-    """The table that a study ends with: pair, profile, λ* [interval], gain and verdict per encoder."""
-    table = Table(title=f"{report['study']}{' (stand-in data)' if report['stand_in'] else ''}", title_justify="left")
-    for heading in ("pair", "encoder", "R / U₁ / U₂ / S (bits)", "λ* [90 %]", "gain over λ = 0", "verdict", "shape"):
-        table.add_column(heading)
+def summary(report: Mapping[str, Any]) -> Group:
+    """What a study ends with: for each pair its profile, for each encoder λ* [90 % interval], gain, verdict, shape."""
+    title = f"{report['study']}{' (stand-in data)' if report['stand_in'] else ''}"
+    parts: list[RenderableType] = [
+        Text(title, style="bold"),
+        _row("", "λ* [90 %]", "gain over λ = 0", "verdict", "curve"),
+    ]
     for cell in report["cells"]:
+        parts.append(Rule(style="dim"))
+        parts.append(Text.assemble((cell["label"], "bold"), f"   {_profile(cell['pid'])}"))
         for index, encoder in enumerate(cell["encoders"]):
             gain, metric = encoder["gain_over_zero"] or {}, cell["metrics"][index]
-            table.add_row(
-                "" if index else cell["label"],
-                encoder["modality"],
-                "" if index else _profile(cell["pid"]),
-                words.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                f"{words.gain_with_interval(gain, metric)} {words.gain_unit(metric)}" if gain else "–",
-                str(encoder["verdict"] or "no answer"),
-                str(encoder["shape"] or "–"),
-                end_section=index == 1,
+            parts.append(
+                _row(
+                    f"  {encoder['modality']}",
+                    words.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
+                    f"{words.gain_with_interval(gain, metric)} {words.gain_unit(metric)}" if gain else "–",
+                    str(encoder["verdict"] or "no answer"),
+                    str(encoder["shape"] or "–"),
+                )
             )
+    return Group(*parts)
+
+
+def _row(*texts: str) -> Table:
+    """One line of five columns that are aligned over all lines and fit 80 characters."""
+    table = Table.grid(padding=(0, 1))
+    for text, width in zip(texts, (12, 19, 24, 11, 10), strict=True):
+        table.add_column(min_width=width, max_width=max(width, len(text)), no_wrap=True)
+    table.add_row(*(Text(text) for text in texts))
     return table
 
 
 def _profile(pid: Mapping[str, Any] | None) -> str:
     if pid is None:
-        return "–"
-    values = " / ".join(f"{pid[name]:.2f}" for name in ("redundancy", "unique_1", "unique_2", "synergy"))
-    return f"{values}\n{pid['dominant']}"
+        return "no profile"
+    redundancy, unique_1, unique_2, synergy = (f"{pid[name]:.2f}" for name in COMPONENTS)
+    return f"R {redundancy}  U₁ {unique_1}  U₂ {unique_2}  S {synergy} bits, {pid['dominant']}"
 
 
 def _duration(seconds: float) -> str:

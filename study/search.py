@@ -10,7 +10,8 @@ the replicates that were recorded and waits for the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,11 +25,11 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.config import Sampler
 from study.selection import select
 from trainables.spec import ReplicaResult, derive_seed
 
 Arm = Literal["shared", "to_1", "to_2", "confirm"]
-SAMPLERS = ("posterior", "gp", "tpe", "qmc", "grid")
 _RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
 
 
@@ -103,35 +104,34 @@ class Ledger:
                 self._start(cell, arm)
         return tuple(trial for trial in self.trials(cell, arm) if trial.round == round_)
 
-    def suggest(self, cell: str, arm: Arm, *, round_: int, count: int, sampler: str, seed: int) -> tuple[float, ...]:
+    def suggest(
+        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int
+    ) -> tuple[float, ...]:
         """`count` new strengths for a round, from the complete trials of earlier rounds alone.
 
         Each comes from `sampler` on an in-memory copy of those trials in which the strengths suggested before it are
         running, so that the answer is a function of the record and the seed.
         """
         strength = FloatDistribution(*self._space["strength"])
+        earlier = [asked for asked in self.trials(cell, arm) if asked.round < round_]
+        tried = [_params(arm, asked.setting)["strength"] for asked in earlier]
         study = optuna.create_study(
             direction="maximize",
-            sampler=_sampler(sampler, seed=derive_seed(seed, cell, arm, round_), gaps=self._gaps(cell, arm, round_)),
+            sampler=_sampler(
+                sampler, seed=derive_seed(seed, cell, arm, round_), gaps=_gaps([*tried, *self._space["strength"]])
+            ),
         )
-        for asked in self.trials(cell, arm):
-            value = _value(asked)
-            if asked.round < round_ and not math.isnan(value):
+        for asked, tried_strength in zip(earlier, tried, strict=True):
+            if not math.isnan(value := _value(asked)):
                 study.add_trial(
                     create_trial(
-                        params={"strength": _params(arm, asked.setting)["strength"]},
+                        params={"strength": tried_strength},
                         distributions={"strength": strength},
                         value=value,
                         user_attrs={"scores": _scores(asked)},
                     )
                 )
         return tuple(float(study.ask({"strength": strength}).params["strength"]) for _ in range(count))
-
-    def _gaps(self, cell: str, arm: Arm, round_: int) -> list[float]:
-        """Middles of the gaps between the strengths of earlier rounds, which a grid is refined by."""
-        earlier = {_params(arm, t.setting)["strength"] for t in self.trials(cell, arm) if t.round < round_}
-        known = sorted({*earlier, *self._space["strength"]})
-        return [(low + high) / 2 for low, high in pairwise(known)]
 
     def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
         """Store replicates of a trial, and tell Optuna its value once none is missing; known ones are left alone."""
@@ -219,16 +219,23 @@ def _drop_torn_tail(journal: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def _sampler(name: str, *, seed: int, gaps: Sequence[float]) -> optuna.samplers.BaseSampler:
+def _gaps(strengths: Iterable[float]) -> list[float]:
+    """Middles of the gaps between strengths, which a grid is refined by."""
+    return [(low + high) / 2 for low, high in pairwise(sorted(set(strengths)))]
+
+
+def _sampler(name: Sampler, *, seed: int, gaps: Sequence[float]) -> optuna.samplers.BaseSampler:
     seed %= 2**32  # the largest that numpy's legacy generators take
-    samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+    samplers: dict[Sampler, Callable[[], optuna.samplers.BaseSampler]] = {
         "posterior": lambda: PosteriorSampler(seed=seed),
         "gp": lambda: optuna.samplers.GPSampler(seed=seed),
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
         "qmc": lambda: optuna.samplers.QMCSampler(seed=seed, scramble=True),
         "grid": lambda: optuna.samplers.GridSampler({"strength": list(gaps)}, seed=seed),
     }
-    return samplers[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # QMC, since years
+        return samplers[name]()
 
 
 def _params(arm: Arm, setting: Setting) -> dict[str, float]:

@@ -104,7 +104,7 @@ def _locked(out: Path, config: StudyConfig) -> Iterator[Path]:
 
 
 def _open_ledger(config: StudyConfig, folder: Path) -> Ledger:
-    nuisance = {name: r.bounds for name, r in config.search.nuisance.items()}
+    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
     storage = open_storage(None, folder=folder / "optuna")
     ledger = Ledger(storage, name=config.study, space={"strength": config.strength.range, **nuisance})
     known = ledger.note("configuration")

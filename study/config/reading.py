@@ -141,11 +141,10 @@ def _keys_at(path: list[str]) -> list[str]:
     model: Any = StudyConfig
     for part in path:
         fields = getattr(model, "model_fields", {})
-        annotation = fields[part].annotation if part in fields else None
-        if annotation is None:
+        if part in fields:
+            model = fields[part].annotation
+        else:  # a name that the user chose: the section lies below it
             model = EncoderSection if path[0] == "encoders" else NuisanceRange
-        else:
-            model = annotation
     return sorted(getattr(model, "model_fields", {}))
 
 

@@ -6,9 +6,11 @@ The docstrings of these models are what the documentation of the study file prin
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from trainables.spec import Direction, Precision, content_hash
 
@@ -19,6 +21,38 @@ def _number(value: object) -> object:
     return value
 
 
+def _objectives() -> Iterable[str]:
+    from trainables.objectives import ALIGNMENT_OBJECTIVES
+
+    return ALIGNMENT_OBJECTIVES
+
+
+def _estimators() -> Iterable[str]:
+    from study.pid import ESTIMATORS
+
+    return ESTIMATORS
+
+
+def _encoders() -> Iterable[str]:
+    from trainables.encoders import ENCODERS
+
+    return ENCODERS
+
+
+def _one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A line of a table; the table is imported only when a file is read, because it brings torch with it."""
+
+    def check(name: str) -> str:
+        if name not in (known := list(names())):
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{name!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
+        return name
+
+    return AfterValidator(check)
+
+
+Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
 Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 NonNegative = Annotated[Real, Field(ge=0)]
 Positive = Annotated[Real, Field(gt=0)]
@@ -46,7 +80,7 @@ class DatasetSection(_Section):
 class PidSection(_Section):
     """How the information of a pair about the target is decomposed."""
 
-    estimator: str = "broja"
+    estimator: Annotated[str, _one_of(_estimators)] = "broja"
     """A line of the estimator table: `broja` (discretised, exact), `batch`, `lsmi`."""
     bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 200
     """Resamples behind the interval; 0 gives none."""
@@ -55,7 +89,7 @@ class PidSection(_Section):
 class EncoderSection(_Section):
     """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
 
-    kind: str | None = None
+    kind: Annotated[str, _one_of(_encoders)] | None = None
     """`mlp`, `linear`, `transformer` or `vit`."""
     layers: Count | None = None
     width: Count | None = None
@@ -71,7 +105,7 @@ class EncoderSection(_Section):
 class AlignmentSection(_Section):
     """What pulls the two representations together."""
 
-    objective: str = "info_nce"
+    objective: Annotated[str, _one_of(_objectives)] = "info_nce"
     """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`."""
     direction: Direction = "both"
     """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""
@@ -168,7 +202,7 @@ class NuisanceRange(_Section):
 class SearchSection(_Section):
     """How strengths after the first round are chosen, and when to stop."""
 
-    sampler: str = "posterior"
+    sampler: Sampler = "posterior"
     """`posterior` (ours: where the posterior of the optimum is), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
     nuisance: dict[Literal["learning_rate", "weight_decay", "temperature"], NuisanceRange] = {}
     """Hyperparameters to be tuned fairly at each strength."""

@@ -1,0 +1,137 @@
+"""A study file is parsed once; whatever is wrong with it is one line that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.config import ConfigError, differences, load_config, parse_config, to_yaml
+
+MINIMAL = "study: x\ndataset: {name: digits}\n"
+
+
+def test_a_file_of_three_lines_is_a_study() -> None:
+    config = parse_config(MINIMAL + "pairs: all\n")
+
+    assert config.strength.design[0] == 0
+    assert config.replicates.confirm == 10
+
+
+def test_the_resolved_file_reads_back_to_the_same_study() -> None:
+    config = parse_config(MINIMAL + "search: {nuisance: {learning_rate: {log: [3e-4, 3e-3]}}, trials_per_strength: 4}")
+
+    assert parse_config(to_yaml(config)) == config
+
+
+def test_zero_is_always_in_the_first_round() -> None:
+    assert parse_config(MINIMAL + "strength: {initial: [2, 1, 2]}").strength.design == (0, 1, 2)
+
+
+def test_scientific_notation_without_a_dot_is_a_number() -> None:
+    assert parse_config(MINIMAL + "training: {learning_rate: 1e-3}").training.learning_rate == 1e-3
+
+
+def test_resources_that_change_no_result_do_not_change_the_identity() -> None:
+    one, many = (parse_config(MINIMAL + f"resources: {{workers: {n}, cpus: {n}}}") for n in (1, 7))
+
+    assert one.hash == many.hash
+
+
+def test_what_changed_is_listed_key_by_key() -> None:
+    old, new = (parse_config(MINIMAL + f"training: {{epochs: {n}}}").identity for n in (3, 4))
+
+    assert differences(old, new) == ["training.epochs: 3 -> 4"]
+
+
+def test_overrides_reach_nested_keys() -> None:
+    config = parse_config(MINIMAL, overrides=["training.epochs=7", "pairs=[[left, right]]"])
+
+    assert config.training.epochs == 7
+    assert config.pairs == (("left", "right"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds nothing"),
+        ("3", "not a mapping"),
+        ("a: [", "not valid YAML at line 1"),
+        ("study: x", "dataset is missing"),
+        ("study: x\nstudy: y\ndataset: {name: digits}", "given twice"),
+        ("study: ../x\ndataset: {name: digits}", "letters, digits"),
+        ("study: x\ndataset: digits", "section"),
+        (MINIMAL + "trainin: {epochs: 3}", "did you mean training?"),
+        (MINIMAL + "training: {epocs: 3}", "did you mean epochs?"),
+        (MINIMAL + "encoders: {left: {widht: 3}}", "did you mean width?"),
+        (MINIMAL + "training: {epochs: ten}", "training.epochs is 'ten'"),
+        (MINIMAL + "training: {epochs: true}", "not true/false"),
+        (MINIMAL + "training: {epochs: 0}", "greater than or equal to 1"),
+        (MINIMAL + "training: {precision: fp8}", "'float32', 'tf32' or 'bf16'"),
+        (MINIMAL + "strength: {initial: [-1]}", "greater than or equal to 0"),
+        (MINIMAL + "strength: {initial: [.nan]}", "finite"),
+        (MINIMAL + "strength: {initial: [.inf]}", "finite"),
+        (MINIMAL + "strength: {initial: [5]}", "outside the range"),
+        (MINIMAL + "strength: {range: [1, 4], initial: [2]}", "must start at 0"),
+        (MINIMAL + "strength: {range: [4, 0]}", "rising"),
+        (MINIMAL + "strength: [1, 2]", "section"),
+        (MINIMAL + "pairs: []", "not empty"),
+        (MINIMAL + "pairs: [[left, left]]", "two different modalities"),
+        (MINIMAL + "pairs: [[left, right], [right, left]]", "listed twice"),
+        (MINIMAL + "replicates: {search: 0}", "greater than or equal to 1"),
+        (MINIMAL + "resources: {gpus: 0.3}", "1/n of a GPU"),
+        (MINIMAL + "resources: {gpus: many}", "'auto' or"),
+        (MINIMAL + "search: {nuisance: {learning_rate: {log: [1, 2], linear: [1, 2]}}}", "exactly one"),
+        (MINIMAL + "search: {nuisance: {width: {log: [1, 2]}}}", "'learning_rate'"),
+        (MINIMAL + "search: {sampler: random}", "'posterior'"),
+        (MINIMAL + "pid: {estimator: guess}", "choose one of 'broja'"),
+        (MINIMAL + "alignment: {objective: hinge}", "choose one of 'info_nce'"),
+        (MINIMAL + "alignment: {objective: infonce}", "did you mean info_nce?"),
+        (MINIMAL + "encoder: {kind: cnn}", "choose one of"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_bytes(b"\xff\xfe\x00study")
+
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "study.a=3"])
+def test_an_override_that_is_no_assignment_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        parse_config(MINIMAL, overrides=[override])
+
+
+@given(st.text())
+def test_no_text_is_worse_than_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_config(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_no_value_is_worse_than_a_config_error(value: object) -> None:
+    import yaml
+
+    with pytest.raises(ConfigError):
+        parse_config(MINIMAL + yaml.safe_dump({"training": {"epochs": value}, "strength": value, "pairs": value}))

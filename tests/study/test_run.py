@@ -1,0 +1,266 @@
+"""The command line through the real Ray, Optuna and MLflow: whole studies, killed ones, and bad input of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from study.run import main
+from study.search import open_storage
+
+TINY = """
+study: tiny
+dataset: {name: digits}
+pairs: [[left, right], [left, fourier]]
+pid: {bootstrap: 20}
+encoder: {width: 8}
+training: {epochs: 40, batch_size: 128}
+strength: {initial: [0, 0.5, 2], refine: 2, per_round: 1}
+replicates: {search: 3, confirm: 3}
+resources: {pack: 5}
+"""
+VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
+
+
+class Study:
+    """One tiny study in a folder of its own, run by the command that a user types."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "tiny.yaml").write_text(TINY)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "study.run", "--space", "tiny.yaml", *options],
+            cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*options)
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.folder / "studies/tiny/report.json").read_text())
+        return {key: value for key, value in report.items() if key not in VARYING}
+
+    def recorded(self) -> int:
+        """Replicates in the journal so far."""
+        journal = self.folder / "studies/tiny/optuna/journal.log"
+        return journal.read_text().count('"results:') if journal.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, subprocess.CompletedProcess[str]]:
+    study = Study(tmp_path_factory.mktemp("undisturbed"))
+    return study, study.run()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    yield Study(tmp_path)
+    for process in psutil.process_iter():  # Ray's daemons notice the death of their driver, but in their own time
+        try:
+            if str(tmp_path) in process.cwd():
+                process.kill()
+        except psutil.Error:
+            continue
+
+
+def test_a_study_ends_with_a_report_a_table_and_where_to_look(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
+) -> None:
+    study, ended = undisturbed
+
+    assert ended.returncode == 0, ended.stderr
+    report = study.report()
+    assert report["status"] == "complete"
+    assert [cell["pair"] for cell in report["cells"]] == [["left", "right"], ["left", "fourier"]]
+    for cell in report["cells"]:
+        assert [encoder["modality"] for encoder in cell["encoders"]] == cell["pair"]
+        for encoder in cell["encoders"]:
+            low, high = encoder["interval"]
+            assert 0 <= low <= encoder["lambda_star"] <= high <= 4
+            assert encoder["gain_over_zero"]["seeds"] == 3
+            assert encoder["curve"][0]["strength"] == 0
+    assert "verdict" in ended.stdout
+    assert "studies/tiny/report.html" in ended.stdout
+    assert "mlflow ui" in ended.stdout
+    assert "trainings" in ended.stderr
+    assert "Warning" not in ended.stderr + ended.stdout
+    assert (study.folder / "studies/tiny/report.html").read_text().startswith("<!doctype html>")
+    assert list((study.folder / "studies/tiny/packs").iterdir()) == []
+
+
+def test_mlflow_shows_a_parent_a_cell_and_a_child_a_strength(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
+) -> None:
+    study, _ = undisturbed
+    client = MlflowClient(f"sqlite:///{study.folder / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "tiny"]
+    runs = client.search_runs([experiment.experiment_id])
+
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    parents = [run for run in runs if run not in children]
+    report = study.report()
+    assert len(parents) == len(report["cells"])
+    assert len(children) == sum(len(cell["encoders"][0]["curve"]) for cell in report["cells"])
+
+
+def test_the_same_command_again_trains_nothing_and_says_the_same(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
+) -> None:
+    study, _ = undisturbed
+    before, recorded = study.report(), study.recorded()
+
+    assert study.run().returncode == 0
+
+    assert study.report() == before
+    assert study.recorded() == recorded
+
+
+def test_one_worker_and_two_give_the_same_report(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], study: Study
+) -> None:
+    assert study.run("--workers", "1").returncode == 0
+
+    assert study.report() == undisturbed[0].report()
+
+
+def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refused(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], study: Study
+) -> None:
+    driver = study.start()
+    wait_for(lambda: study.recorded() > 0, driver)
+    second = study.run()
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    recorded = study.recorded()
+
+    resumed = study.run()
+
+    assert second.returncode == 2
+    assert "is being run already" in one_line(second.stderr)
+    assert resumed.returncode == 0, resumed.stderr
+    assert study.report() == undisturbed[0].report()
+    # Attributes hold each pack's replicates once: none of the finished ones was trained or stored again.
+    assert study.recorded() == undisturbed[0].recorded() > recorded > 0
+    states = {trial.state.name for trial in optuna_trials(study)}
+    assert states == {"COMPLETE"}
+    assert mlflow_runs(study) == mlflow_runs(undisturbed[0])
+
+
+def test_control_c_ends_with_130_and_the_command_that_resumes(study: Study) -> None:
+    driver = study.start()
+    wait_for(lambda: study.recorded() > 0, driver)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=60)
+
+    assert driver.returncode == 130
+    assert "python -m study.run --space tiny.yaml" in err
+    assert "Traceback" not in err
+
+
+def test_another_configuration_of_the_same_name_is_refused_with_what_changed(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(undisturbed[0].folder)
+
+    assert main(["--space", "tiny.yaml", "--set", "training.epochs=41"]) == 2
+    assert "training.epochs: 40 -> 41" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("dataset.name=digit", "did you mean 'digits'"),
+        ("dataset.rows=3", "unknown dataset option"),
+        ("pairs=[[left, middle]]", "unknown modality 'middle'"),
+        ("training.batch_size=5000", "at most 1078"),
+        ("encoders={middle: {width: 3}}", "no such modality"),
+        ("encoders={left: {width: 3}}", "projector"),
+        ("resources.gpus=1", "there are 0 here"),
+        ("replicates.search=0", "greater than or equal to 1"),
+        ("strength.initial=[-1]", "greater than or equal to 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2_before_anything_trains(
+    override: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+
+    assert main(["--space", "tiny.yaml", "--set", override]) == 2
+    assert said in one_line(capsys.readouterr().err)
+    assert not list(tmp_path.glob("studies/tiny/packs/*"))
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    Path("taken").write_text("a file, not a folder")
+
+    assert main(["--space", "tiny.yaml", "--out", "taken"]) == 2
+    assert "cannot write the output folder taken/tiny" in one_line(capsys.readouterr().err)
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+
+    assert main(["--space", "tiny.yaml", "--dry-run"]) == 0
+    assert "2 cells, at most 54 trainings" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize("space", sorted(Path(__file__).parents[2].glob("search_spaces/*.yaml")), ids=lambda p: p.name)
+def test_every_search_space_passes_a_dry_run(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--space", str(space), "--dry-run"]) == 0
+    assert "cells, at most" in capsys.readouterr().out
+
+
+def one_line(text: str) -> str:
+    """The error that a command printed, which must be one line and no traceback."""
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, text
+    assert "Traceback" not in text
+    return lines[0]
+
+
+def wait_for(condition: Any, driver: subprocess.Popen[str], *, seconds: float = 90) -> None:
+    start = time.monotonic()
+    while not condition():
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() - start < seconds, "the study did not get that far"
+        time.sleep(0.05)
+
+
+def optuna_trials(study: Study) -> list[optuna.trial.FrozenTrial]:
+    storage = open_storage(None, folder=study.folder / "studies/tiny/optuna")
+    names = [name for name in optuna.get_all_study_names(storage) if name.endswith(("shared", "confirm"))]
+    return [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).trials]
+
+
+def mlflow_runs(study: Study) -> list[str]:
+    client = MlflowClient(f"sqlite:///{study.folder / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "tiny"]
+    return sorted(str(run.info.run_name) for run in client.search_runs([experiment.experiment_id]))

@@ -1,0 +1,153 @@
+"""The ledger over a real Optuna journal: what is asked is found again, what is recorded is never lost or doubled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from study.search import Ledger, PosteriorSampler, Setting, open_storage
+from trainables.spec import ReplicaResult
+
+SPACE = {"strength": (0.0, 4.0), "learning_rate": (1e-4, 1e-2)}
+
+
+def result(score: float, *, status: str = "ok") -> ReplicaResult:
+    return ReplicaResult(
+        status=status,  # type: ignore[arg-type]
+        scores=(score, score / 2),
+        losses=(1.0, 1.0),
+        alignment={"cka": 0.5},
+        curve=((1.0, score, score, 1.0, 1.0),),
+    )
+
+
+def shared(strength: float, **nuisance: float) -> Setting:
+    return Setting(strength_1=strength, strength_2=strength, nuisance=nuisance)
+
+
+def ledger(folder: Path) -> Ledger:
+    return Ledger(open_storage(None, folder=folder), name="study", space=SPACE)
+
+
+def fill(book: Ledger, cell: str = "a", round_: int = 0) -> None:
+    settings = [shared(0), shared(1), shared(2), shared(4)]
+    for asked in book.ask(cell, "shared", round_=round_, settings=settings, replicates=range(2)):
+        strength = asked.setting.strength_1
+        book.record(cell, asked, {i: result(0.9 - (strength - 1.5) ** 2 / 10 + 0.001 * i) for i in asked.missing})
+
+
+def test_what_was_asked_is_found_again_and_not_asked_twice(tmp_path: Path) -> None:
+    first = ledger(tmp_path).ask("a", "shared", round_=0, settings=[shared(0), shared(1)], replicates=range(3))
+
+    again = ledger(tmp_path).ask("a", "shared", round_=0, settings=[shared(0), shared(1)], replicates=range(3))
+
+    assert again == first
+    assert [asked.setting.strength_1 for asked in first] == [0, 1]
+    assert first[0].missing == (0, 1, 2)
+
+
+def test_a_round_that_was_half_asked_is_completed(tmp_path: Path) -> None:
+    ledger(tmp_path).ask("a", "shared", round_=0, settings=[shared(0)], replicates=range(1))
+
+    both = ledger(tmp_path).ask("a", "shared", round_=0, settings=[shared(0), shared(1)], replicates=range(1))
+
+    assert [(asked.slot, asked.setting.strength_1) for asked in both] == [(0, 0), (1, 1)]
+
+
+def test_recorded_replicates_survive_and_complete_the_trial(tmp_path: Path) -> None:
+    book = ledger(tmp_path)
+    (asked,) = book.ask("a", "shared", round_=0, settings=[shared(1)], replicates=range(3))
+    book.record("a", asked, {0: result(0.5), 2: result(0.7)})
+
+    reread = ledger(tmp_path)
+    (known,) = reread.trials("a", "shared")
+    assert known.missing == (1,)
+    reread.record("a", known, {1: result(0.6), 2: result(0.0)})
+
+    (complete,) = ledger(tmp_path).trials("a", "shared")
+    assert [complete.results[i].scores[0] for i in range(3)] == [0.5, 0.6, 0.7]
+    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    assert trial.state.name == "COMPLETE"
+    assert trial.value == pytest.approx(0.75 * 0.6)
+
+
+def test_no_trial_is_left_running_when_the_driver_died_before_telling(tmp_path: Path) -> None:
+    book = ledger(tmp_path)
+    (asked,) = book.ask("a", "shared", round_=0, settings=[shared(1)], replicates=range(1))
+    book._tell = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        book.record("a", asked, {0: result(0.5)})
+
+    ledger(tmp_path).trials("a", "shared")
+
+    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    assert trial.state.name == "COMPLETE"
+
+
+def test_a_diverged_training_is_kept_and_fails_the_trial_only_if_no_other_is_left(tmp_path: Path) -> None:
+    book, nan = ledger(tmp_path), float("nan")
+    half, none = book.ask("a", "shared", round_=0, settings=[shared(1), shared(2)], replicates=range(2))
+    book.record("a", half, {0: result(0.5), 1: result(nan, status="diverged")})
+    book.record("a", none, {i: result(nan, status="diverged") for i in range(2)})
+
+    trials = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL"]
+    assert [t.results[1].status for t in ledger(tmp_path).trials("a", "shared")] == ["diverged", "diverged"]
+
+
+def test_a_journal_torn_in_its_last_line_is_read_up_to_it(tmp_path: Path) -> None:
+    fill(ledger(tmp_path))
+    journal = tmp_path / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 5, "trial')
+
+    assert len(ledger(tmp_path).trials("a", "shared")) == 4
+    fill(ledger(tmp_path), round_=1)
+    assert len(ledger(tmp_path).trials("a", "shared")) == 8
+
+
+@pytest.mark.parametrize("sampler", ["posterior", "gp", "tpe", "qmc", "grid"])
+def test_suggestions_depend_on_earlier_rounds_alone(tmp_path: Path, sampler: str) -> None:
+    book = ledger(tmp_path)
+    fill(book)
+    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7}
+    before = book.suggest("a", "shared", **arguments)  # type: ignore[arg-type]
+
+    asked = book.ask("a", "shared", round_=1, settings=[shared(s) for s in before], replicates=range(2))
+    book.record("a", asked[0], {0: result(9.0), 1: result(9.0)})
+
+    assert ledger(tmp_path).suggest("a", "shared", **arguments) == before  # type: ignore[arg-type]
+    assert all(0 <= strength <= 4 for strength in before)
+    assert len(set(before)) == 3
+
+
+def test_the_default_sampler_looks_where_the_optimum_is() -> None:
+    study = optuna.create_study(direction="maximize", sampler=PosteriorSampler(seed=1))
+    for strength in (0.0, 0.5, 1.0, 2.0, 4.0):
+        study.enqueue_trial({"strength": strength})
+    study.optimize(lambda trial: -((trial.suggest_float("strength", 0, 4) - 1.0) ** 2), n_trials=15)
+
+    refined = [trial.params["strength"] for trial in study.trials[5:]]
+    assert sum(abs(strength - 1) < 0.75 for strength in refined) >= 7
+
+
+def test_nuisance_values_are_part_of_the_trial(tmp_path: Path) -> None:
+    setting = shared(1, learning_rate=0.003)
+    ledger(tmp_path).ask("a", "shared", round_=0, settings=[setting], replicates=range(1))
+
+    assert ledger(tmp_path).trials("a", "shared")[0].setting == setting
+
+
+@pytest.mark.parametrize(
+    ("arm", "setting"),
+    [
+        ("to_1", Setting(strength_1=1.5, strength_2=0.0)),
+        ("to_2", Setting(strength_1=0.0, strength_2=1.5)),
+        ("confirm", Setting(strength_1=0.5, strength_2=1.5)),
+    ],
+)
+def test_every_arm_reads_back_its_own_strengths(tmp_path: Path, arm: str, setting: Setting) -> None:
+    ledger(tmp_path).ask("a", arm, round_=0, settings=[setting], replicates=range(1))  # type: ignore[arg-type]
+
+    assert ledger(tmp_path).trials("a", arm)[0].setting == setting  # type: ignore[arg-type]
