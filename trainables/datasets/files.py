@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,9 @@ from trainables.datasets.base import DataError
 
 MAX_BYTES = 16 * 2**30  # that one file may unpack to; larger data belongs into .npy files, which are memory-mapped
 _BOMB_RATIO, _BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
+
+_ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, UnicodeDecodeError)
+_HEADER_FAILURES = (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 
 class ArrayFolder(Mapping[str, NDArray[Any]]):
@@ -48,11 +52,11 @@ class ArrayArchive(Mapping[str, NDArray[Any]]):
         try:
             with zipfile.ZipFile(path) as archive:
                 self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
-        except (zipfile.BadZipFile, OSError) as error:
+        except _ZIP_FAILURES as error:
             raise DataError(f"{path} is no readable .npz file ({error}); save it with numpy.savez") from None
         total = sum(member.file_size for member in self._members.values())
         packed = max(1, path.stat().st_size)
-        if total > MAX_BYTES or (total > _BOMB_BYTES and total > _BOMB_RATIO * packed):
+        if total > plausible_size(packed):
             raise DataError(
                 f"{path} would unpack from {size_text(packed)} to {size_text(total)}, more than is plausible; "
                 "save the arrays as a folder of .npy files"
@@ -80,7 +84,7 @@ class ArrayArchive(Mapping[str, NDArray[Any]]):
                 if n_bytes + file.tell() != member.file_size:
                     raise DataError(f"{where} has shape {shape}, but data of another size; it is damaged")
                 data = b"" if only_shape else file.read(n_bytes)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        except _ZIP_FAILURES as error:
             raise DataError(f"{where} cannot be read ({error}); it is damaged or encrypted") from None
         values = np.empty(0) if only_shape else np.frombuffer(data, dtype=dtype).reshape(shape, order=fortran)
         return shape, values
@@ -99,27 +103,6 @@ def read_npy(path: Path) -> NDArray[Any]:
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read ({error}); it is damaged or truncated") from None
     return array
-
-
-def read_mat(path: Path) -> NDArray[Any]:
-    """The one matrix of a MATLAB file (version 7 or before), (n, m) numbers.
-
-    Raises:
-        DataError: it is not there, damaged, too large, or holds no or several matrices.
-    """
-    from scipy import io  # here: no other format needs SciPy
-
-    if not path.exists():
-        raise DataError(f"{path.parent} has no {path.name}")
-    try:
-        found = [(name, shape) for name, shape, _ in io.whosmat(path) if not name.startswith("__")]
-        plausible = len(found) == 1 and 8 * prod(found[0][1]) <= MAX_BYTES
-        matrix = io.loadmat(path, variable_names=[found[0][0]])[found[0][0]] if plausible else None
-    except (ValueError, TypeError, OSError, NotImplementedError, MemoryError, zlib.error) as error:
-        raise DataError(f"{path} is no readable MATLAB file ({first_line(error)}); save it with -v7") from None
-    if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "biuf" or matrix.ndim != 2:
-        raise DataError(f"{path} holds {found or 'nothing'}; one matrix of numbers is needed")
-    return matrix
 
 
 def find_file(path: str, *, dataset: str, origin: str) -> Path:
@@ -142,6 +125,11 @@ def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
     return ArrayFolder(path) if path.is_dir() else ArrayArchive(path)
 
 
+def plausible_size(packed: int) -> int:
+    """How many bytes a compressed file of `packed` bytes may unpack to: measured data, not a bomb of zeros."""
+    return min(MAX_BYTES, max(_BOMB_BYTES, _BOMB_RATIO * packed))
+
+
 def size_text(n_bytes: int) -> str:
     """A number of bytes in words."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
@@ -161,7 +149,7 @@ def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Literal["
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = readers[version](file)
-    except (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+    except _HEADER_FAILURES as error:
         raise DataError(f"{where} is no readable .npy data ({first_line(error)})") from None
     if dtype.hasobject or dtype.names is not None:
         raise DataError(f"{where} holds Python objects or named fields (ragged rows?); save a plain array of numbers")

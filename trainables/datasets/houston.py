@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from trainables.datasets.assemble import assemble
 from trainables.datasets.base import DataError, MultimodalData
-from trainables.datasets.files import find_file, open_arrays, read_mat
+from trainables.datasets.files import find_file, open_arrays
+from trainables.datasets.matlab import read_mat
 from trainables.datasets.splits import THREE_SPLITS, block_split
 from trainables.datasets.stand_in import STAND_IN, Generated, Plan, mark
 from trainables.datasets.table import Dataset, Option

@@ -11,10 +11,12 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import re
+import warnings
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from trainables.datasets.base import DataError
 from trainables.datasets.files import MAX_BYTES, first_line, size_text
 
 _DTYPE = re.compile(r"[<>|=]?([biufcSUaO])(\d*)")
+MAX_OPCODES = 20_000_000  # objects of a file, roughly; the published sets have some 100,000
 _DEPTH = 8  # of containers in containers; the published layouts need two
 
 _FAILURES = (
@@ -49,13 +52,24 @@ def read_pickle(path: Path) -> Any:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{path} has {size_text(size)}; pickles up to {size_text(MAX_BYTES)} are read: use .npy files")
-    with path.open("rb") as file:
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in damaged text
         try:
+            _check_opcodes(file, size)
+            file.seek(0)
             return _plain(_Unpickler(file).load(), {}, 0)
         except _Refused as error:
             raise DataError(f"{path} is refused: {error}") from None
         except _FAILURES as error:
             raise DataError(f"{path} is no readable pickle ({first_line(error)}); it is damaged or cut off") from None
+
+
+def _check_opcodes(file: IO[bytes], size: int) -> None:
+    """Refuses what makes the unpickler allocate memory that the file does not fill: it trusts these numbers."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        memo = argument if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") else 0
+        if not isinstance(memo, int) or memo > count or count > MAX_OPCODES:
+            raise _Refused(f"it asks for more memory than its {size_text(size)} can need ({opcode.name})")
 
 
 class _Refused(pickle.UnpicklingError):
@@ -71,8 +85,9 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         allowed = _NAMES.get((module.replace("numpy.core", "numpy._core"), name))
         if allowed is None:
+            shown = f"{module}.{name}"[:80].encode("unicode_escape").decode()  # a hostile file's own text
             raise _Refused(
-                f"it names {module}.{name}, and a pickle may run what it names; "
+                f"it names {shown}, and a pickle may run what it names; "
                 "only NumPy arrays and plain containers are read: save it as such, or as .npz"
             )
         return allowed
@@ -170,6 +185,11 @@ class _Encode(_Name):
         return text.encode("latin1")
 
 
+class _EmptyBytes(_Name):
+    def __call__(self) -> bytes:
+        return b""
+
+
 class _OrderedDict(_Name):
     def __call__(self) -> dict[Any, Any]:
         return {}
@@ -182,6 +202,7 @@ _NAMES: Final = {
     ("numpy._core.multiarray", "scalar"): _Scalar(),
     ("numpy._core.numeric", "_frombuffer"): _FromBuffer(),
     ("_codecs", "encode"): _Encode(),
+    ("__builtin__", "bytes"): _EmptyBytes(),
     ("collections", OrderedDict.__name__): _OrderedDict(),
 }
 

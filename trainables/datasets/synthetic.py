@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trainables.datasets.base import TRAIN, Modality, MultimodalData, Target
@@ -85,6 +84,8 @@ def random_transform(x: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
     The weights are PyTorch's default initial values; the networks of depth 0, 1, … are drawn one after the other from
     one stream, so that the network of depth 2 is that of the published data, whose seed this is.
     """
+    import torch  # here, because its import takes a second and nothing else of this package needs it
+
     generator = torch.Generator().manual_seed(_TRANSFORM_SEED)
     bound = x.shape[1] ** -0.5
     layers: list[tuple[torch.Tensor, torch.Tensor]] = []
