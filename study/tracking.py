@@ -49,6 +49,7 @@ _KNOWN_FAULTS = {
     "Connection refused": "the connection was refused: is the server running?",
     "Failed to resolve": "there is no host of that name",
     "timed out": "the server did not answer in time",
+    "error responses": "the server answers with errors: see its log",
     "unable to open database file": "the database file cannot be opened",
     "unsupported URI": "it is no tracking URI of MLflow: use sqlite:///FILE or http://HOST:PORT",
     "out-of-date database schema": "the database is of an older MLflow: run `mlflow db upgrade` on it",
@@ -136,7 +137,8 @@ class Tracker:
         if self._client is None:
             from mlflow.tracking import MlflowClient  # a second or two to import
 
-            self._client = MlflowClient(tracking_uri=self.uri)
+            with _few_database_retries():
+                self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
     def _write(self, report: Report, folder: Path | None, config: str, until: float, count: dict[str, int]) -> None:
@@ -293,6 +295,18 @@ def _as_guest() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
         for key in added:
             os.environ.pop(key, None)
+
+
+@contextmanager
+def _few_database_retries() -> Iterator[None]:
+    """MLflow tries for 100 s to open a database, by a constant for which it has no setting."""
+    from mlflow.store.db import utils
+
+    before, utils.MAX_RETRY_COUNT = utils.MAX_RETRY_COUNT, 2
+    try:
+        yield
+    finally:
+        utils.MAX_RETRY_COUNT = before
 
 
 def _resolve(uri: str) -> tuple[str, Path | None]:

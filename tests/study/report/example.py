@@ -32,7 +32,8 @@ def digits_report() -> dict[str, Any]:
         _cell(
             "digits", ("left", "right"), STRENGTHS, (hump, rising), label="digits, left + right", seeds=5, sd=0.006,
             answers=(
-                _answer(0.62, (0.31, 1.1), "align", "inverted-u"), _answer(2.6, (1.4, 4.0), "align", "rising", ["edge"]),
+                _answer(0.62, (0.31, 1.1), "align", "inverted-u"),
+                _answer(2.6, (1.4, 4.0), "align", "rising", ["edge"]),
             ),
             choice=_choice("shared", 0.9, (0.5, 1.6), "align"), pid=(1.92, 0.21, 0.17, 0.44),
         ),
@@ -259,7 +260,8 @@ def _cell(
             **choice, "gain_over_zero": _gain(both, x, choice["lambda_star"], sd), "alternatives": alternatives,
             "posterior": _posterior(both, x, sd / 2),
             "curve": [
-                {"strength": s, "mean": float(m), "sd": sd, "seeds": seeds} for s, m in zip(strengths, both, strict=True)
+                {"strength": s, "mean": float(m), "sd": sd, "seeds": seeds}
+                for s, m in zip(strengths, both, strict=True)
             ],
         },
         "alignment": [

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -52,6 +51,6 @@ def test_file_stems_are_safe_on_any_file_system(name: str, position: int) -> Non
     assert re.fullmatch(r"\d\d-[a-z0-9-]{1,60}", reading.file_stem({"id": name}, position))
 
 
-def test_cells_have_different_file_stems_even_where_their_names_collapse(example: ModuleType) -> None:
+def test_cells_have_different_file_stems_even_where_their_names_collapse() -> None:
     stems = [reading.file_stem({"id": name}, place) for place, name in enumerate(["a/b", "a b", "…"], start=1)]
     assert len(set(stems)) == 3

@@ -1,0 +1,356 @@
+"""The real MLflow on SQLite, and servers that are dead, silent or failing."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from study.tracking import Tracker, TrackingResult
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # MLflow keeps its engines open to the end
+
+REFUSED = "http://127.0.0.1:9"  # the discard port: nothing listens there
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that is created once, since that takes seconds."""
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
+    assert Tracker(f"sqlite:///{database}").prepare().problem is None
+    return database
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path) -> str:
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study's folder as `study.report` leaves it, the figures being stand-ins."""
+    folder = tmp_path_factory.mktemp("digits")
+    (folder / "figures").mkdir()
+    for cell in ("01-digits-left-right", "02-digits-left-fourier", "03-digits-right-fourier"):
+        for kind in ("curve-1", "curve-2", "alignment", "pid"):
+            for extension in ("svg", "png"):
+                (folder / "figures" / f"{cell}-{kind}.{extension}").write_text(f"{cell} {kind}")
+    (folder / "report.html").write_text("<p>page</p>")
+    (folder / "report.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shown(empty_store: Path, folder: Path, example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store that shows the whole study, to be read only."""
+    database = tmp_path_factory.mktemp("shown") / "mlflow.db"
+    shutil.copyfile(empty_store, database)
+    uri = f"sqlite:///{database}"
+    result = Tracker(uri).project(example.digits_report(), folder=folder, config_text="study: digits\n")
+    assert (result.problem, result.written, result.unchanged) == (None, 30, 0)
+    return uri
+
+
+@pytest.fixture
+def small(example: ModuleType) -> dict[str, Any]:
+    """One cell of three strengths: four runs."""
+    report: dict[str, Any] = example.digits_report()
+    report["cells"] = report["cells"][:1]
+    for entry in report["cells"][0]["encoders"]:
+        entry["curve"] = entry["curve"][:3]
+    return report
+
+
+def _client(uri: str) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _runs(uri: str, experiment: str = "digits") -> list[Any]:
+    client = _client(uri)
+    return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id], max_results=5000))
+
+
+def _cells(runs: list[Any]) -> dict[str, Any]:
+    return {run.info.run_name: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
+
+
+def _metric_rows(uri: str) -> list[tuple[Any, ...]]:
+    """Every metric ever logged, without the runs' random ids and the clock."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        rows = database.execute(
+            "SELECT t.value, m.key, m.step, m.value, m.timestamp - r.start_time FROM metrics m "
+            "JOIN runs r USING (run_uuid) JOIN tags t ON t.run_uuid = m.run_uuid AND t.key = 'align_study.identity'"
+        )
+        return sorted(rows)
+
+
+def test_a_study_becomes_an_experiment_with_cells_and_strengths(shown: str) -> None:
+    runs = _runs(shown)
+    cells = _cells(runs)
+    under = [run.data.tags["mlflow.parentRunId"] for run in runs if run.info.run_name not in cells]
+    assert list(cells) == ["digits, left + right", "digits, left + fourier", "digits, right + fourier"]
+    assert sorted(under) == sorted(9 * [run.info.run_id for run in cells.values()])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_cell_shows_its_answer_its_note_its_files_and_its_data(shown: str) -> None:
+    run = _cells(_runs(shown))["digits, left + fourier"]
+    files = _client(shown).list_artifacts(run.info.run_id)
+    assert run.data.metrics["lambda_star"] == 1.9
+    assert run.data.tags["strategy"] == "to_2"
+    assert run.data.tags["mlflow.note.content"].startswith("**Align fourier to left only")
+    assert f"run_uuid={run.info.run_id}" in run.data.tags["mlflow.note.content"]
+    assert [file.path for file in files] == ["config.yaml", "figures", "report.html", "report.json"]
+    assert len(_client(shown).list_artifacts(run.info.run_id, "figures")) == 8
+    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert (Path(shown.removeprefix("sqlite:///")).parent / "mlartifacts" / "digits").is_dir()
+
+
+def test_a_strength_shows_its_scores_and_learning_curve(shown: str) -> None:
+    run = next(run for run in _runs(shown) if run.data.params.get("strength") == "0.6")
+    history = _client(shown).get_metric_history(run.info.run_id, "by_epoch/accuracy_1")
+    assert 0.7 < run.data.metrics["accuracy_1"] < 1
+    assert [point.step for point in history] == list(range(5, 55, 5))
+
+
+def test_projecting_again_writes_nothing(shown: str, folder: Path, example: ModuleType) -> None:
+    before = _metric_rows(shown)
+    result = Tracker(shown).project(example.digits_report(), folder=folder, config_text="study: digits\n")
+    assert (result.problem, result.written, result.unchanged) == (None, 0, 30)
+    assert _metric_rows(shown) == before
+
+
+def test_a_partial_study_grows_into_the_complete_one(uri: str, example: ModuleType) -> None:
+    tracker = Tracker(uri)
+    tracker.project(example.partial_report())
+    partial = _runs(uri)
+    tracker.project(example.digits_report())
+    complete = _runs(uri)
+    assert len(partial) == 3 + 9 + 4
+    assert {run.info.status for run in _cells(partial).values()} == {"RUNNING"}
+    assert {run.info.run_id for run in partial} <= {run.info.run_id for run in complete}
+    assert len(complete) == 30
+    assert {run.info.status for run in complete} == {"FINISHED"}
+
+
+def test_a_value_that_falls_is_shown_as_it_is_now(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    for value in (0.5, 0.7, 0.1):
+        small["cells"][0]["pair_choice"]["lambda_star"] = value
+        Tracker(uri).project(small)
+        assert _cells(_runs(uri))["digits, left + right"].data.metrics["lambda_star"] == value
+
+
+@pytest.mark.parametrize("allowed", [0, 2])
+@pytest.mark.parametrize("request_name", ["create_run", "log_batch", "set_terminated", "log_artifacts"])
+def test_a_projection_that_was_cut_short_is_completed_without_traces(
+    uri: str, folder: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch, request_name: str, allowed: int
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    tracker = Tracker(uri, pause=0)
+    real, calls = getattr(MlflowClient, request_name), iter(range(10**6))
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if next(calls) >= allowed:
+            raise OSError("cut short")
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, request_name, failing)
+        cut = tracker.project(small, folder=folder)
+    result = tracker.project(small, folder=folder)
+    runs = _runs(uri)
+    rows = _metric_rows(uri)
+    assert "cut short" in (cut.problem or "") or (request_name, allowed) == ("log_artifacts", 2)
+    assert result.problem is None
+    assert len(runs) == 4
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(rows) == len({row[:3] for row in rows})  # every metric once at every step
+
+
+def test_a_run_made_twice_by_a_repeated_request_is_one_again(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    first = _cells(_runs(uri))["digits, left + right"]
+    later = first.info.start_time + 5
+    twin = _client(uri).create_run(first.info.experiment_id, start_time=later, tags=dict(first.data.tags))
+    Tracker(uri).project(small)
+    runs = {run.info.run_id for run in _runs(uri)}
+    assert len(runs) == 4
+    assert first.info.run_id in runs
+    assert twin.info.run_id not in runs
+
+
+def test_a_run_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    _client(uri).delete_run(_cells(_runs(uri))["digits, left + right"].info.run_id)
+    Tracker(uri).project(small)
+    runs = _runs(uri)
+    parents = {run.data.tags["mlflow.parentRunId"] for run in runs if "mlflow.parentRunId" in run.data.tags}
+    assert len(runs) == 4
+    assert parents == {run.info.run_id for run in _cells(runs).values()}
+
+
+def test_an_experiment_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    _client(uri).delete_experiment(_client(uri).get_experiment_by_name("digits").experiment_id)
+    assert Tracker(uri).project(small).problem is None
+    assert len(_runs(uri)) == 4
+
+
+def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    result = Tracker(uri).project(small | {"config_hash": "another", "seed": 7})
+    assert (result.problem, result.written) == (None, 4)
+    assert len(_runs(uri)) == 8
+
+
+def test_hostile_names_are_only_names(uri: str, example: ModuleType, tmp_path: Path) -> None:
+    report = example.hostile_report()
+    result = Tracker(uri).project(report, config_text="x: 1")
+    experiments = {experiment.name for experiment in _client(uri).search_experiments()}
+    assert result.problem is None
+    assert report["study"] in experiments
+    assert len(_runs(uri, report["study"])) == 30
+    assert [path.parent for path in (tmp_path / "mlartifacts").iterdir()] == [tmp_path / "mlartifacts"]
+
+
+def test_more_than_mlflow_takes_at_once_is_written_in_batches(uri: str, small: dict[str, Any]) -> None:
+    small["cells"][0]["variant"] = {f"option_{index}": index for index in range(250)}
+    epochs = list(range(1, 2001))
+    small["cells"][0]["learning_curves"] = [{"strength": 0.0, "epoch": epochs, "score_1": [0.5] * 2000}]
+    result = Tracker(uri).project(small)
+    runs = _runs(uri)
+    zero = next(run for run in runs if run.data.params.get("strength") == "0")
+    assert result.problem is None
+    assert len(_cells(runs)["digits, left + right"].data.params) == 251
+    assert len(_client(uri).get_metric_history(zero.info.run_id, "by_epoch/accuracy_1")) == 2000
+
+
+def test_a_call_out_of_time_says_so_and_the_next_one_goes_on(uri: str, small: dict[str, Any]) -> None:
+    first = Tracker(uri, deadline=-1).project(small)
+    second = Tracker(uri).project(small)
+    assert "the next call goes on" in (first.problem or "")
+    assert (second.problem, second.written + second.unchanged) == (None, 4)
+
+
+def test_a_dead_server_costs_nothing_and_raises_nothing(small: dict[str, Any]) -> None:
+    start = time.monotonic()
+    tracker = Tracker(REFUSED)
+    results = [tracker.prepare(), tracker.project(small), tracker.project(small, last=True)]
+    assert all("the connection was refused" in (result.problem or "") for result in results)
+    assert all("\n" not in (result.problem or "") for result in results)
+    assert time.monotonic() - start < 5
+
+
+def test_after_a_failure_the_server_is_left_alone_for_a_while(small: dict[str, Any]) -> None:
+    tracker = Tracker(REFUSED)
+    failed = tracker.project(small)
+    again = tracker.project(small)
+    assert again == TrackingResult(problem=failed.problem)
+    assert tracker.project(small, last=True).seconds > 0
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def failing_server() -> Iterator[str]:
+    """Answers everything with 500."""
+
+    class _Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(500)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_silent_server_is_given_up(
+    silent_server: str, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # what the user sets stands; without it, 5
+    start = time.monotonic()
+    assert "did not answer in time" in (Tracker(silent_server).project(small).problem or "")
+    assert time.monotonic() - start < 6
+
+
+def test_a_failing_server_is_given_up(failing_server: str, small: dict[str, Any]) -> None:
+    start = time.monotonic()
+    assert "the server answers with errors" in (Tracker(failing_server).project(small).problem or "")
+    assert time.monotonic() - start < 6
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("nonsense://x", "it is no tracking URI of MLflow"),
+        ("sqlite:////dev/null/mlflow.db", "/dev/null"),
+        ("sqlite:////proc/mlflow.db", "the database file cannot be opened"),
+        ("http://user:secret@127.0.0.1:9", "…@127.0.0.1:9"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_one_line(small: dict[str, Any], uri: str, told: str) -> None:
+    problem = Tracker(uri).project(small).problem or ""
+    assert told in problem
+    assert "secret" not in problem
+    assert "\n" not in problem
+
+
+def test_mlflow_stays_quiet_and_leaves_no_settings_behind(
+    uri: str, small: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = ("mlflow", "alembic", "urllib3")
+    before = dict(os.environ), [logging.getLogger(name).level for name in names]
+    Tracker(uri).project(small)
+    assert (dict(os.environ), [logging.getLogger(name).level for name in names]) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_relative_store_stays_where_it_was_meant(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: dict[str, Any]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    tracker = Tracker()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert tracker.project(small).problem is None
+    assert len(_runs(f"sqlite:///{tmp_path / 'mlflow.db'}")) == 4
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_hint_is_a_command_that_shows_this_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Tracker().hint() == "mlflow ui"
+    assert Tracker("sqlite:////data/runs.db").hint() == "mlflow ui --backend-store-uri sqlite:////data/runs.db"
+    assert Tracker("http://user:secret@head:5000").hint() == "http://…@head:5000"
+    (tmp_path / "mlruns").mkdir()
+    assert Tracker().hint() == f"mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}"
