@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
@@ -9,7 +12,11 @@ from sklearn.decomposition import PCA
 
 from trainables.datasets.base import TRAIN, Modality, Target
 
+Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+T = TypeVar("T", bound=np.generic)
+
+CLUSTER_COMPONENTS = 5  # of the clusters of Liang et al. 2023
 
 
 def features(modality: Modality) -> NDArray[np.float64]:
@@ -28,51 +35,72 @@ def features(modality: Modality) -> NDArray[np.float64]:
 
 
 class Discretiser:
-    """Standardise, project on the first principal components, cluster: all fitted on the training rows.
+    """What a pair's profile needs of each modality, computed once and kept as long as the discretiser lives.
 
-    One discretiser serves all pairs of a dataset: what it found for a modality is kept, as long as it lives.
+    Points are standardised (unless the modality says otherwise) and projected on the first principal components; both
+    are fitted on the training rows, and so are the k-means clusters of `codes`. Share one discretiser among all pairs
+    of a dataset. Answers depend on `seed` and the data, not on who asked first.
     """
 
-    def __init__(self, *, components: int = 5, seed: int = 0) -> None:
-        self.components = components
+    def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
-        self._projected: dict[int, tuple[Modality, NDArray[np.float64]]] = {}
-        self._codes: dict[tuple[int, int], Codes] = {}
+        self._kept: dict[tuple[object, ...], tuple[Sequence[Modality], NDArray[Any]]] = {}
 
-    def codes(self, modality: Modality, split: NDArray[np.int8], *, bins: int) -> Codes:
-        """State 0 … bins − 1 of every row, of whatever split.
+    def points(self, modality: Modality, split: NDArray[np.int8], *, components: int) -> Array:
+        """Principal components of every row, (N, at most `components`).
 
         Raises:
-            ValueError: the modality is constant on the training rows, has NaN, or there are fewer rows than bins.
+            ValueError: the modality is constant on the training rows, has NaN, or fewer than two training rows.
         """
-        key = (id(modality), bins)
-        if key not in self._codes:
-            if id(modality) not in self._projected:
-                # The modality is stored beside its projection: while it is referenced its id is nobody else's.
-                self._projected[id(modality)] = (modality, self._project(modality, split))
-            points = self._projected[id(modality)][1]
+        return self.keep((modality,), ("points", components), lambda: _project(modality, split, components))
+
+    def codes(self, modality: Modality, split: NDArray[np.int8], *, bins: int) -> Codes:
+        """Cluster 0 … bins - 1 of every row, of whatever split.
+
+        Raises:
+            ValueError: as `points`, or there are fewer training rows than bins.
+        """
+
+        def clusters() -> Codes:
+            points = self.points(modality, split, components=CLUSTER_COMPONENTS)
             train = points[split == TRAIN]
             if len(train) < bins:
                 raise ValueError(f"{len(train)} training rows for {bins} bins of {modality.name!r}; use fewer bins")
-            distinct = min(bins, len(np.unique(train, axis=0)))
-            clusters = KMeans(distinct, n_init=2, random_state=self.seed).fit(train)
-            self._codes[key] = clusters.predict(points).astype(np.int64)
-        return self._codes[key]
+            return np.asarray(cluster(train, bins=bins, seed=self.seed).predict(points), dtype=np.int64)
 
-    def _project(self, modality: Modality, split: NDArray[np.int8]) -> NDArray[np.float64]:
-        points = features(modality)
-        train = points[split == TRAIN]
-        if len(train) < 2:
-            raise ValueError(f"{len(train)} training rows of {modality.name!r}; a profile needs at least 2")
-        mean, scale = train.mean(axis=0), train.std(axis=0)
-        varying = scale > 1e-12 * (1.0 + np.abs(mean))
-        if not varying.any():
-            raise ValueError(f"modality {modality.name!r} is constant on the training rows; leave it out of the pairs")
-        points = (points - mean)[:, varying]
-        if modality.standardise:
-            points /= scale[varying]
-        size = min(self.components, points.shape[1], len(train) - 1)
-        return np.asarray(PCA(size, random_state=self.seed).fit(points[split == TRAIN]).transform(points))
+        return self.keep((modality,), ("codes", bins), clusters)
+
+    def keep(self, modalities: Sequence[Modality], key: Hashable, compute: Callable[[], NDArray[T]]) -> NDArray[T]:
+        """What `compute` returned when it was first asked for these modalities and this key."""
+        full = (*map(id, modalities), key)
+        if full not in self._kept:
+            # The modalities are kept as well: as long as they are referenced, their ids are nobody else's.
+            self._kept[full] = (modalities, compute())
+        return self._kept[full][1]
+
+
+def cluster(points: Array, *, bins: int, seed: int) -> KMeans:
+    """K-means fitted on the rows of `points`, with at most as many clusters as there are distinct rows."""
+    distinct = len(np.unique(points[: 50 * bins], axis=0))
+    if distinct < bins:
+        distinct = min(bins, len(np.unique(points, axis=0)))
+    return KMeans(min(bins, distinct), n_init=2, random_state=seed % 2**32).fit(points)
+
+
+def _project(modality: Modality, split: NDArray[np.int8], components: int) -> Array:
+    points = features(modality)
+    train = points[split == TRAIN]
+    if len(train) < 2:
+        raise ValueError(f"{len(train)} training rows of {modality.name!r}; a profile needs at least 2")
+    mean, scale = train.mean(axis=0), train.std(axis=0)
+    varying = scale > 1e-7 * (1.0 + np.abs(mean))
+    if not varying.any():
+        raise ValueError(f"modality {modality.name!r} is constant on the training rows; leave it out of the pairs")
+    points = (points - mean)[:, varying]
+    if modality.standardise:
+        points /= scale[varying]
+    size = min(components, points.shape[1], len(train) - 1)
+    return np.asarray(PCA(size, random_state=0).fit(points[split == TRAIN]).transform(points))
 
 
 def classes(targets: tuple[Target, Target], split: NDArray[np.int8], *, quantiles: int = 4) -> Codes:

@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from study.pid.binned import cluster_profile, posterior_profile
 from study.pid.discretise import Discretiser
 from study.pid.profile import PIDProfile
-from study.pid.samples import binned_profile
 from trainables.datasets.base import PairData
 
 
 class Estimator(Protocol):
-    """A profile of a pair from its samples; `ValueError` where they cannot carry one."""
+    """A profile of a pair from its samples; see `profile_pair`, which fills in the defaults."""
 
     def __call__(
         self,
         data: PairData,
         *,
-        bootstrap: int = 200,
-        bins: Sequence[int] | None = None,
-        seed: int = 0,
-        level: float = 0.9,
-        measure: Sequence[str] = ("train", "valid"),
-        discretiser: Discretiser | None = None,
+        bootstrap: int,
+        bins: Sequence[int] | None,
+        seed: int,
+        level: float,
+        splits: Sequence[str],
+        discretiser: Discretiser,
     ) -> PIDProfile:
-        """See `profile_pair`."""
+        """The profile; `ValueError` where the data cannot carry one."""
         ...
 
 
-ESTIMATORS: Mapping[str, Estimator] = {"broja": binned_profile}
+ESTIMATORS: Mapping[str, Estimator] = {
+    "posterior": posterior_profile,
+    "broja": cluster_profile,
+}
 
 
 def profile_pair(
@@ -40,18 +43,34 @@ def profile_pair(
     bins: Sequence[int] | None = None,
     seed: int = 0,
     level: float = 0.9,
-    measure: Sequence[str] = ("train", "valid"),
+    splits: Sequence[str] = ("train", "valid"),
     discretiser: Discretiser | None = None,
 ) -> PIDProfile:
-    """Profile of a pair by one of `ESTIMATORS`, in bits.
+    """Profile of a pair by one of `ESTIMATORS`, in bits, with intervals at `level`.
 
-    Pass one `discretiser` for all pairs of a dataset: each modality is then binned once.
+    It is measured on the rows of `splits` (the test split is left alone); whatever is fitted is fitted on the training
+    rows, or on rows other than the one it is applied to. `bins` are the numbers of states to try: the profile is that
+    of the middle one, `spread` shows all (None: by rows and classes). Pass one `discretiser` for all pairs of a
+    dataset, and each modality is prepared once. A real target is cut into classes, and two different targets make
+    one: their pair (see `discretise.classes`).
 
     Raises:
-        ValueError: unknown estimator, or data that cannot carry a profile.
+        ValueError: unknown estimator, a setting out of range, or data that cannot carry a profile.
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown PID estimator {estimator!r}; choose one of {', '.join(ESTIMATORS)}")
+    if bootstrap < 20:
+        raise ValueError(f"bootstrap is {bootstrap}; give at least 20 resamples, 200 for intervals worth reading")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; give the intervals' coverage between 0 and 1, such as 0.9")
+    if bins is not None and (not bins or min(bins) < 2):
+        raise ValueError(f"bins are {list(bins)}; give one or more numbers of at least 2")
     return ESTIMATORS[estimator](
-        data, bootstrap=bootstrap, bins=bins, seed=seed, level=level, measure=measure, discretiser=discretiser
+        data,
+        bootstrap=bootstrap,
+        bins=bins,
+        seed=seed,
+        level=level,
+        splits=splits,
+        discretiser=Discretiser(seed=seed) if discretiser is None else discretiser,
     )

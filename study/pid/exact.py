@@ -13,7 +13,16 @@ from study.pid.profile import COMPONENTS, PIDProfile
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-8  # bits
-_BATCH_ENTRIES = 4_000_000  # of n_1 n_2 n_y² per table: what a Newton step holds at once (about 100 MB)
+_INNER = 0.3  # the solver's own error may be this part of the tolerance: the certificate is a little wider
+_NEWTON_ENTRIES = 1_000_000  # n_1 n_2 n_y² of all tables that are solved together: some 30 MB, most of it in the cache
+
+
+class Bounds(NamedTuple):
+    """Bounds (B,) on the least information, in bits, and the Newton steps (B,) that they took."""
+
+    lower: Array
+    upper: Array
+    steps: NDArray[np.int64]
 
 
 class Decomposition(NamedTuple):
@@ -68,29 +77,65 @@ def check_table(p: ArrayLike) -> Array:
 
 
 def decompose(p: Array, *, tolerance: float = TOLERANCE, max_iterations: int = 100) -> Decomposition:
-    """Components of a checked stack p (B, n_1, n_2, n_y); memory is bounded by solving it in parts."""
-    batch, n_1, n_2, n_y = p.shape
-    size = max(1, _BATCH_ENTRIES // (n_1 * n_2 * n_y * n_y))
-    parts = [_decompose(p[i : i + size], tolerance, max_iterations) for i in range(0, batch, size)]
-    return Decomposition(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+    """Components of a checked stack p (B, n_1, n_2, n_y), from the upper bound on I_q*."""
+    p1, p2 = p.sum(axis=2), p.sum(axis=1)
+    i12 = information(p.reshape(len(p), -1, p.shape[3]))
+    i1, i2 = information(p1), information(p2)
+    if len(p) == 1:
+        p1, p2 = _merge(p1), _merge(p2)
+    lower, upper, steps = least_information(p1, p2, tolerance=tolerance, max_iterations=max_iterations)
+    return Decomposition(components(i1, i2, i12, upper), np.maximum(upper - lower, 0.0), steps)
 
 
-def _decompose(p: Array, tolerance: float, max_iterations: int) -> Decomposition:
-    if p.shape[1] < p.shape[2]:  # the dense Newton matrix is that of the second modality: let it be the smaller
-        swapped = _decompose(p.transpose(0, 2, 1, 3), tolerance, max_iterations)
-        return swapped._replace(components=swapped.components[:, [0, 2, 1, 3]])
-    p1, p2, py = p.sum(axis=2), p.sum(axis=1), p.sum(axis=(1, 2))
-    entropy_y = _entropy(py)
-    i1 = entropy_y - (_entropy(p1.reshape(len(p), -1)) - _entropy(p1.sum(axis=2)))
-    i2 = entropy_y - (_entropy(p2.reshape(len(p), -1)) - _entropy(p2.sum(axis=2)))
-    i12 = entropy_y - (_entropy(p.reshape(len(p), -1)) - _entropy(p.sum(axis=3).reshape(len(p), -1)))
-    point = interior.solve(p1, p2, tolerance=0.3 * tolerance * np.log(2), max_iterations=max_iterations)
+def components(i1: Array, i2: Array, i12: Array, least: Array) -> Array:
+    """The four parts (B, 4) from I(X1;Y), I(X2;Y), I(X1, X2; Y) and I_q*(X1, X2; Y), each (B,), in bits."""
+    return np.stack([i1 + i2 - least, least - i2, least - i1, i12 - least], axis=1)
+
+
+def information(joint: Array) -> Array:
+    """I(X;Y) in bits of tables p(x, y), (B, n_x, n_y)."""
+    flat = joint.reshape(len(joint), -1)
+    return _entropy(joint.sum(axis=2)) + _entropy(joint.sum(axis=1)) - _entropy(flat)
+
+
+def least_information(p1: Array, p2: Array, *, tolerance: float, max_iterations: int = 100) -> Bounds:
+    """Bounds on I_q*(X1, X2; Y), the least over tables with pair marginals p1 (B, n_1, n_y) and p2 (B, n_2, n_y).
+
+    The upper one is attained by a table that has these marginals, the lower one by a feasible point of the dual. The
+    stack is solved in parts, so that memory stays bounded.
+    """
+    if p1.shape[1] < p2.shape[1]:  # the dense Newton matrix is that of the second modality: let it be the smaller
+        p1, p2 = p2, p1
+    batch, n_1, n_y = p1.shape
+    size = max(1, _NEWTON_ENTRIES // (n_1 * p2.shape[1] * n_y * n_y))
+    parts = [
+        _bounds(p1[i : i + size], p2[i : i + size], tolerance * np.log(2), max_iterations)
+        for i in range(0, batch, size)
+    ]
+    return Bounds(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Bounds:
+    point = interior.solve(p1, p2, tolerance=_INNER * tolerance, max_iterations=max_iterations)
     conditional, _ = interior.fibres(point.alpha, point.beta)
     q = _round(point.mass[..., None] * conditional, p1, p2)
-    upper = entropy_y - (_entropy(q.reshape(len(p), -1)) - _entropy(q.sum(axis=3).reshape(len(p), -1)))
-    lower = entropy_y + ((p1 * point.alpha).sum(axis=(1, 2)) + (p2 * point.beta).sum(axis=(1, 2))) / np.log(2)
-    components = np.stack([i1 + i2 - upper, upper - i2, upper - i1, i12 - upper], axis=1)
-    return Decomposition(components, np.maximum(upper - lower, 0.0), point.steps)
+    upper = information(q.reshape(len(q), -1, q.shape[3]))
+    dual = (p1 * point.alpha).sum(axis=(1, 2)) + (p2 * point.beta).sum(axis=(1, 2))
+    return Bounds(_entropy(p1.sum(axis=1)) + dual / np.log(2), upper, point.steps)
+
+
+def _merge(marginal: Array) -> Array:
+    """One state for all with the same p(y | x), and none for those with p(x) = 0: the optimum stays what it was.
+
+    From q(t, x2, y) with t the merged state, q(t, x2, y) p(x | t) has the wanted marginals and the same information;
+    merging any q(x, x2, y) adds none.
+    """
+    table = marginal[0][marginal[0].sum(axis=1) > 0]
+    conditional = table / table.sum(axis=1, keepdims=True)
+    _, state = np.unique(conditional.round(14), axis=0, return_inverse=True)
+    merged = np.zeros((1, int(state.max()) + 1, table.shape[1]))
+    np.add.at(merged[0], state.ravel(), table)
+    return merged
 
 
 def _entropy(p: Array) -> Array:

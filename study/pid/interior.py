@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 FORBIDDEN = -1e4  # dual value of an entry with p = 0: exp of it is exactly 0, yet sums of it stay finite
 ZERO = 1e-15  # marginal entries below carry no information at double precision
 _BOUNDARY = 0.99  # fraction of the way to the boundary that a step may go
+_STALLED = 8  # steps without a gain
 _RIDGE = 1e-13  # on the unit-diagonal system: optimal duals need not be unique
 
 
@@ -56,7 +57,7 @@ class _State:
     alpha: Array
     beta: Array
     mass: Array
-    weight: Array  # complementarity aims at mass · slack ∝ weight = p(x1) p(x2): splitting a state changes nothing
+    weight: Array  # the central path is mass · slack ∝ weight, and the start lies on it
     alive: NDArray[np.bool_]  # fibres that some class may occupy
     pin: NDArray[np.int64]  # (B, n_y): one β per class fixes the gauge α + c_y, β − c_y
 
@@ -74,7 +75,7 @@ def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> Dua
     result = DualPoint(
         state.alpha.copy(), state.beta.copy(), state.mass.copy(), np.full(len(p1), max_iterations, dtype=np.int64)
     )
-    best = np.full(len(p1), np.inf)
+    best, best_step = np.full(len(p1), np.inf), np.zeros(len(p1), dtype=np.int64)
     for iteration in range(max_iterations + 1):
         conditional, slack = fibres(state.alpha, state.beta)
         slack[~state.alive] = 1.0
@@ -87,12 +88,12 @@ def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> Dua
         )
         better = error < best[state.index]
         chosen = state.index[better]
-        best[chosen] = error[better]
+        best[chosen], best_step[chosen] = error[better], iteration
         result.alpha[chosen], result.beta[chosen] = state.alpha[better], state.beta[better]
         result.mass[chosen] = state.mass[better]
         result.steps[state.index] = iteration
-        # Far above the best so far (or not a number): rounding has taken over, and the best is the answer.
-        running = (error > tolerance) & (error <= 1e3 * best[state.index])
+        # No gain for long, or not a number: rounding has taken over, and the best so far is the answer.
+        running = (error > tolerance) & (iteration - best_step[state.index] < _STALLED)
         if not running.any() or iteration == max_iterations:
             break
         if not running.all():
@@ -105,7 +106,11 @@ def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> Dua
 
 
 def _start(p1: Array, p2: Array) -> _State:
-    """Conditional independence given y, pushed inside the feasible set by a slack of at least 1."""
+    """Conditional independence given y: its masses have the wanted marginals, and its duals become feasible by shifts.
+
+    Masses of this size also are the weights of the path. Equal weights would ask fibres that p all but excludes for as
+    much as the others, and then entries of p below 1e-6 stall the steps.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         alpha = np.log(p1) - np.log(p1.sum(axis=-1, keepdims=True))
         beta = np.log(p2) - np.log(p1.sum(axis=1))[:, None, :]
@@ -118,8 +123,7 @@ def _start(p1: Array, p2: Array) -> _State:
     slack = np.where(alive, fibres(alpha, beta)[1], 1.0)
     beta += np.where(allowed_2, slack.min(axis=1)[..., None] - 1.0, 0.0)
     py = p1.sum(axis=1)
-    q0 = np.einsum("bxy,bzy,by->bxz", p1, p2, np.where(py > 0, 1.0 / np.where(py > 0, py, 1.0), 0.0))
-    weight = q0
+    mass = np.matmul(p1 * np.where(py > 0, 1.0 / np.where(py > 0, py, 1.0), 0.0)[:, None, :], p2.transpose(0, 2, 1))
     n_y = p1.shape[2]
     return _State(
         index=np.arange(len(p1)),
@@ -127,8 +131,8 @@ def _start(p1: Array, p2: Array) -> _State:
         p2=p2,
         alpha=alpha,
         beta=beta,
-        mass=q0.copy(),
-        weight=weight,
+        mass=mass,
+        weight=mass.copy(),
         alive=alive,
         pin=p2.argmax(axis=1) * n_y + np.arange(n_y),
     )

@@ -1,0 +1,153 @@
+"""Estimators that solve the exact programme on states: clusters of the modalities, or of their posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.pid.discretise import Codes, Discretiser, classes, cluster
+from study.pid.posteriors import cross_fitted
+from study.pid.profile import COMPONENTS, PIDProfile
+from study.pid.resampling import States, measure
+from trainables.datasets.base import PairData
+
+Array = NDArray[np.float64]
+
+_NETWORK_COMPONENTS = 64  # principal components that the networks read
+
+
+def cluster_profile(
+    data: PairData,
+    *,
+    bootstrap: int,
+    bins: Sequence[int] | None,
+    seed: int,
+    level: float,
+    splits: Sequence[str],
+    discretiser: Discretiser,
+) -> PIDProfile:
+    """Clusters of each modality's first five principal components (Liang et al. 2023), then the exact programme.
+
+    Fast, and right for few features. Information that lies across many directions is lost by the clusters.
+    """
+    rows, y = measured(data, splits)
+    choices = default_bins(len(rows), int(y.max()) + 1, per_entry=20) if bins is None else tuple(bins)
+
+    def states(size: int) -> States:
+        x1, x2 = (discretiser.codes(modality, data.split, bins=size)[rows] for modality in data.modalities)
+        return States.of(x1, x2, y)
+
+    return _at_every(choices, states, estimator="broja", bootstrap=bootstrap, seed=seed, level=level, splits=splits)
+
+
+def posterior_profile(
+    data: PairData,
+    *,
+    bootstrap: int,
+    bins: Sequence[int] | None,
+    seed: int,
+    level: float,
+    splits: Sequence[str],
+    discretiser: Discretiser,
+) -> PIDProfile:
+    """Clusters of each modality's cross-fitted posterior p(y | x), then the exact programme.
+
+    The posterior is all that redundancy and unique information depend on (see `posteriors`), so nothing but what the
+    networks did not learn is lost. I(X1, X2; Y), and with it synergy, is that of clusters of the joint posterior.
+    """
+    rows, y = measured(data, splits)
+    n_classes = int(y.max()) + 1
+    choices = default_bins(len(rows), n_classes, per_entry=15) if bins is None else tuple(bins)
+    sources = [(data.modalities[0],), (data.modalities[1],), data.modalities]
+    roots = [
+        np.sqrt(posterior(data, source, rows=rows, y=y, splits=splits, discretiser=discretiser)) for source in sources
+    ]
+
+    def states(size: int) -> States:
+        x1, x2, x12 = (cluster(root, bins=size, seed=discretiser.seed).labels_.astype(np.int64) for root in roots)
+        return States.of(x1, x2, y, x12)
+
+    return _at_every(choices, states, estimator="posterior", bootstrap=bootstrap, seed=seed, level=level, splits=splits)
+
+
+def posterior(
+    data: PairData,
+    source: Sequence[object],
+    *,
+    rows: NDArray[np.int64],
+    y: Codes,
+    splits: Sequence[str],
+    discretiser: Discretiser,
+) -> Array:
+    """Cross-fitted p(y | source) of the measured rows, (N, n_y), for one modality or both; kept by the discretiser."""
+    modalities = [modality for modality in data.modalities if any(modality is one for one in source)]
+
+    def train() -> Array:
+        points = [discretiser.points(m, data.split, components=_NETWORK_COMPONENTS)[rows] for m in modalities]
+        joint = np.concatenate([block / block.std() for block in points], axis=1)
+        return cross_fitted(joint, y, int(y.max()) + 1, seed=discretiser.seed)
+
+    key = ("posterior", tuple(splits), y.tobytes())
+    return discretiser.keep(modalities, key, train)
+
+
+def measured(data: PairData, splits: Sequence[str]) -> tuple[NDArray[np.int64], Codes]:
+    """Rows of these splits and their classes, 0 … n_y - 1, all of which occur.
+
+    Raises:
+        ValueError: no row, or one class only.
+    """
+    rows = data.rows(*splits)
+    _, y = np.unique(classes(data.targets, data.split)[rows], return_inverse=True)
+    if len(rows) == 0 or y.max() == 0:
+        raise ValueError(
+            f"{len(rows)} rows of {len(set(y))} class(es) in {', '.join(splits)}; a profile needs at least two classes"
+        )
+    return rows, y.ravel().astype(np.int64)
+
+
+def default_bins(rows: int, n_classes: int, *, per_entry: int) -> tuple[int, ...]:
+    """Three numbers of bins, the middle one with `per_entry` rows per entry of p(x, y), at most 20 and at least 2."""
+    middle = rows / (per_entry * n_classes)
+    return tuple(sorted({int(np.clip(scale * min(middle, 20), 2, rows)) for scale in (0.5, 1.0, 1.5)}))
+
+
+def _at_every(
+    choices: Sequence[int],
+    states: Callable[[int], States],
+    *,
+    estimator: str,
+    bootstrap: int,
+    seed: int,
+    level: float,
+    splits: Sequence[str],
+) -> PIDProfile:
+    """The profile at the middle choice of bins; the others go into `spread`, with fewer resamples."""
+    middle = choices[len(choices) // 2]
+    results = {}
+    for size in choices:
+        counted = states(size)
+        if size > counted.rows:
+            raise ValueError(f"{counted.rows} rows for {size} bins; use fewer bins")
+        rng = np.random.default_rng([seed, size])
+        results[size] = measure(counted, bootstrap=bootstrap if size == middle else 0, level=level, rng=rng)
+    value, interval, null = results[middle].named()
+    return PIDProfile(
+        **value,
+        estimator=estimator,
+        gap=results[middle].gap,
+        interval=interval,
+        null=null,
+        significant={name: value[name] > null[name] and interval[name][0] > 0 for name in COMPONENTS},
+        spread={str(size): result.named()[0] for size, result in results.items()},
+        settings={
+            "bins": middle,
+            "rows": counted.rows,
+            "splits": list(splits),
+            "level": level,
+            "bootstrap": bootstrap,
+            "seed": seed,
+        },
+    )
