@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from study.config import ConfigError, EncoderSection, StudyConfig
 from study.search import Arm, Setting
@@ -18,41 +19,49 @@ from trainables.spec import (
     EncoderSpec,
     PackSpec,
     ReplicaSpec,
+    Split,
     TrainingSpec,
     content_hash,
     derive_seed,
 )
 
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+_PLAIN = ("id", "label", "variant", "data_key", "pair", "metrics", "rows", "exact_profile", "stand_in")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """Dataset × pair × PID profile: one search for one λ*.
+    """Dataset × pair × PID profile: one search for one λ*. Everything that is known of it without its data.
 
-    `id` is unique in the study and safe in names of files and databases; `variant` holds the dataset options in which
-    the study's cells differ; `data_key` says where in the study's datasets its data lie.
+    `id` is unique in the study and safe in names of files and databases, `label` is for people; `variant` holds the
+    dataset options in which the study's cells differ; `data_key` says which of the study's datasets is its own.
     """
 
     id: str
+    label: str
     config: StudyConfig
     dataset: DatasetSpec
     variant: Mapping[str, object]
     data_key: str
-    data: PairData
+    pair: tuple[str, str]
     encoders: tuple[EncoderSpec, EncoderSpec]
+    metrics: tuple[str, str]
+    rows: Mapping[Split, int]
+    exact_profile: Mapping[str, float] | None
     stand_in: bool
 
-    @property
-    def pair(self) -> tuple[str, str]:
-        """The names of the two modalities."""
-        return self.data.names
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, without the configuration; the inverse of `from_json`."""
+        fields = {name: getattr(self, name) for name in _PLAIN}
+        return {**fields, "dataset": asdict(self.dataset), "encoders": [asdict(encoder) for encoder in self.encoders]}
 
-    @property
-    def label(self) -> str:
-        """For people: the dataset, what is special about it, and the pair."""
-        name = self.data.dataset
-        if name == self.dataset.name:  # otherwise the dataset has named the variant in its own terms
-            name += "".join(f" {key} {value}" for key, value in self.variant.items())
-        return f"{name}: {self.pair[0]} + {self.pair[1]}"
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, config: StudyConfig) -> Cell:
+        """The cell that `to_json` was called on, of a study with this configuration."""
+        first, second = (EncoderSpec(**encoder) for encoder in value["encoders"])
+        plain = {name: value[name] for name in _PLAIN}
+        plain |= {"pair": tuple(value["pair"]), "metrics": tuple(value["metrics"])}
+        return cls(config=config, dataset=DatasetSpec(**value["dataset"]), encoders=(first, second), **plain)
 
     def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
         """What trains these (setting, replicate index) members in lockstep.
@@ -131,14 +140,25 @@ def _cell(
     prefix = "-".join([spec.name, *(f"{key}={value}" for key, value in variant.items())])
     return Cell(
         id=f"{prefix}/{pair[0]}+{pair[1]}",
+        label=f"{_title(spec, variant, data)}: {pair[0]} + {pair[1]}",
         config=config,
         dataset=spec,
         variant=variant,
         data_key=data_key,
-        data=pair_data,
+        pair=pair,
         encoders=(first, second),
+        metrics=(pair_data.targets[0].metric, pair_data.targets[1].metric),
+        rows={split: len(pair_data.rows(split)) for split in SPLITS},
+        exact_profile=pair_data.exact_profile,
         stand_in=data.stand_in,
     )
+
+
+def _title(spec: DatasetSpec, variant: Mapping[str, object], data: MultimodalData) -> str:
+    """What the dataset calls this variant of itself, or else its name and what is special about it."""
+    if data.name != spec.name:
+        return data.name
+    return " ".join([spec.name, *(f"{key} {value}" for key, value in variant.items())])
 
 
 def _encoder(config: StudyConfig, data: MultimodalData, modality: str) -> EncoderSpec:

@@ -23,6 +23,6 @@ def describe(cells: Sequence[Cell]) -> str:
         f"{replicates.confirm} fresh ones to confirm",
     ]
     for cell in cells:
-        rows = ", ".join(f"{len(cell.data.rows(split))} {split}" for split in ("train", "valid", "test"))
+        rows = ", ".join(f"{count} {split}" for split, count in cell.rows.items())
         lines.append(f"  {cell.label} ({rows} rows)")
     return "\n".join(lines)

@@ -8,21 +8,23 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from study.cells import Cell, build_cells
 from study.cluster import Cluster
-from study.config import ConfigError, StudyConfig, differences, to_yaml
+from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
 from study.coordinator import AUTO_PACK_CPU, Coordinator
 from study.peak_memory import PeakMemory
-from study.pid import Discretiser, PIDProfile, profile_pair
+from study.pid import PIDProfile
+from study.profile import profile_cells
 from study.progress import Display
 from study.report import write_report
 from study.report.build import Run, build_report
 from study.search import Ledger, open_storage
 from study.tracking import Tracker
-from trainables.spec import derive_seed
+from trainables.datasets import MultimodalData
 
 LOCK = ".lock"
 
@@ -50,13 +52,13 @@ def run_study(
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
     cells, datasets = build_cells(config)
-    with PeakMemory() as memory, _locked(out, config) as folder:
-        ledger = _open_ledger(config, folder)
+    with PeakMemory() as memory, locked(out, config.study) as folder:
+        ledger = _open_ledger(config, cells, folder)
         tracker = Tracker(tracking)
         warm_up = threading.Thread(target=tracker.prepare, daemon=True)
         with Cluster(config.resources, address=address) as cluster:
             warm_up.start()
-            profiles = _profiles(cells, ledger)
+            profiles = _profiles(cells, datasets, ledger)
             coordinator = Coordinator(cells, ledger, pack_size=_pack_size(config), on_progress=display.update)
             begin = time.monotonic()
             cluster.train(coordinator, datasets, checkpoints=folder / "packs")
@@ -69,21 +71,53 @@ def run_study(
             peak_memory_bytes=memory.peak,
             errors=coordinator.errors,
         )
-        report = build_report(cells, ledger, profiles, run=run)
-        write_report(report, folder)
-        outcome = tracker.project(report, folder=folder, config_text=to_yaml(config))
-        for problem in [outcome.problem] if outcome.problem else []:
-            display.say(problem)
-        return report
+        ledger.set_note("run", asdict(run))
+        return _publish(build_report(cells, ledger, profiles, run=run), folder, config, tracker, display)
+
+
+def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str, Any]:
+    """Write a study's report again, and its projection to MLflow if `tracking` is given, from its storage alone.
+
+    Raises:
+        ConfigError: there is no study in `folder`, or it is being run.
+    """
+    with locked(folder.parent, folder.name, create=False):
+        config = load_config(folder / "config.yaml")
+        ledger = Ledger(open_storage(None, folder=folder / "optuna"), name=config.study, space=_space(config))
+        cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells") or ())
+        if not cells:
+            raise ConfigError(f"{folder} holds no study that has begun; run it first")
+        known = ledger.note("run")
+        run = Run(**known) if known else Run(complete=False)
+        report = build_report(cells, ledger, _known_profiles(cells, ledger), run=run)
+        return _publish(report, folder, config, Tracker(tracking) if tracking else None, display)
+
+
+def _publish(
+    report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display
+) -> dict[str, Any]:
+    write_report(report, folder)
+    if tracker is not None:
+        outcome = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True)
+        if outcome.problem:
+            display.say(f"{outcome.problem}; nothing is lost: python -m study.report {folder} --sync writes it later")
+    return report
 
 
 @contextmanager
-def _locked(out: Path, config: StudyConfig) -> Iterator[Path]:
-    """The study's folder, held against a second driver for as long as the context lasts."""
-    folder = out / config.study
+def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
+    """The study's folder `out/study`, held against every other driver for as long as the context lasts.
+
+    Raises:
+        ConfigError: another process holds it, it cannot be written, or it does not exist and `create` is false.
+    """
+    folder = out / study
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / LOCK).open("a+")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no study in {folder}; give the name of one in {out}, or its folder") from None
     except OSError as error:
         raise ConfigError(
             f"cannot write the output folder {folder}: {error.strerror}; choose another one with --out"
@@ -94,7 +128,7 @@ def _locked(out: Path, config: StudyConfig) -> Iterator[Path]:
         except OSError:
             handle.seek(0)
             raise ConfigError(
-                f"the study {config.study} in {out} is being run already (process {handle.read().strip() or '?'}); "
+                f"the study {study} in {out} is being run already (process {handle.read().strip() or '?'}); "
                 "wait for it, or give this one another name or --out"
             ) from None
         handle.truncate(0)
@@ -103,12 +137,11 @@ def _locked(out: Path, config: StudyConfig) -> Iterator[Path]:
         yield folder
 
 
-def _open_ledger(config: StudyConfig, folder: Path) -> Ledger:
-    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
-    storage = open_storage(None, folder=folder / "optuna")
-    ledger = Ledger(storage, name=config.study, space={"strength": config.strength.range, **nuisance})
+def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path) -> Ledger:
+    ledger = Ledger(open_storage(None, folder=folder / "optuna"), name=config.study, space=_space(config))
     known = ledger.note("configuration")
     if known is None:
+        ledger.set_note("cells", [cell.to_json() for cell in cells])
         ledger.set_note("configuration", config.identity)
     elif changed := differences(known, config.identity):
         raise ConfigError(
@@ -119,29 +152,24 @@ def _open_ledger(config: StudyConfig, folder: Path) -> Ledger:
     return ledger
 
 
-def _profiles(cells: Sequence[Cell], ledger: Ledger) -> dict[str, PIDProfile]:
+def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:
+    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
+    return {"strength": config.strength.range, **nuisance}
+
+
+def _profiles(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], ledger: Ledger) -> dict[str, PIDProfile]:
     """Every cell's profile: from the ledger where an earlier run computed it, else now."""
-    discretisers: dict[str, Discretiser] = {}
-    profiles: dict[str, PIDProfile] = {}
+    known = _known_profiles(cells, ledger)
+    profiles = profile_cells(cells, datasets, known=known)
     for cell in cells:
-        known: Mapping[str, Any] | None = ledger.note(f"pid:{cell.id}")
-        if known is None:
-            pid = cell.config.pid
-            discretiser = discretisers.setdefault(cell.data_key, Discretiser())
-            try:
-                profile = profile_pair(
-                    cell.data,
-                    estimator=pid.estimator,
-                    bootstrap=pid.bootstrap,
-                    seed=derive_seed(cell.config.seed, cell.id, "pid"),
-                    discretiser=discretiser,
-                )
-            except ValueError as error:
-                raise ConfigError(f"profile of {cell.label}: {error}") from None
-            known = profile.to_json()
-            ledger.set_note(f"pid:{cell.id}", known)
-        profiles[cell.id] = PIDProfile.from_json(known)
+        if cell.id not in known:
+            ledger.set_note(f"pid:{cell.id}", profiles[cell.id].to_json())
     return profiles
+
+
+def _known_profiles(cells: Sequence[Cell], ledger: Ledger) -> dict[str, PIDProfile]:
+    notes = {cell.id: ledger.note(f"pid:{cell.id}") for cell in cells}
+    return {cell: PIDProfile.from_json(note) for cell, note in notes.items() if note is not None}
 
 
 def _pack_size(config: StudyConfig) -> int:

@@ -175,7 +175,7 @@ def _cell(
         "variant": dict(cell.variant),
         "stand_in": cell.stand_in,
         "pair": list(cell.pair),
-        "metrics": [target.metric for target in cell.data.targets],
+        "metrics": list(cell.metrics),
         "error": run.errors.get(cell.id),
         "counts": {
             "trainings": len(results),
@@ -183,7 +183,7 @@ def _cell(
             "strengths": len({trial.setting.strength_1 for trial in shared}),
             "replicates": max((len(trial.results) for trial in shared), default=0),
         },
-        "pid": None if profile is None else {**profile.to_json(), "exact": _exact(cell)},
+        "pid": None if profile is None else {**profile.to_json(), "exact": cell.exact_profile},
         "encoders": encoders,
         "pair_choice": _pair_choice(answer, adjusted[cell.id, "pair"]) if answer else dict(_NO_ANSWER),
         "alignment": _alignment(shared),
@@ -313,10 +313,6 @@ def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResul
         strength = max(trial.setting.strength_1, trial.setting.strength_2)
         found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))
     return sorted(found.items())
-
-
-def _exact(cell: Cell) -> dict[str, float] | None:
-    return None if cell.data.exact_profile is None else dict(cell.data.exact_profile)
 
 
 def _versions() -> dict[str, str]:

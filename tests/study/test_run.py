@@ -147,7 +147,7 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     wait_for(lambda: study.recorded() > 0, driver)
     second = study.run()
     driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    driver.communicate()
     recorded = study.recorded()
 
     resumed = study.run()

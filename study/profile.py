@@ -1,0 +1,123 @@
+"""`python -m study.profile --space FILE.yaml`: PID profiles of every pair, before any training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from study.cells import Cell, build_cells
+from study.config import ConfigError, load_config
+from study.pid import COMPONENTS, Discretiser, PIDProfile, profile_pair
+from trainables.datasets import MultimodalData
+from trainables.spec import derive_seed
+
+
+def profile_cells(
+    cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], *, known: Mapping[str, PIDProfile] | None = None
+) -> dict[str, PIDProfile]:
+    """Every cell's profile by cell id, bits; those in `known` are not computed again.
+
+    Raises:
+        ConfigError: the data cannot carry a profile (one class only, a constant modality, fewer rows than bins …).
+    """
+    discretisers: dict[str, Discretiser] = {}  # one a dataset, so that each modality is binned once
+    profiles = dict(known or {})
+    for cell in cells:
+        if cell.id in profiles:
+            continue
+        try:
+            profiles[cell.id] = profile_pair(
+                datasets[cell.data_key].pair(*cell.pair),
+                estimator=cell.config.pid.estimator,
+                bootstrap=cell.config.pid.bootstrap,
+                seed=derive_seed(cell.config.seed, cell.id, "pid"),
+                discretiser=discretisers.setdefault(cell.data_key, Discretiser()),
+            )
+        except ValueError as error:
+            raise ConfigError(f"profile of {cell.label}: {error}") from None
+    return profiles
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="python -m study.profile",
+        description="Split the information of every pair about its target into redundancy (R), unique information of "
+        "each modality (U1, U2) and synergy (S), in bits, with 90 %% intervals and the level that chance reaches.",
+        epilog="example: python -m study.profile --space search_spaces/digits.yaml",
+    )
+    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
+    options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="a.b=c")
+    options.add_argument(
+        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
+    )
+    options.add_argument("--json", action="store_true", help="print the profiles as JSON")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: 0 done, 2 bad input."""
+    given = parser().parse_args(arguments)
+    warnings.filterwarnings("ignore")
+    start = time.monotonic()
+    try:
+        config = load_config(given.space, overrides=given.overrides)
+        cells, datasets = build_cells(config)
+        profiles = profile_cells(cells, datasets)
+        folder = given.out / config.study
+        value = {cell.id: {**profiles[cell.id].to_json(), "exact": cell.exact_profile} for cell in cells}
+        written = _write(cells, value, folder)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if given.json:
+        print(json.dumps(value, indent=1))
+        return 0
+    for line in table(cells, profiles):
+        print(line)
+    print(f"{len(cells)} pairs in {time.monotonic() - start:.1f} s; {', '.join(map(str, written))}")
+    return 0
+
+
+def table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str]:
+    """The profiles as lines of text: value, interval, and a mark on every component that chance may explain."""
+    heads = ("redundancy", "unique 1", "unique 2", "synergy")
+    lines = [f"{'bits [90 %]':<34}" + "".join(f"{head:<22}" for head in heads) + "dominant"]
+    for cell in cells:
+        profile = profiles[cell.id]
+        texts = []
+        for name in COMPONENTS:
+            low, high = profile.interval[name]
+            mark = "" if profile.significant[name] else " ~"
+            texts.append(f"{f'{profile[name]:.3f} [{low:.3f}, {high:.3f}]{mark}':<22}")
+        lines.append(f"{cell.label:<34}" + "".join(texts) + profile.dominant)
+        if cell.exact_profile is not None:
+            exact = "".join(f"{cell.exact_profile[name]:<22.3f}" for name in COMPONENTS)
+            lines.append(f"{'  exact':<34}{exact}")
+    if any("~" in line for line in lines):
+        lines.append("~ not distinguishable from a target shuffled at random")
+    return lines
+
+
+def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> list[Path]:
+    from study.report.figures import draw
+
+    entries = [{"id": c.id, "label": c.label, "pair": list(c.pair), "pid": value[c.id]} for c in cells]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / "profile.json"
+        target.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        draw({"study": cells[0].config.study, "cells": entries}, folder / "profile")
+    except OSError as error:
+        raise ConfigError(f"cannot write {folder}: {error.strerror}; choose another folder with --out") from None
+    return [target, folder / "profile"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
