@@ -11,6 +11,7 @@ from pathlib import Path
 from trainables.datasets import DATASETS, Dataset, load
 from trainables.datasets.base import DataError
 from trainables.datasets.files import size_text
+from trainables.datasets.table import unknown
 from trainables.spec import DatasetSpec
 
 
@@ -20,10 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="*", help="datasets to show, with their options explained (all by default)")
     parser.add_argument("--read", action="store_true", help="read each file that is there, to say whether it is sound")
     given = parser.parse_args(arguments)
-    unknown = [name for name in given.name if name not in DATASETS]
-    if unknown:
-        print(f"unknown dataset {unknown[0]!r} (known: {', '.join(DATASETS)})", file=sys.stderr)
-        return 2
+    for name in given.name:
+        if name not in DATASETS:
+            print(unknown("dataset", name, DATASETS), file=sys.stderr)
+            return 2
     names, options = given.name or DATASETS, bool(given.name)
     print("\n\n".join(describe(name, DATASETS[name], options=options, read=given.read) for name in names))
     return 0
@@ -62,7 +63,7 @@ def file_status(name: str, path: Path, *, read: bool) -> str:
 
 
 def _wrapped(head: str, text: str) -> str:
-    return textwrap.fill(text, 110, initial_indent=f"  {head}", subsequent_indent=" " * 13, break_long_words=False)
+    return textwrap.fill(text, 110, initial_indent=f"  {head}", subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def _shown(value: object) -> str:

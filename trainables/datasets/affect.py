@@ -116,6 +116,4 @@ def _check_layout(name: str, raw: Any) -> None:
             if array.ndim != 3 or 0 in array.shape or array.shape[:2] != part["vision"].shape[:2]:
                 raise DataError(f"{where} has shape {array.shape}; all modalities must be (N, T, d) with equal N and T")
             if widths.setdefault(field, array.shape[1:]) != array.shape[1:]:
-                raise DataError(
-                    f"{where} has shape {array.shape}, the training part (N, {widths[field]}): make them equal"
-                )
+                raise DataError(f"{where} has shape {array.shape}, unlike the training part (N, *{widths[field]})")

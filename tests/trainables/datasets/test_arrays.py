@@ -1,0 +1,234 @@
+"""The user's own arrays: every layout that is offered, every mistake that is likely."""
+
+import numpy as np
+import pytest
+
+from trainables.datasets import DataError, load
+from trainables.spec import DatasetSpec
+
+N = 120
+RNG = np.random.default_rng(0)
+VISION = RNG.normal(size=(N, 4)).astype(np.float32)
+TEXT = RNG.normal(size=(N, 6, 3))
+IMAGE = RNG.integers(0, 256, size=(N, 8, 8, 3), dtype=np.uint8)
+Y = np.arange(N) % 3
+OWN = np.arange(N) // 5 % 3  # a split
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes arrays as .npz (or as a folder of .npy) and returns a loader of them."""
+
+    def write(*, folder=False, **arrays):
+        path = tmp_path / ("mine" if folder else "mine.npz")
+        if folder:
+            path.mkdir()
+            for name, array in arrays.items():
+                np.save(path / f"{name}.npy", array)
+        else:
+            np.savez(path, **arrays)
+        return lambda **options: load(DatasetSpec(name="arrays", options={"path": str(path), **options}))
+
+    return write
+
+
+class TestLayouts:
+    @pytest.mark.parametrize("folder", [False, True])
+    def test_all_shapes_of_modalities(self, save, folder):
+        data = save(vision=VISION, text=TEXT, image=IMAGE, y=Y, folder=folder)()
+        assert data.name == "mine"
+        assert {name: m.values.shape for name, m in data.modalities.items()} == {
+            "vision": (N, 4),
+            "text": (N, 6, 3),
+            "image": (N, 8, 8, 3),
+        }
+        assert all(m.values.dtype == np.float32 for m in data.modalities.values())
+        assert np.array_equal(data.modalities["image"].values, IMAGE)
+        assert data.targets["vision"] is data.targets["text"]
+
+    def test_float32_files_stay_memory_mapped(self, save):
+        values = save(vision=VISION, text=TEXT, y=Y, folder=True)().modalities["vision"].values
+        assert isinstance(values.base, np.memmap)
+
+    def test_modalities_can_be_named_and_renamed(self, save):
+        data = save(vision=VISION, text=TEXT, other=np.ones((5, 2)), y=Y)(modalities={"seen": "vision", "read": "text"})
+        assert list(data.modalities) == ["seen", "read"]
+
+    def test_a_csv_with_column_groups(self, tmp_path):
+        import pandas as pd
+
+        frame = pd.DataFrame({f"v_{i}": VISION[:, i] for i in range(4)} | {"a": TEXT[:, 0, 0], "b": TEXT[:, 0, 1]})
+        frame["label"] = np.array(["cat", "dog", "emu"])[Y]
+        frame.to_csv(tmp_path / "mine.csv", index=False)
+        data = load(
+            DatasetSpec(
+                name="arrays",
+                options={
+                    "path": str(tmp_path / "mine.csv"),
+                    "modalities": {"vision": "v_*", "text": ["a", "b"]},
+                    "target": "label",
+                },
+            )
+        )
+        assert data.modalities["vision"].values == pytest.approx(VISION, abs=1e-6)
+        assert data.targets["text"].values.tolist() == Y.tolist()
+
+    def test_masks_from_booleans_or_lengths(self, save):
+        lengths = 1 + np.arange(N) % 6
+        mask = np.arange(6) < lengths[:, None]
+        load_it = save(vision=VISION, text=TEXT, y=Y, real=mask, steps=lengths)
+        by_mask, by_length = (load_it(mask={"text": name}).modalities["text"].mask for name in ("real", "steps"))
+        assert np.array_equal(by_mask, mask)
+        assert np.array_equal(by_length, mask)
+
+    @pytest.mark.parametrize(
+        ("given", "expected"), [(True, (True, True)), (False, (False, False)), (["text"], (False, True))]
+    )
+    def test_standardisation_can_be_left_out(self, save, given, expected):
+        modalities = save(vision=VISION, text=TEXT, y=Y)(standardise=given).modalities
+        assert tuple(modalities[name].standardise for name in ("vision", "text")) == expected
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("values", "classes", "coded"),
+        [
+            (Y, 3, Y),
+            (Y * 10 - 5, 3, Y),
+            (Y.astype(np.uint8).reshape(N, 1), 3, Y),
+            (np.array(["a", "b", "c"])[Y], 3, Y),
+            (Y == 0, 2, (Y == 0).astype(int)),
+            (np.where(Y == 0, -1.0, 1.0), 2, (Y != 0).astype(int)),
+        ],
+    )
+    def test_classes(self, save, values, classes, coded):
+        target = save(vision=VISION, text=TEXT, y=values)().targets["vision"]
+        assert (target.kind, target.n_classes, target.metric) == ("classes", classes, "accuracy")
+        assert target.values.tolist() == coded.tolist()
+
+    @pytest.mark.parametrize("values", [VISION[:, 0], VISION[:, :2]])
+    def test_real_numbers(self, save, values):
+        target = save(vision=VISION, text=TEXT, y=values)(metric="r2").targets["vision"]
+        assert (target.kind, target.metric) == ("real", "r2")
+        assert np.array_equal(target.values, values)
+
+    def test_the_task_can_be_said(self, save):
+        load_it = save(vision=VISION, text=TEXT, y=Y)
+        assert load_it(task="real", metric="sign_accuracy").targets["text"].metric == "sign_accuracy"
+        assert save(vision=VISION, text=TEXT, y=Y.astype(float))(task="classes").targets["text"].n_classes == 3
+
+    def test_a_target_for_each_modality(self, save):
+        data = save(vision=VISION, text=TEXT, seen=Y, said=Y == 1)(target={"vision": "seen", "text": "said"})
+        assert [data.targets[name].n_classes for name in ("vision", "text")] == [3, 2]
+
+
+class TestSplits:
+    def test_stratified_60_15_25_without_any(self, save):
+        split = save(vision=VISION, text=TEXT, y=Y)().split
+        assert np.bincount(split).tolist() == [72, 18, 30]
+        assert np.bincount(Y[split == 1]).tolist() == [6, 6, 6]
+
+    def test_the_files_own_split_is_used(self, save):
+        assert np.array_equal(save(vision=VISION, text=TEXT, y=Y, split=OWN)().split, OWN)
+
+    def test_a_named_split_in_words(self, save):
+        words = np.array(["train", "val", "Test"])[OWN]
+        assert np.array_equal(save(vision=VISION, text=TEXT, y=Y, fold=words)(split="fold").split, OWN)
+
+    def test_groups_stay_together(self, save):
+        who = np.array([f"speaker {i // 8}" for i in range(N)])
+        split = save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").split
+        assert all(len(set(split[who == name])) == 1 for name in set(who))
+
+    def test_real_targets_split_along_their_range(self, save):
+        split = save(vision=VISION, text=TEXT, y=np.arange(N) * 0.1)().split
+        assert np.bincount(split[:12], minlength=3).min() > 0
+
+
+class TestMissingValues:
+    HOLES = VISION.copy()
+    HOLES[::7, 1] = np.nan
+
+    def test_are_an_error(self, save):
+        with pytest.raises(DataError, match="modality vision has NaN"):
+            save(vision=self.HOLES, text=TEXT, y=Y)()
+
+    @pytest.mark.parametrize("how", ["zero", "mean", "median"])
+    def test_unless_imputation_is_named(self, save, how):
+        data = save(vision=self.HOLES, text=TEXT, y=Y)(imputation=how)
+        values, train = data.modalities["vision"].values, data.split == 0
+        seen = self.HOLES[train, 1]
+        expected = {"zero": 0, "mean": np.nanmean(seen), "median": np.nanmedian(seen)}[how]
+        assert values[::7, 1] == pytest.approx(expected, abs=1e-6)
+        kept = ~np.isnan(self.HOLES)
+        assert np.array_equal(values[kept], self.HOLES[kept])
+
+    def test_infinite_values_are_never_imputed(self, save):
+        with pytest.raises(DataError, match="NaN or infinite"):
+            save(vision=np.where(np.isnan(self.HOLES), np.inf, self.HOLES), text=TEXT, y=Y)(imputation="mean")
+
+    def test_values_too_large_for_float32(self, save):
+        with pytest.raises(DataError, match="NaN or infinite"):
+            save(vision=VISION.astype(float) * 1e300, text=TEXT, y=Y)()
+
+
+RAGGED = np.empty(N, dtype=object)
+RAGGED[:] = [[0.0] * (1 + i % 3) for i in range(N)]
+WHO = np.arange(N) // 8
+
+MISTAKES = {
+    "another number of rows": ({"text": TEXT[:100]}, {"modalities": ["vision", "text"]}, "modality text has 100 rows"),
+    "unclear modalities": ({"text": TEXT[:100]}, {}, r"different lengths.*modalities: \[a, b\]"),
+    "ragged rows": ({"text": RAGGED}, {"modalities": ["vision", "text"]}, "Python objects"),
+    "text for a modality": ({"text": np.full((N, 2), "a")}, {}, "not numbers"),
+    "one axis": ({"text": VISION[:, 0]}, {"modalities": ["vision", "text"]}, "reshape it"),
+    "five axes": ({"text": np.ones((N, 1, 2, 2, 1, 1))}, {}, r"allowed are \(N, d\)"),
+    "a modality that is not there": ({}, {"modalities": ["vision", "texts"]}, "did you mean 'text'"),
+    "one modality": ({}, {"modalities": ["vision"]}, "at least two"),
+    "a target that is not there": ({}, {"target": "label"}, "unknown array 'label'"),
+    "targets for some modalities": ({}, {"target": {"vision": "y"}}, "one for each of vision, text"),
+    "NaN targets": ({"y": np.where(Y == 0, np.nan, 1.5 * Y)}, {}, "never imputed"),
+    "missing labels": ({"y": np.array(["a", "", "b"])[Y]}, {}, "empty labels"),
+    "one class": ({"y": np.zeros(N, int)}, {}, "one class only"),
+    "a constant real target": ({"y": np.ones(N)}, {}, "constant"),
+    "classes that are numbers": ({"y": np.arange(N)}, {}, "task: real"),
+    "fractions as classes": ({"y": VISION[:, 0]}, {"task": "classes"}, "fractions"),
+    "texts as numbers": ({"y": np.array(["a", "b", "c"])[Y]}, {"task": "real"}, "task: classes"),
+    "targets of another length": ({"y": Y[:100]}, {"modalities": ["vision", "text"]}, "100"),
+    "a split of another length": ({"fold": Y[:100]}, {"split": "fold"}, r"it must be \(120,\)"),
+    "a split with other codes": ({"fold": Y + 1}, {"split": "fold"}, "has 3; allowed are 0, 1, 2"),
+    "a split with other words": ({"fold": np.array(["train", "test", "tset"])[Y]}, {"split": "fold"}, "has 'tset'"),
+    "an empty split": ({"fold": (Y > 0).astype(int)}, {"split": "fold"}, "the test split has no rows"),
+    "straddling groups": ({"fold": Y, "who": WHO}, {"split": "fold", "group": "who"}, "straddle"),
+    "too few groups": ({"who": Y > 0}, {"group": "who"}, "at least 3 groups"),
+    "a mask of another shape": ({"real": np.ones((N, 5), bool)}, {"mask": {"text": "real"}}, "lengths"),
+    "a mask without real steps": ({"real": np.zeros((N, 6), bool)}, {"mask": {"text": "real"}}, "real step"),
+    "a mask of no modality": ({"real": np.ones((N, 6), bool)}, {"mask": {"txt": "real"}}, "did you mean 'text'"),
+    "standardising no modality": ({}, {"standardise": ["txt"]}, "did you mean 'text'"),
+    "an unknown imputation": ({}, {"imputation": "knn"}, "one of none, zero, mean, median"),
+    "an unknown key": ({}, {"targets": "y"}, "did you mean 'target'"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_clear_line(save, case):
+    arrays, options, message = MISTAKES[case]
+    with pytest.raises(DataError, match=message) as error:
+        save(**({"vision": VISION, "text": TEXT, "y": Y} | arrays))(**options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"there is no .*none\.npz"):
+        load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "none.npz")}))
+
+
+def test_a_table_needs_its_column_groups(tmp_path):
+    (tmp_path / "a.csv").write_text("v_1,y\n1,0\n")
+    with pytest.raises(DataError, match="which columns make a modality"):
+        load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "a.csv")}))
+
+
+def test_the_path_must_be_given():
+    with pytest.raises(DataError, match="option path is missing"):
+        load(DatasetSpec(name="arrays"))
