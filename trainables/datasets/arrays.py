@@ -53,7 +53,6 @@ ARRAYS = Dataset(
     load=load_arrays,
     description="your own arrays: .npz, a folder of .npy, Parquet or CSV",
     licence="yours",
-    file="anything that `path` names",
     options={
         "path": Option(doc=".npz, folder of .npy, .parquet or .csv", types=(str,), required=True),
         "modalities": Option(

@@ -137,13 +137,13 @@ def _targets(
     if set(names) != set(modalities):
         raise DataError(f"{dataset}: target names {', '.join(names)}; give one for each of {', '.join(modalities)}")
     made = {
-        name: make_target(f"{dataset}: target {name}", _get(dataset, arrays, name), options["task"], options["metric"])
+        name: _target(f"{dataset}: target {name}", _get(dataset, arrays, name), options["task"], options["metric"])
         for name in dict.fromkeys(names.values())
     }
     return {modality: made[names[modality]] for modality in modalities}
 
 
-def make_target(where: str, values: NDArray[Any], task: str, metric: str) -> Target:
+def _target(where: str, values: NDArray[Any], task: str, metric: str) -> Target:
     """A target from integers, booleans, text (classes, renumbered in order) or real numbers.
 
     `task` `auto` takes real numbers of exactly two values as classes; `metric` is the score of a real target.

@@ -21,8 +21,8 @@ class DataError(ValueError):
 class Modality:
     """One input of every sample: `values` of shape (N, d), (N, T, d) or (N, H, W[, C]), float32, finite.
 
-    `mask` (N, T) is True at real time steps (None: all real). Values are raw; `PairData.standardised` scales them by
-    the training split unless `standardise` is False (pre-normalised embeddings).
+    `mask` (N, T) is True at real time steps (None: all real). Values are raw, and may be read-only or memory-mapped;
+    whoever trains on them scales them by the training split, unless `standardise` is False (embeddings).
     """
 
     name: str

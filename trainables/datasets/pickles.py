@@ -14,7 +14,6 @@ import pickle
 import pickletools
 import re
 import warnings
-from collections import OrderedDict
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -203,7 +202,7 @@ _NAMES: Final = {
     ("numpy._core.numeric", "_frombuffer"): _FromBuffer(),
     ("_codecs", "encode"): _Encode(),
     ("__builtin__", "bytes"): _EmptyBytes(),
-    ("collections", OrderedDict.__name__): _OrderedDict(),
+    ("collections", "OrderedDict"): _OrderedDict(),
 }
 
 

@@ -1,7 +1,7 @@
 """Generated data in place of a file that is not there: its layout and size, and a planted, exactly known profile.
 
-A normal score is hidden behind the labels. Modality m holds one direction t_m that correlates with it; what else it
-holds is noise, as large as real features are. So every pair has the closed-form profile of `gaussian.gaussian_profile`.
+A normal score is hidden behind the labels. Modality m holds one direction t_m that correlates with it, spread over all
+of its features, and is noise in all other directions: every pair has the closed form of `gaussian.gaussian_profile`.
 Whoever uses it marks it: `mark` puts "(stand-in)" behind the dataset's name.
 """
 

@@ -64,8 +64,8 @@ class Dataset:
     """One line of `DATASETS`.
 
     `shapes` gives one sample's shape of each modality (empty where the user's file decides), `encoders` the encoders
-    that its paper used. For a set that is read from a file: `file` says what goes where, `origin` where it can be had,
-    and `stand_in` generates data of the same layout.
+    that its paper used. A set that is read from a file has the option `path`, whose default says where the file goes,
+    `origin` says where it can be had, and the option `stand_in` generates data of the same layout instead.
     """
 
     load: Loader
@@ -74,9 +74,7 @@ class Dataset:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     encoders: Mapping[str, EncoderSpec] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
-    file: str | None = None
     origin: str | None = None
-    stand_in: Loader | None = None
 
     def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options: those given, checked, and the defaults of the others.

@@ -4,7 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
+from scipy.stats import multivariate_normal
 
+from study.pid import broja
 from trainables.datasets import DATASETS, DataError, cells, load
 from trainables.datasets.continuous import EXACT_PROFILES as EXACT_CONTINUOUS
 from trainables.datasets.gates import GATES, gate_profile, gate_table
@@ -51,6 +54,12 @@ class TestGates:
     @pytest.mark.parametrize("gate", GATES)
     def test_noiseless_profile(self, gate):
         assert list(gate_profile(gate).values()) == pytest.approx(KNOWN_GATES[gate], abs=5e-5)
+
+    @pytest.mark.parametrize("gate", GATES)
+    def test_noisy_profile_is_the_exact_one_of_the_table(self, gate):
+        exact = broja(gate_table(gate, 0.1))
+        found = [exact.redundancy, exact.unique_1, exact.unique_2, exact.synergy]
+        assert list(gate_profile(gate, 0.1).values()) == pytest.approx(found, abs=1e-6)
 
     @pytest.mark.parametrize("gate", GATES)
     def test_noise_lowers_every_part(self, gate):
@@ -104,6 +113,23 @@ class TestGaussian:
         degraded = gaussian_profile(0.8, 0.4, 0.5)  # t_2 = t_1 / 2 + noise
         assert degraded["synergy"] == pytest.approx(0, abs=1e-9)
         assert degraded["unique_2"] == 0
+
+    @pytest.mark.parametrize(
+        ("a", "b", "between", "classes"), [(0.7, 0.5, 0.2, 2), (0.6, 0.6, 0.0, 2), (0.8, 0.3, -0.1, 3)]
+    )
+    def test_closed_form_for_classes_is_the_exact_profile_of_a_fine_grid(self, a, b, between, classes):
+        """The general solver on p(t_1, t_2, class) finds the same: the weaker modality has nothing unique."""
+        grid = np.linspace(-3.6, 3.6, 41)
+        t1, t2 = np.meshgrid(grid, grid, indexing="ij")
+        covariance = np.array([[1, between], [between, 1]])
+        density = multivariate_normal([0, 0], covariance).pdf(np.stack([t1, t2], axis=-1))
+        slopes = np.linalg.solve(covariance, [a, b])
+        cuts = ndtri(np.arange(1, classes) / classes)
+        below = ndtr((cuts - (slopes[0] * t1 + slopes[1] * t2)[..., None]) / np.sqrt(1 - slopes @ [a, b]))
+        table = density[..., None] * np.diff(below, axis=-1, prepend=0, append=1)
+        exact = broja(table / table.sum())
+        found = [exact.redundancy, exact.unique_1, exact.unique_2, exact.synergy]
+        assert list(gaussian_profile(a, b, between, classes).values()) == pytest.approx(found, abs=1e-3)
 
     def test_independent_halves_add_up(self):
         assert joint_correlation(0.6, 0.6, 0.0) ** 2 == pytest.approx(0.72)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from study.pid import broja
 from trainables.datasets import load
 from trainables.datasets.synthetic import EXACT_PROFILES, counts, feature_columns, joint_table, random_transform
 from trainables.spec import DatasetSpec
@@ -64,6 +65,13 @@ def test_stored_profile_is_consistent_with_the_table(redundancy):
     assert profile["redundancy"] + profile["unique_1"] == pytest.approx(bits[0], abs=1.5e-4)
     assert profile["redundancy"] + profile["unique_2"] == pytest.approx(bits[1], abs=1.5e-4)
     assert sum(profile.values()) == pytest.approx(bits[2], abs=2e-4)
+
+
+@pytest.mark.parametrize("redundancy", range(7))
+def test_stored_profile_is_the_exact_one_of_the_table(redundancy):
+    exact = broja(joint_table(redundancy))
+    found = [exact.redundancy, exact.unique_1, exact.unique_2, exact.synergy]
+    assert list(EXACT_PROFILES[redundancy].values()) == pytest.approx(found, abs=6e-5)
 
 
 def test_splits_have_the_published_sizes_and_balanced_classes():
