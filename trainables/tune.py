@@ -60,7 +60,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         if pack.done or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             pack.save(self._path)
             self._saved = time.monotonic()
-        progress = {"epochs": pack.epoch, "total": pack.spec.training.epochs, "done": pack.done}
+        progress: dict[str, Any] = {"epochs": pack.epoch, "total": pack.spec.training.epochs, "done": pack.done}
         if pack.done:
             progress["results"] = json.dumps([result.to_json() for result in pack.results()])
         return progress

@@ -82,8 +82,8 @@ class PidSection(_Section):
 
     estimator: Annotated[str, _one_of(_estimators)] = "broja"
     """A line of the estimator table: `broja` (discretised, exact), `batch`, `lsmi`."""
-    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 200
-    """Resamples behind the interval; 0 gives none."""
+    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=20)] = 200
+    """Resamples behind the interval."""
 
 
 class EncoderSection(_Section):
