@@ -37,7 +37,7 @@ def load_avmnist(options: Mapping[str, Any]) -> MultimodalData:
         plan = _PLAN.sized(options["stand_in"])
         drawn = Generated(plan)
         return mark(_data({name: drawn.modality(name) for name in plan.shapes}, drawn.labels, drawn.split), plan)
-    folder = find_file(options["path"], dataset="avmnist", origin=_ORIGIN)
+    folder = find_file(options["path"], origin=_ORIGIN)
     labels = [_read(folder, f"{part}_labels.npy").reshape(-1) for part in ("train", "test")]
     n_train, n_test = map(len, labels)
     n_valid = round(n_train / 12)

@@ -37,7 +37,7 @@ def _corpus(
         if options["stand_in"]:
             sized = plan.sized(options["stand_in"])
             return mark(assemble_corpus(name, stand_in_corpus(sized, binary=task == "classes"), options), sized)
-        return assemble_corpus(name, read_pickle(find_file(options["path"], dataset=name, origin=_ORIGIN)), options)
+        return assemble_corpus(name, read_pickle(find_file(options["path"], origin=_ORIGIN)), options)
 
     return Dataset(
         load=load_corpus,

@@ -105,7 +105,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     return array
 
 
-def find_file(path: str, *, dataset: str, origin: str) -> Path:
+def find_file(path: str, *, origin: str) -> Path:
     """The file or folder of a published set.
 
     Raises:
@@ -114,7 +114,7 @@ def find_file(path: str, *, dataset: str, origin: str) -> Path:
     found = Path(path)
     if not found.exists():
         raise DataError(
-            f"{dataset}: there is no {found}. Put the file there, or give its place with `path`; it can be had from "
+            f"there is no {found}. Put the file there, or give its place with `path`; it can be had from "
             f"{origin}. To try the study on generated data of the same layout, use --stand-in (or stand_in: small)"
         )
     return found

@@ -41,7 +41,7 @@ def load_houston(options: Mapping[str, Any]) -> MultimodalData:
         drawn = Generated(plan)
         arrays = {name: drawn.modality(name) for name in names} | {"y": drawn.labels, "split": drawn.split}
         return mark(assemble("houston", arrays, names, {}), plan)
-    path = find_file(options["path"], dataset="houston", origin=_ORIGIN)
+    path = find_file(options["path"], origin=_ORIGIN)
     arrays = _read_mats(path) if path.is_dir() else dict(open_arrays(path))
     if "y" in arrays and "split" not in arrays:
         arrays["split"] = block_split(arrays["y"].reshape(-1))

@@ -41,7 +41,7 @@ def load_mfeat(options: Mapping[str, Any]) -> MultimodalData:
         drawn = Generated(plan)
         arrays = {view: drawn.modality(view) for view in _VIEWS} | {"y": drawn.labels, "split": drawn.split}
         return mark(assemble("mfeat", arrays, views, seed), plan)
-    path = find_file(options["path"], dataset="mfeat", origin=_ORIGIN)
+    path = find_file(options["path"], origin=_ORIGIN)
     arrays = _read_texts(path) if path.is_dir() else open_arrays(path)
     return assemble("mfeat", arrays, views, seed)
 
