@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from study.cells import Cell, build_cells
-from study.config import ConfigError, load_config
+from study.config import ConfigError, load_config, with_stand_in
 from study.pid import COMPONENTS, Discretiser, PIDProfile, profile_pair
 from trainables.datasets import MultimodalData
 from trainables.spec import derive_seed
@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
     options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="a.b=c")
     options.add_argument(
+        "--stand-in", nargs="?", const="full", choices=("full", "small"), help="generated data of the same layout"
+    )
+    options.add_argument(
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
     )
     options.add_argument("--json", action="store_true", help="print the profiles as JSON")
@@ -68,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     try:
         config = load_config(given.space, overrides=given.overrides)
+        if given.stand_in:
+            config = with_stand_in(config, given.stand_in)
         cells, datasets = build_cells(config)
         profiles = profile_cells(cells, datasets)
         folder = given.out / config.study

@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override one key, a.b=c"
     )
     options.add_argument(
+        "--stand-in", nargs="?", const="full", choices=("full", "small"), help="generated data of the same layout"
+    )
+    options.add_argument(
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
     )
     options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
@@ -56,10 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
-    from study.config import ConfigError, load_config
+    from study.config import ConfigError, load_config, with_stand_in
 
     try:
         config = load_config(given.space, overrides=overrides)
+        if given.stand_in:
+            config = with_stand_in(config, given.stand_in)
         from rich.console import Console
 
         from study.cells import build_cells

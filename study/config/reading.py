@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import ValidationError
@@ -21,6 +21,18 @@ class ConfigError(ValueError):
 def to_yaml(config: StudyConfig) -> str:
     """The resolved study file: every key with its value, which `parse_config` reads back to an equal configuration."""
     return yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+
+
+def with_stand_in(config: StudyConfig, size: Literal["full", "small"]) -> StudyConfig:
+    """The same study on generated data of its dataset's layout, under a name of its own that says so.
+
+    Raises:
+        ConfigError: the name has become too long.
+    """
+    value = config.to_json()
+    value["dataset"]["stand_in"] = "small" if size == "small" else True
+    value["study"] = f"{config.study}-stand-in"
+    return _validated(value, "--stand-in")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -54,6 +66,10 @@ def parse_config(text: str, *, source: str = "the study file", overrides: Iterab
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
+    return _validated(value, source)
+
+
+def _validated(value: Mapping[str, Any], source: str) -> StudyConfig:
     try:
         return StudyConfig.model_validate(value)
     except ValidationError as error:
