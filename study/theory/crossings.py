@@ -46,7 +46,7 @@ class Crossing:
     correlation: float
 
 
-def crossings(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss: float = 0.02) -> tuple[Crossing, ...]:
+def crossings(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss: float = 0.05) -> tuple[Crossing, ...]:
     """The steps of e(λ) in (0, ∞) that cost at least `smallest_loss` of e(0), by ascending strength.
 
     e is sampled evenly in log λ from where it cannot yet have lost that much (bound above) to where nothing is left to
@@ -63,7 +63,7 @@ def crossings(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss
     return crossings_of(problem, k=k, smallest_loss=smallest_loss)
 
 
-def critical_strengths(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss: float = 0.02) -> Matrix:
+def critical_strengths(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss: float = 0.05) -> Matrix:
     """The strengths of `crossings`, ascending; empty where alignment costs the encoder nothing."""
     found = crossings(moments, k=k, encoder=encoder, smallest_loss=smallest_loss)
     return np.array([crossing.strength for crossing in found])
@@ -84,7 +84,7 @@ def info_nce_strength(first: Crossing, second: Crossing, *, k: int, temperature:
     return k * temperature * (first.correlation * first.strength + second.correlation * second.strength)
 
 
-def crossings_of(problem: JointProblem, *, k: int, smallest_loss: float = 0.02) -> tuple[Crossing, ...]:
+def crossings_of(problem: JointProblem, *, k: int, smallest_loss: float = 0.05) -> tuple[Crossing, ...]:
     """`crossings` of a problem that is already whitened."""
     if not 0 < smallest_loss < 1:
         raise ValueError(f"smallest_loss is {smallest_loss}; give a share between 0 and 1")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.theory.crossings import Crossing, crossings_of
-from study.theory.moments import Matrix, Moments
+from study.theory.moments import Matrix, Moments, ledoit_wolf_intensity
 from study.theory.problem import JointProblem, joint_problem
 from trainables.datasets.base import DataError, Modality, PairData, Target
 
@@ -97,9 +97,8 @@ def forecast(
         raise DataError(f"{data.dataset}: {len(train)} training and {len(other)} {held_out} rows; at least 2 of each")
     (x_1, kept_1), (x_2, kept_2) = (_features(modality, train) for modality in data.modalities)
     y_1, y_2 = (_target(target, train, name) for target, name in zip(data.targets, data.names, strict=True))
-    samples = (x_1[train], x_2[train], y_1[train], y_2[train])
-    raw = Moments.from_samples(*samples, shrinkage=None)
-    moments = Moments.from_samples(*samples)
+    raw = Moments.from_samples(x_1[train], x_2[train], y_1[train], y_2[train], shrinkage=None)
+    moments = raw.shrunk(ledoit_wolf_intensity(x_1[train], raw.s11), ledoit_wolf_intensity(x_2[train], raw.s22))
     problems = joint_problem(moments, encoder=1), joint_problem(moments, encoder=2)
     raw_problem = joint_problem(raw, encoder=1)
     count = min(problem.rank for problem in problems)

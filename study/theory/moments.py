@@ -62,13 +62,7 @@ class Moments:
     ) -> Moments:
         """Sample moments of paired rows x_i (N, d_i) and y_i (N, q_i) or (N,), centred here, divided by N.
 
-        With `shrinkage`, a_i being the Ledoit–Wolf intensity of modality i,
-
-            S_ii ← (1−a_i) S_ii + a_i tr(S_ii)/d_i I          (Ledoit and Wolf 2004, J. Multivariate Analysis 88),
-
-        and S_12, S_1y, S_2y are each scaled by the largest factor ≤ 1 that leaves no correlation between any two
-        directions above 1. The factor is this project's choice: with one covariance shrunk and the other moments left
-        alone they may belong to no data (negative risks); it keeps every direction and the order of their values.
+        With `shrinkage` (default) they are `shrunk` by the Ledoit–Wolf intensity of each modality.
 
         Raises:
             ValueError: fewer than 2 rows, row counts that differ, values that are not finite, or another shrinkage.
@@ -92,17 +86,26 @@ class Moments:
         )
         if shrinkage is None:
             return sample
-        intensity = ledoit_wolf_intensity(x1, sample.s11), ledoit_wolf_intensity(x2, sample.s22)
-        s11, s22 = _shrunk(sample.s11, intensity[0]), _shrunk(sample.s22, intensity[1])
+        return sample.shrunk(ledoit_wolf_intensity(x1, sample.s11), ledoit_wolf_intensity(x2, sample.s22))
+
+    def shrunk(self, intensity_1: float, intensity_2: float) -> Moments:
+        """These moments with each modality's covariance drawn to a multiple of the identity, by a_i from 0 to 1.
+
+        S_ii ← (1−a_i) S_ii + a_i tr(S_ii)/d_i I  (Ledoit and Wolf 2004, J. Multivariate Analysis 88), and S_12,
+        S_1y, S_2y are each scaled by the largest factor ≤ 1 that leaves no correlation between any two directions above
+        1. The factor is this project's choice: with one covariance shrunk and the other moments left alone they may
+        belong to no data (negative risks); it keeps every direction and the order of their values.
+        """
+        s11, s22 = _shrunk(self.s11, intensity_1), _shrunk(self.s22, intensity_2)
         white_1, white_2 = whitening(s11), whitening(s22)
         return replace(
-            sample,
+            self,
             s11=s11,
             s22=s22,
-            s12=_coherent(sample.s12, white_1, white_2),
-            s1y=_coherent(sample.s1y, white_1, whitening(sample.syy_1)),
-            s2y=_coherent(sample.s2y, white_2, whitening(sample.syy_2)),
-            intensity=intensity,
+            s12=_coherent(self.s12, white_1, white_2),
+            s1y=_coherent(self.s1y, white_1, whitening(self.syy_1)),
+            s2y=_coherent(self.s2y, white_2, whitening(self.syy_2)),
+            intensity=(intensity_1, intensity_2),
         )
 
     def swapped(self) -> Moments:

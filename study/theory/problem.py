@@ -53,7 +53,7 @@ class JointProblem:
             return _lexicographic(a, c, k)
         if strength == np.inf:
             return _lexicographic(c, a, k)
-        values, vectors = scipy.linalg.eigh(a + strength * c, check_finite=False)
+        values, vectors = np.linalg.eigh(a + strength * c)
         return values[::-1], vectors[:, ::-1][:, :k]
 
     def explained(self, basis: Matrix) -> float:

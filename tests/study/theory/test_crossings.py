@@ -60,9 +60,9 @@ def test_risk_steps_up_by_the_swapped_power_at_the_critical_strength():
 
 
 def test_an_encoder_pair_trained_together_swaps_where_loss_and_gain_of_both_balance():
-    m, k, temperature = commuting([0.8, 0.7, 0.2, 0.1], [0.0, 0.0, 0.9, 0.9]), 2, 0.5
+    m, k, temperature = commuting([0.8, 0.8, 0.2, 0.2], [0.0, 0.0, 0.9, 0.9]), 2, 0.5
     (crossing,) = crossings(m, k=k, encoder=1)
-    both_lose = 2 * (0.8 + 0.7 - 0.2 - 0.1)
+    both_lose = 2 * (0.8 + 0.8 - 0.2 - 0.2)
     # 2 directions of correlation 0.9 add 2 · 0.9/(kτ) to the positives of InfoNCE
     expected = both_lose / (2 * 0.9 / (k * temperature))
     assert info_nce_strength(crossing, crossing, k=k, temperature=temperature) == pytest.approx(expected)
