@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from study.report import reading, words
-from study.report.reading import Part, Report, number, part, parts
+from study.report.reading import FIGURES, Part, Report, number, part, parts
 from trainables.spec import content_hash
 
 NOTE_LIMIT = 7500  # characters; MLflow cuts a tag at 8000
 _STATUS = {"complete": "FINISHED", "partial": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
-_FIGURES_IN_NOTE = ("curve-1", "curve-2", "alignment", "pid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +219,7 @@ def _files(folder: Path | None, stem: str) -> Iterator[tuple[str, Path]]:
     for name in ("report.html", "report.json"):
         if (folder / name).is_file():
             yield "", folder / name
-    for kind in _FIGURES_IN_NOTE:
+    for kind in FIGURES:
         for extension in ("png", "svg"):
             if (path := folder / "figures" / f"{stem}-{kind}.{extension}").is_file():
                 yield "figures", path

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from study.report.reading import (
+    COMPONENTS,
     Part,
     interval,
     label_of,
@@ -91,6 +92,16 @@ def score_text(value: object, metric: str) -> str:
     return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
 
 
+def profile_text(cell: Part) -> str:
+    """What the pair knows about the target, in bits, by component."""
+    first, second = pair_of(cell)
+    names = {"unique_1": f"unique to {first}", "unique_2": f"unique to {second}"}
+    profile = part(cell, "pid")
+    known = [(names.get(key, key), number(profile.get(key))) for key in COMPONENTS]
+    bits = ", ".join(f"{name} {value:.2f}" for name, value in known if value is not None)
+    return f"{bits} {profile.get('units') or 'bits'}" if bits else "no information profile"
+
+
 def strategy_name(cell: Part, strategy: str) -> str:
     """A strategy by what it does to this pair: `one λ for both`, `align text only`."""
     first, second = pair_of(cell)
@@ -157,7 +168,7 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
         sentences[0] += f", {_SHAPES[entry['shape']]}"
     gain = part(entry, "gain_over_zero")
     if entry["lambda_star"] > 0 and number(gain.get("mean")) is not None:
-        evidence = f"Against λ = 0 it gets {gain_with_interval(gain, metric)} {gain_unit(metric)}"
+        evidence = f"At λ* it gets {gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
         details = [_seeds(gain), _p_value(gain)]
         sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
     return ". ".join(sentences) + "."

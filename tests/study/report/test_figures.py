@@ -60,9 +60,9 @@ def test_files_are_written_twice_the_same(digits: dict[str, Any], tmp_path: Path
 
 def test_figures_of_an_earlier_report_do_not_stay(digits: dict[str, Any], tmp_path: Path) -> None:
     figures.draw({"cells": digits["cells"][:2]}, tmp_path)
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "2024-mine.png").write_text("mine")
     left = figures.draw({"cells": digits["cells"][:1]}, tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([*left, tmp_path / "notes.txt"])
+    assert sorted(tmp_path.iterdir()) == sorted([*left, tmp_path / "2024-mine.png"])
 
 
 def test_hostile_names_make_valid_files_and_stay_text(example: ModuleType, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class _Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if "style" not in self._open:
-            self.text += data
+            self.text += data.replace("\u00a0", " ")
         if self._open and self._open[-1] == "h2":
             self.headings.append(data)
 

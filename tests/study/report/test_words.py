@@ -100,14 +100,14 @@ def test_a_cell_without_an_answer_says_why(extra: dict[str, Any], reason: str) -
 def test_an_encoder_is_told_with_its_evidence() -> None:
     assert words.encoder_sentence(_cell(), 1) == (
         "text wants to be aligned; λ* ≈ 0.6 [0.3, 1.1], the curve rises with λ. "
-        "Against λ = 0 it gets +1.4 [+0.6, +2.2] points (10 fresh seeds, p = 0.003 after Holm)."
+        "At λ* it gets +1.4 [+0.6, +2.2] points over λ = 0 (10 fresh seeds, p = 0.003 after Holm)."
     )
 
 
 def test_an_encoder_at_zero_is_not_compared_with_itself() -> None:
     cell = _cell()
     cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling"}
-    assert "Against" not in words.encoder_sentence(cell, 0)
+    assert "over λ = 0" not in words.encoder_sentence(cell, 0)
 
 
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
