@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from trainables.layers import ACTIVATIONS, Linear, Parameter, Parameters, TransformerLayer, no_dropout
+from trainables.layers import ACTIVATIONS, Layout, Linear, Parameter, Parameters, TransformerLayer, no_dropout
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 Shape = tuple[int, ...]
@@ -176,16 +177,20 @@ class Network:
     head: Linear
     projector: tuple[Linear, ...]
 
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
+    @cached_property
+    def layout(self) -> Layout:
         """Encoder, head, projector: the first two are drawn alike whatever the projector."""
         layers = (self.head, *self.projector)
-        return self.encoder.parameters + tuple(p for layer in layers for p in layer.parameters)
+        return Layout((*self.encoder.parameters, *(p for layer in layers for p in layer.parameters)))
 
-    def __call__(
+    def __call__(self, flat: Tensor, x: Tensor, mask: Tensor | None, dropout: DropoutFunction = no_dropout) -> Outputs:
+        """Outputs in float32 for x (K, N, …) and its mask, with all parameters in `flat` (K, P)."""
+        return self.outputs(self.layout.split(flat), x, mask, dropout)
+
+    def outputs(
         self, parameters: Parameters, x: Tensor, mask: Tensor | None, dropout: DropoutFunction = no_dropout
     ) -> Outputs:
-        """Outputs in float32 for x (K, N, …) and its mask."""
+        """The same, with parameters by name."""
         features = self.encoder(parameters, x, mask, dropout)
         projections = features
         for i, layer in enumerate(self.projector):
@@ -203,12 +208,13 @@ class SoloEncoder(nn.Module):
     mean: Tensor
     factor: Tensor
 
-    def __init__(self, network: Network, parameters: Parameters, mean: Tensor, factor: Tensor) -> None:
+    def __init__(self, network: Network, flat: Tensor, mean: Tensor, factor: Tensor) -> None:
         super().__init__()
         self._network = network
-        self._names = {name: name.replace(".", "_") for name in parameters}
-        for name, attribute in self._names.items():
-            self.register_parameter(attribute, nn.Parameter(parameters[name]))
+        self._names = {}
+        for name, values in network.layout.split(flat[None]).items():
+            self._names[name] = name.replace(".", "_")
+            self.register_parameter(self._names[name], nn.Parameter(values[0].clone()))
         self.register_buffer("mean", mean)
         self.register_buffer("factor", factor)
 
@@ -218,7 +224,7 @@ class SoloEncoder(nn.Module):
         if mask is not None:
             x, mask = x.masked_fill(~mask[..., None], 0.0), mask[None]
         parameters = {name: self.get_parameter(attribute)[None] for name, attribute in self._names.items()}
-        outputs = self._network(parameters, x[None], mask)
+        outputs = self._network.outputs(parameters, x[None], mask)
         return outputs.features[0], outputs.predictions[0]
 
 

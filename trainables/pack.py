@@ -16,28 +16,14 @@ from torch import Tensor, nn
 from trainables.datasets.base import PairData
 from trainables.encoders import Outputs, SoloEncoder, build_networks
 from trainables.feed import Feed, epoch_order, load_feeds
-from trainables.layers import Dropout, Layout, no_dropout
+from trainables.layers import Dropout, no_dropout
+from trainables.metrics import SCORES, alignment_metrics
 from trainables.objectives import TASK_LOSSES, alignment_loss
 from trainables.optim import AdamW
 from trainables.spec import PackSpec, Precision, ReplicaResult, derive_seed
 
-try:
-    from trainables.metrics import SCORES, linear_cka, mutual_knn, svcca
-except ImportError:  # until trainables/metrics.py is there
-
-    def _accuracy(predictions: Tensor, targets: Tensor) -> Tensor:
-        return (predictions.argmax(-1) == targets).float().mean(1)
-
-    def _nothing(first: Tensor, _second: Tensor) -> Tensor:
-        return torch.zeros(len(first))
-
-    SCORES = {"accuracy": _accuracy}
-    linear_cka = mutual_knn = svcca = _nothing
-
-
 # What an encoder minimises for its task, by the kind of its target.
 TASK_LOSS_OF: dict[str, str] = {"classes": "cross_entropy", "real": "l1"}
-ALIGNMENT_METRICS = {"cka": linear_cka, "svcca": svcca, "mutual_knn": mutual_knn}
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
 _EVALUATION_VALUES = 2**22  # how many numbers a chunk of the evaluation may hold per layer
 
@@ -77,13 +63,12 @@ class Pack:
         first, second = (tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
         n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
         self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
-        self._layouts = tuple(Layout(network.parameters) for network in self._networks)
         self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
         self._seed_of = torch.tensor([self._seeds.index(r.seed) for r in spec.replicas], device=self._device)
         self._flat = self._draw().requires_grad_()
         self._optimiser = AdamW(
             self._flat.detach(),
-            groups=[layout.size for layout in self._layouts],
+            groups=[network.layout.size for network in self._networks],
             learning_rate=self._per_replica("learning_rate"),
             weight_decay=self._per_replica("weight_decay"),
             clip_norm=self._per_replica("clip_norm"),
@@ -146,8 +131,8 @@ class Pack:
         """Both encoders of one replica as modules of their own; see `trainables.encoders.SoloEncoder`."""
         with torch.no_grad():
             first, second = (
-                SoloEncoder(network, {name: p[replica].clone() for name, p in parameters.items()}, *scaling)
-                for network, parameters, scaling in zip(self._networks, self._parameters(), self._scalings, strict=True)
+                SoloEncoder(network, flat[replica], *scaling)
+                for network, flat, scaling in zip(self._networks, self._parts(), self._scalings, strict=True)
             )
         return first, second
 
@@ -211,18 +196,17 @@ class Pack:
         drawn = [
             torch.cat(
                 [
-                    layout.draw(derive_seed(seed, "init", name))
-                    for layout, name in zip(self._layouts, self._names, strict=True)
+                    network.layout.draw(derive_seed(seed, "init", name))
+                    for network, name in zip(self._networks, self._names, strict=True)
                 ]
             )
             for seed in self._seeds
         ]
         return torch.stack(drawn).to(self._device)[self._seed_of]
 
-    def _parameters(self) -> list[dict[str, Tensor]]:
-        """Each encoder's parameters by name, as views of the flat buffer."""
-        parts = torch.split(self._flat, [layout.size for layout in self._layouts], dim=1)
-        return [layout.split(part) for layout, part in zip(self._layouts, parts, strict=True)]
+    def _parts(self) -> tuple[Tensor, ...]:
+        """Each encoder's part of the flat buffer."""
+        return torch.split(self._flat, [network.layout.size for network in self._networks], dim=1)
 
     def _dropouts(self) -> list[Any]:
         return [
@@ -246,8 +230,8 @@ class Pack:
         """What each replica minimises on its batch of rows `index` (K, N), (K,)."""
         outputs = []
         with _arithmetic(self.spec.training.precision, self._device):
-            for i, parameters in enumerate(self._parameters()):
-                outputs.append(self._networks[i](parameters, *self._fit.batch(i, index), dropouts[i]))
+            for i, flat in enumerate(self._parts()):
+                outputs.append(self._networks[i](flat, *self._fit.batch(i, index), dropouts[i]))
         loss_1, loss_2 = self._task_losses(outputs, self._fit.batch_targets(index))
         loss = loss_1 + loss_2
         if self._is_aligned:
@@ -274,11 +258,11 @@ class Pack:
         n_replicas = len(self.spec.replicas)
         outputs = []
         with _arithmetic(self.spec.training.precision, self._device):
-            for i, parameters in enumerate(self._parameters()):
+            for i, flat in enumerate(self._parts()):
                 values = feed.inputs[i].values
                 width = max(self.spec.encoders[i].width * values[0, ..., 0].numel(), values[0].numel())
                 size = max(self.spec.training.batch_size, _EVALUATION_VALUES // (n_replicas * width))
-                chunks = [self._networks[i](parameters, *feed.chunk(i, r, n_replicas)) for r in torch.split(rows, size)]
+                chunks = [self._networks[i](flat, *feed.chunk(i, r, n_replicas)) for r in torch.split(rows, size)]
                 outputs.append(Outputs(*(torch.cat(parts, 1) for parts in zip(*chunks, strict=True))))
         return outputs
 
@@ -299,7 +283,7 @@ class Pack:
         n = self._evaluate.rows
         rows = torch.linspace(0, n - 1, min(n, ALIGNMENT_ROWS), device=self._device).round().long()
         first, second = (out.features for out in self._predict(self._evaluate, rows))
-        return {name: metric(first, second).cpu() for name, metric in ALIGNMENT_METRICS.items()}
+        return {name: values.cpu() for name, values in alignment_metrics(first, second).items()}
 
 
 def _check(spec: PackSpec, device: torch.device) -> None:
