@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from study.config import ConfigError, EncoderSection, StudyConfig
-from study.search import Arm, Setting
+from study.trials import Arm, Setting
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
 from trainables.encoders import build_networks

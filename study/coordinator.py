@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from study.cells import Cell
 from study.rounds import Round, planned_trainings, rounds
-from study.search import Arm, Asked, Ledger
+from study.search import Ledger
+from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
 
 AUTO_PACK_CPU = 24
@@ -64,6 +65,7 @@ class Coordinator:
         ledger: of the study, open for writing.
         pack_size: largest number of replicates in a pack.
         on_progress: called after every change.
+        on_cell_end: called when a cell has all its results, unless nothing was trained for it in this run.
     """
 
     def __init__(
@@ -73,10 +75,11 @@ class Coordinator:
         *,
         pack_size: int,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_cell_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._pack_size = pack_size
-        self._on_progress = on_progress
+        self._on_progress, self._on_cell_end = on_progress, on_cell_end
         self._queue: deque[Pack] = deque()
         self._packs: dict[str, tuple[Pack, _Running]] = {}
         self._fractions: dict[str, float] = {}
@@ -138,6 +141,8 @@ class Coordinator:
         self._fresh += len(results)
         if not running.open and running.error is None:
             self._advance(running)
+            if running.ended:
+                self._on_cell_end()
         self._on_progress(self.progress)
 
     def split(self, pack_id: str) -> bool:

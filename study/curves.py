@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from study.search import Asked
+from study.trials import Asked
 from trainables.spec import ReplicaResult
 
 Subject = Literal["encoder_1", "encoder_2", "pair"]

@@ -14,8 +14,9 @@ from scipy.stats import qmc
 
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
-from study.search import Arm, Asked, Ledger, Setting
+from study.search import Ledger
 from study.selection import Selection, select
+from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]

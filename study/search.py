@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
@@ -26,38 +26,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.config import Sampler
-from study.selection import select
+from study.selection import Curve, select, warp, warp_scale
+from study.trials import Arm, Asked, Setting
 from trainables.spec import ReplicaResult, derive_seed
 
-Arm = Literal["shared", "to_1", "to_2", "confirm"]
 _RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What one Optuna trial stands for: a strength per encoder and values of the nuisance hyperparameters."""
-
-    strength_1: float
-    strength_2: float
-    nuisance: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A setting that a round asked for, with the replicates (by index) that it needs and has."""
-
-    arm: Arm
-    number: int
-    round: int
-    slot: int
-    setting: Setting
-    replicates: tuple[int, ...]
-    results: Mapping[int, ReplicaResult] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> tuple[int, ...]:
-        """Replicates that still have to be trained."""
-        return tuple(index for index in self.replicates if index not in self.results)
 
 
 class Ledger:
@@ -98,7 +71,7 @@ class Ledger:
         present = {trial.slot for trial in asked.values() if trial.round == round_}
         for slot, setting in enumerate(settings):
             if slot not in present:
-                params = _params(arm, setting)
+                params = setting.params(arm)
                 attributes = {"round": round_, "slot": slot, "replicates": list(replicates), "params": params}
                 study.enqueue_trial(params, user_attrs=attributes)
                 self._start(cell, arm)
@@ -114,7 +87,7 @@ class Ledger:
         """
         strength = FloatDistribution(*self._space["strength"])
         earlier = [asked for asked in self.trials(cell, arm) if asked.round < round_]
-        tried = [_params(arm, asked.setting)["strength"] for asked in earlier]
+        tried = [asked.setting.params(arm)["strength"] for asked in earlier]
         study = optuna.create_study(
             direction="maximize",
             sampler=_sampler(
@@ -122,13 +95,13 @@ class Ledger:
             ),
         )
         for asked, tried_strength in zip(earlier, tried, strict=True):
-            if not math.isnan(value := _value(asked)):
+            if not math.isnan(value := asked.value):
                 study.add_trial(
                     create_trial(
                         params={"strength": tried_strength},
                         distributions={"strength": strength},
                         value=value,
-                        user_attrs={"scores": _scores(asked)},
+                        user_attrs={"scores": asked.scores},
                     )
                 )
         return tuple(float(study.ask({"strength": strength}).params["strength"]) for _ in range(count))
@@ -148,8 +121,8 @@ class Ledger:
             self._tell(cell, updated)
 
     def _tell(self, cell: str, asked: Asked) -> None:
-        value = _value(asked)
-        self._handles[cell, asked.arm, asked.number].set_user_attr("scores", _scores(asked))
+        value = asked.value
+        self._handles[cell, asked.arm, asked.number].set_user_attr("scores", asked.scores)
         state = TrialState.FAIL if math.isnan(value) else TrialState.COMPLETE
         values = None if math.isnan(value) else value
         self._study(cell, asked.arm).tell(asked.number, values, state=state)
@@ -238,24 +211,7 @@ def _sampler(name: Sampler, *, seed: int, gaps: Sequence[float]) -> optuna.sampl
         return samplers[name]()
 
 
-def _params(arm: Arm, setting: Setting) -> dict[str, float]:
-    strengths = {
-        "shared": {"strength": setting.strength_1},
-        "to_1": {"strength": setting.strength_1},
-        "to_2": {"strength": setting.strength_2},
-        "confirm": {"strength_1": setting.strength_1, "strength_2": setting.strength_2},
-    }
-    return {**strengths[arm], **setting.nuisance}
-
-
 def _read(arm: Arm, frozen: FrozenTrial) -> Asked:
-    params = dict(frozen.params)
-    if arm == "confirm":
-        strength_1, strength_2 = params.pop("strength_1"), params.pop("strength_2")
-    else:
-        strength = params.pop("strength")
-        strength_1 = 0.0 if arm == "to_2" else strength
-        strength_2 = 0.0 if arm == "to_1" else strength
     results = {
         int(index): ReplicaResult.from_json(result)
         for key, payload in frozen.user_attrs.items()
@@ -267,34 +223,20 @@ def _read(arm: Arm, frozen: FrozenTrial) -> Asked:
         number=frozen.number,
         round=frozen.user_attrs["round"],
         slot=frozen.user_attrs["slot"],
-        setting=Setting(strength_1=strength_1, strength_2=strength_2, nuisance=params),
+        setting=Setting.from_params(arm, frozen.params),
         replicates=tuple(frozen.user_attrs["replicates"]),
         results=results,
     )
 
 
-def _scores(asked: Asked) -> list[float | None]:
-    """What the trial's arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled."""
-    pick: dict[Arm, Callable[[tuple[float, float]], float]] = {
-        "shared": lambda scores: (scores[0] + scores[1]) / 2,
-        "confirm": lambda scores: (scores[0] + scores[1]) / 2,
-        "to_1": lambda scores: scores[0],
-        "to_2": lambda scores: scores[1],
-    }
-    values = [pick[asked.arm](asked.results[index].scores) for index in sorted(asked.results)]
-    return [None if math.isnan(value) else value for value in values]
-
-
-def _value(asked: Asked) -> float:
-    finite = [score for score in _scores(asked) if score is not None]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
 class PosteriorSampler(optuna.samplers.BaseSampler):
-    """Thompson sampling of the strength: the maximiser of a draw from the posterior over curves.
+    """Refines the strength where its optimum may lie: asked k times, it covers the posterior of the argmax by k points.
 
     The surrogate is the Gaussian process of `study.selection`, with a seed effect where trials carry their replicates'
-    `scores` in the user attribute of that name. Other parameters are drawn uniformly. Usable in any Optuna study.
+    `scores` in the user attribute of that name. Each strength is the one that most reduces the expected distance, on
+    the warped axis, from the optimum to the nearest strength being tried; so the first lies at the posterior's median
+    and further running trials spread over its width. Below three different strengths, and for any other parameter, it
+    draws uniformly. Deterministic given the trials and the seed; usable in any Optuna study that maximises.
 
     Args:
         name: the parameter that is the strength.
@@ -303,7 +245,6 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
 
     def __init__(self, *, name: str = "strength", seed: int = 0) -> None:
         self._name = name
-        self._seed = seed
         self._random = optuna.samplers.RandomSampler(seed=seed % 2**32)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -324,25 +265,30 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
         complete = [t for t in complete if self._name in t.params]
         if param_name != self._name or len({t.params[self._name] for t in complete}) < 3:
             return self._random.sample_independent(study, trial, param_name, param_distribution)
-        strengths = np.array([t.params[self._name] for t in complete])
-        rows = [t.user_attrs.get("scores") or [t.value] for t in complete]
-        width = max(map(len, rows))
-        scores = np.full((len(rows), width), np.nan)
+        best: dict[float, FrozenTrial] = {}  # one a strength, where it was tried with several nuisance settings
+        for done in sorted(complete, key=lambda t: t.value or 0.0):
+            best[done.params[self._name]] = done
+        rows = [trial.user_attrs.get("scores") or [trial.value] for trial in best.values()]
+        scores = np.full((len(rows), max(map(len, rows))), np.nan)
         for i, row in enumerate(rows):
-            scores[i, : len(row)] = [np.nan if s is None else s for s in row]
+            scores[i, : len(row)] = [np.nan if score is None else score for score in row]
         bounds = (param_distribution.low, param_distribution.high)
-        posterior = select(strengths, scores, range_=bounds).posterior
-        taken = [t.params[self._name] for t in study.get_trials(deepcopy=False) if self._name in t.params]
-        probability = posterior.argmax_probability * _untried(posterior.strengths, taken)
-        if not probability.any():
-            probability = _untried(posterior.strengths, taken).astype(float)
-        rng = np.random.default_rng(derive_seed(self._seed, trial.number))
-        return float(rng.choice(posterior.strengths, p=probability / probability.sum()))
+        posterior = select(list(best), scores, range_=bounds).posterior
+        others = [t for t in study.get_trials(deepcopy=False) if self._name in t.params]
+        running = [t.params[self._name] for t in others if not t.state.is_finished()]
+        return _most_covering(posterior, running=running, tried=[t.params[self._name] for t in others])
 
 
-def _untried(grid: NDArray[np.float64], taken: Sequence[float]) -> NDArray[np.bool_]:
-    """Which points of an ascending grid are not the nearest one of a strength that was tried already."""
-    free = np.ones(len(grid), dtype=bool)
-    for strength in taken:
-        free[np.abs(grid - strength).argmin()] = False
-    return free
+def _most_covering(posterior: Curve, *, running: Sequence[float], tried: Sequence[float]) -> float:
+    """The untried grid point that, with the running ones, is expected to lie closest to the optimum."""
+    grid = posterior.strengths
+    place = warp(grid, scale=warp_scale(sorted({*tried, grid[0], grid[-1]})))
+    distance = np.abs(place[:, None] - place[None, :])  # (optimum, candidate)
+    covered = distance[:, [_nearest(grid, strength) for strength in running]].min(axis=1, initial=np.inf)
+    expected = posterior.argmax_probability @ np.minimum(distance, covered[:, None])
+    expected[[_nearest(grid, strength) for strength in tried]] = np.inf
+    return float(grid[expected.argmin()])
+
+
+def _nearest(grid: NDArray[np.float64], strength: float) -> int:
+    return int(np.abs(grid - strength).argmin())

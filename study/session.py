@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from study.progress import Display
 from study.report import write_report
 from study.report.build import Run, build_report
 from study.search import Ledger, open_storage
-from study.tracking import Tracker
+from study.tracking import Tracker, TrackingResult
 from trainables.datasets import MultimodalData
 
 LOCK = ".lock"
@@ -55,15 +55,27 @@ def run_study(
     with PeakMemory() as memory, locked(out, config.study) as folder:
         ledger = _open_ledger(config, cells, folder)
         tracker = Tracker(tracking)
-        warm_up = threading.Thread(target=tracker.prepare, daemon=True)
-        with Cluster(config.resources, address=address) as cluster:
-            warm_up.start()
+        # MLflow writes while packs train: one thread, which starts with creating the store, the slowest part of it.
+        with Cluster(config.resources, address=address) as cluster, ThreadPoolExecutor(1) as background:
+            busy: Future[TrackingResult] = background.submit(tracker.prepare)
             profiles = _profiles(cells, datasets, ledger)
-            coordinator = Coordinator(cells, ledger, pack_size=_pack_size(config), on_progress=display.update)
+
+            def show_in_mlflow() -> None:
+                nonlocal busy
+                if busy.done():  # else a later call, or the last one, will show it
+                    partial = build_report(cells, ledger, profiles, run=Run(complete=False))
+                    busy = background.submit(tracker.project, partial)
+
+            coordinator = Coordinator(
+                cells,
+                ledger,
+                pack_size=_pack_size(config),
+                on_progress=display.update,
+                on_cell_end=show_in_mlflow,
+            )
             begin = time.monotonic()
             cluster.train(coordinator, datasets, checkpoints=folder / "packs")
             training_seconds = time.monotonic() - begin
-        warm_up.join()
         run = Run(
             complete=True,
             wall_seconds=time.monotonic() - started,

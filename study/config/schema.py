@@ -212,8 +212,6 @@ class SearchSection(_Section):
     """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
     stop_regret: NonNegative = 0.0
     """Stop refining a cell once its expected regret is below this (0: never)."""
-    transfer: bool = True
-    """Let the optima of finished cells with a similar profile go first."""
 
 
 class ResourcesSection(_Section):

@@ -19,8 +19,9 @@ from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
 from study.pid import PIDProfile
 from study.rounds import has_answer, rounded, select_curve
-from study.search import Asked, Ledger
+from study.search import Ledger
 from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain, verdict
+from study.trials import Asked
 from trainables.spec import ReplicaResult
 
 SCHEMA = 1

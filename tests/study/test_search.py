@@ -7,7 +7,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from study.search import Ledger, PosteriorSampler, Setting, open_storage
+from study.search import Ledger, PosteriorSampler, open_storage
+from study.trials import Setting
 from trainables.spec import ReplicaResult
 
 SPACE = {"strength": (0.0, 4.0), "learning_rate": (1e-4, 1e-2)}

@@ -1,0 +1,193 @@
+"""A whole study without Ray: the coordinator hands out packs, this test trains them, the ledger is a real one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study.cells import Cell, build_cells
+from study.config import parse_config
+from study.coordinator import Coordinator, Pack
+from study.curves import curve
+from study.pid import PIDProfile
+from study.report.build import Run, build_report
+from study.rounds import nuisance_settings
+from study.search import Ledger, open_storage
+from trainables import pack as engine
+from trainables.spec import ReplicaResult
+
+STUDY = """
+study: small
+dataset: {name: digits}
+pairs: [[left, right], [left, fourier]]
+encoder: {width: 8}
+training: {epochs: 2, batch_size: 256}
+alignment: {one_sided: %s}
+strength: {initial: [0, 1, 4], refine: 2, per_round: 1}
+replicates: {search: 2, confirm: 2}
+search: {nuisance: {learning_rate: {log: [1e-3, 1e-2]}}, trials_per_strength: 2}
+"""
+Cells = tuple[Cell, ...]
+Trainer = Callable[[Pack], list[ReplicaResult]]
+
+
+def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer, Callable[[], Ledger]]:
+    config = parse_config(STUDY % one_sided)
+    cells, datasets = build_cells(config)
+
+    def train(pack: Pack) -> list[ReplicaResult]:
+        running = engine.Pack(pack.spec, datasets[pack.cell.data_key].pair(*pack.cell.pair))
+        running.run()
+        return list(running.results())
+
+    def ledger() -> Ledger:
+        space = {"strength": config.strength.range, "learning_rate": (1e-3, 1e-2)}
+        return Ledger(open_storage(None, folder=folder), name=config.study, space=space)
+
+    return cells, train, ledger
+
+
+def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, stop_after: int | None = None) -> int:
+    """Complete packs in a random order, as workers of different speed would; how many there were."""
+    out: list[Pack] = []
+    count = 0
+    while not coordinator.finished and count != stop_after:
+        while (pack := coordinator.next_pack()) is not None:
+            out.append(pack)
+        pack = out.pop(order.randrange(len(out)))
+        coordinator.complete(pack.id, train(pack))
+        count += 1
+    return count
+
+
+def report(cells: Cells, ledger: Ledger) -> dict[str, object]:
+    profiles: dict[str, PIDProfile] = {}
+    return build_report(cells, ledger, profiles, run=Run(complete=True))
+
+
+def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path / "one")
+    drain(Coordinator(cells, ledger(), pack_size=5), train, order=random.Random(0))
+    undisturbed = report(cells, ledger())
+
+    cells, train, ledger = prepared(tmp_path / "two")
+    first = drain(Coordinator(cells, ledger(), pack_size=5), train, order=random.Random(1), stop_after=4)
+    resumed = Coordinator(cells, ledger(), pack_size=5)
+    before = resumed.progress.done
+    second = drain(resumed, train, order=random.Random(2))
+
+    assert report(cells, ledger()) == undisturbed
+    assert first == 4
+    assert before > 0
+    assert resumed.progress.done == resumed.progress.planned
+    assert second == count_packs(tmp_path / "three") - first
+
+
+def count_packs(folder: Path) -> int:
+    cells, train, ledger = prepared(folder)
+    return drain(Coordinator(cells, ledger(), pack_size=5), train, order=random.Random(0))
+
+
+def test_every_strength_has_the_same_nuisance_settings_and_seeds(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path)
+    drain(Coordinator(cells, ledger(), pack_size=50), train, order=random.Random(0))
+
+    for cell in cells:
+        settings = {tuple(setting.nuisance.items()) for setting in nuisance_settings(cell)}
+        trials = ledger().trials(cell.id, "shared")
+        strengths = {trial.setting.strength_1 for trial in trials}
+        assert len(settings) == 2
+        for strength in strengths:
+            tried = [trial for trial in trials if trial.setting.strength_1 == strength]
+            assert {tuple(trial.setting.nuisance.items()) for trial in tried} == settings
+            assert {tuple(sorted(trial.results)) for trial in tried} == {(0, 1)}
+        assert {0.0, 1.0, 4.0} < strengths
+
+
+def test_the_best_nuisance_setting_stands_for_its_strength(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path)
+    drain(Coordinator(cells, ledger(), pack_size=50), train, order=random.Random(0))
+    trials = ledger().trials(cells[0].id, "shared")
+
+    found = curve(trials, "pair")
+
+    at_zero = [trial.value for trial in trials if trial.setting.strength_1 == 0]
+    assert found.scores[0].mean() == pytest.approx(max(at_zero))
+    assert found.chosen[0].value == max(at_zero)
+
+
+def test_confirmation_uses_fresh_seeds_and_the_test_split(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path)
+    specs = []
+    drain(
+        Coordinator(cells, ledger(), pack_size=50),
+        lambda pack: specs.append(pack.spec) or train(pack),  # type: ignore[func-returns-value]
+        order=random.Random(0),
+    )
+    seeds = {split: {r.seed for s in specs if s.evaluate == split for r in s.replicas} for split in ("valid", "test")}
+
+    assert len(seeds["test"]) == len(seeds["valid"]) == 2 * len(cells)
+    assert seeds["test"].isdisjoint(seeds["valid"])
+    assert all(0.0 in {r.strength_1 for r in s.replicas} for s in specs if s.evaluate == "test")
+
+
+def test_one_sided_strengths_pull_one_encoder_and_lead_to_four_alternatives(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path, one_sided="always")
+    specs = []
+    drain(
+        Coordinator(cells[:1], ledger(), pack_size=50),
+        lambda pack: specs.append(pack.spec) or train(pack),  # type: ignore[func-returns-value]
+        order=random.Random(0),
+    )
+
+    directions = {spec.alignment.direction for spec in specs}
+    assert directions == {"both", "to_1", "to_2"}
+    for spec in specs:
+        if spec.alignment.direction == "to_1":
+            assert {replica.strength_2 for replica in spec.replicas} == {0.0}
+    (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
+    offered = {alternative["strategy"] for alternative in cell["pair_choice"]["alternatives"]}  # type: ignore[index]
+    assert {"shared"} <= offered <= {"shared", "to_1", "to_2", "per_encoder"}
+
+
+def test_a_pack_that_does_not_fit_is_halved_until_it_does(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path / "halved")
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
+    while not coordinator.finished:
+        pack = coordinator.next_pack()
+        assert pack is not None
+        if len(pack.members) > 4:
+            assert coordinator.split(pack.id)
+        else:
+            coordinator.complete(pack.id, train(pack))
+
+    assert coordinator.progress.done == coordinator.progress.planned
+    assert not coordinator.errors
+
+
+def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    cells, train, ledger = prepared(tmp_path)
+    coordinator = Coordinator(cells, ledger(), pack_size=50)
+    broken = coordinator.next_pack()
+    assert broken is not None
+    coordinator.fail(broken.id, "the disk is full")
+    drain(coordinator, train, order=random.Random(0))
+
+    assert coordinator.errors == {broken.cell.id: "the disk is full"}
+    answers = report(cells, ledger())["cells"]
+    assert [cell["encoders"][0]["lambda_star"] is None for cell in answers] == [True, False]  # type: ignore[attr-defined]
+
+
+def test_a_cell_whose_trainings_all_diverge_has_no_answer_and_says_how_many_diverged(tmp_path: Path) -> None:
+    cells, _, ledger = prepared(tmp_path)
+    nan = float("nan")
+    blown = ReplicaResult(status="diverged", scores=(nan, nan), losses=(nan, nan), alignment={"cka": nan}, curve=())
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
+    drain(coordinator, lambda pack: [blown] * len(pack.members), order=random.Random(0))
+
+    (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
+    assert cell["counts"]["diverged"] == cell["counts"]["trainings"] > 0  # type: ignore[index]
+    assert cell["encoders"][0]["verdict"] is None  # type: ignore[index]
