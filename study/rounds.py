@@ -15,7 +15,7 @@ from scipy.stats import qmc
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
 from study.search import Ledger
-from study.selection import Selection, select
+from study.selection import Selection, select, warp_scale
 from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
@@ -79,12 +79,17 @@ def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
 
 
 def select_curve(cell: Cell, found: Curve) -> Selection:
-    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed."""
+    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
+
+    The warp is that of the first round's design: refinements near 0 must not stretch the axis there ever further.
+    """
+    strength = cell.config.strength
     return select(
         found.strengths,
         found.scores,
         seed=derive_seed(cell.config.seed, cell.id, "select"),
-        range_=cell.config.strength.range,
+        range_=strength.range,
+        scale=warp_scale(strength.design),
     )
 
 
@@ -122,7 +127,15 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
         refined += count
         sampler, highest = config.search.sampler, config.strength.range[1]
         suggested = {
-            arm: ledger.suggest(cell.id, arm, round_=index, count=count, sampler=sampler, seed=config.seed)
+            arm: ledger.suggest(
+                cell.id,
+                arm,
+                round_=index,
+                count=count,
+                sampler=sampler,
+                seed=config.seed,
+                scale=warp_scale(config.strength.design),
+            )
             for arm in open_arms
         }
         yield _ask(

@@ -78,12 +78,12 @@ class Ledger:
         return tuple(trial for trial in self.trials(cell, arm) if trial.round == round_)
 
     def suggest(
-        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int
+        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int, scale: float
     ) -> tuple[float, ...]:
         """`count` new strengths for a round, from the complete trials of earlier rounds alone.
 
         Each comes from `sampler` on an in-memory copy of those trials in which the strengths suggested before it are
-        running, so that the answer is a function of the record and the seed.
+        running, so that the answer is a function of the record and the seed. `scale` is that of the warp of strengths.
         """
         strength = FloatDistribution(*self._space["strength"])
         earlier = [asked for asked in self.trials(cell, arm) if asked.round < round_]
@@ -91,7 +91,10 @@ class Ledger:
         study = optuna.create_study(
             direction="maximize",
             sampler=_sampler(
-                sampler, seed=derive_seed(seed, cell, arm, round_), gaps=_gaps([*tried, *self._space["strength"]])
+                sampler,
+                seed=derive_seed(seed, cell, arm, round_),
+                scale=scale,
+                gaps=_gaps([*tried, *self._space["strength"]]),
             ),
         )
         for asked, tried_strength in zip(earlier, tried, strict=True):
@@ -197,10 +200,10 @@ def _gaps(strengths: Iterable[float]) -> list[float]:
     return [(low + high) / 2 for low, high in pairwise(sorted(set(strengths)))]
 
 
-def _sampler(name: Sampler, *, seed: int, gaps: Sequence[float]) -> optuna.samplers.BaseSampler:
+def _sampler(name: Sampler, *, seed: int, scale: float, gaps: Sequence[float]) -> optuna.samplers.BaseSampler:
     seed %= 2**32  # the largest that numpy's legacy generators take
     samplers: dict[Sampler, Callable[[], optuna.samplers.BaseSampler]] = {
-        "posterior": lambda: PosteriorSampler(seed=seed),
+        "posterior": lambda: PosteriorSampler(seed=seed, scale=scale),
         "gp": lambda: optuna.samplers.GPSampler(seed=seed),
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
         "qmc": lambda: optuna.samplers.QMCSampler(seed=seed, scramble=True),
@@ -241,10 +244,12 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
     Args:
         name: the parameter that is the strength.
         seed: of all random choices.
+        scale: of the warp, see `study.selection.warp_scale`; None: from the strengths of the first ten trials.
     """
 
-    def __init__(self, *, name: str = "strength", seed: int = 0) -> None:
+    def __init__(self, *, name: str = "strength", seed: int = 0, scale: float | None = None) -> None:
         self._name = name
+        self._scale = scale
         self._random = optuna.samplers.RandomSampler(seed=seed % 2**32)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -273,16 +278,17 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
         for i, row in enumerate(rows):
             scores[i, : len(row)] = [np.nan if score is None else score for score in row]
         bounds = (param_distribution.low, param_distribution.high)
-        posterior = select(list(best), scores, range_=bounds).posterior
         others = [t for t in study.get_trials(deepcopy=False) if self._name in t.params]
+        scale = self._scale or warp_scale([*bounds, *(t.params[self._name] for t in others[:10])])
+        posterior = select(list(best), scores, range_=bounds, scale=scale).posterior
         running = [t.params[self._name] for t in others if not t.state.is_finished()]
-        return _most_covering(posterior, running=running, tried=[t.params[self._name] for t in others])
+        return _most_covering(posterior, scale, running=running, tried=[t.params[self._name] for t in others])
 
 
-def _most_covering(posterior: Curve, *, running: Sequence[float], tried: Sequence[float]) -> float:
+def _most_covering(posterior: Curve, scale: float, *, running: Sequence[float], tried: Sequence[float]) -> float:
     """The untried grid point that, with the running ones, is expected to lie closest to the optimum."""
     grid = posterior.strengths
-    place = warp(grid, scale=warp_scale(sorted({*tried, grid[0], grid[-1]})))
+    place = warp(grid, scale=scale)
     distance = np.abs(place[:, None] - place[None, :])  # (optimum, candidate)
     covered = distance[:, [_nearest(grid, strength) for strength in running]].min(axis=1, initial=np.inf)
     expected = posterior.argmax_probability @ np.minimum(distance, covered[:, None])

@@ -112,7 +112,7 @@ def test_a_journal_torn_in_its_last_line_is_read_up_to_it(tmp_path: Path) -> Non
 def test_suggestions_depend_on_earlier_rounds_alone(tmp_path: Path, sampler: str) -> None:
     book = ledger(tmp_path)
     fill(book)
-    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7}
+    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7, "scale": 0.5}
     before = book.suggest("a", "shared", **arguments)  # type: ignore[arg-type]
 
     asked = book.ask("a", "shared", round_=1, settings=[shared(s) for s in before], replicates=range(2))
