@@ -11,8 +11,7 @@ with the offset's variance infinite (only differences within a seed count) and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -42,7 +41,7 @@ class Noise:
 
 
 _SLOPES = ((0.0, 0.6), (2.0, 0.2), (-2.0, 0.2))
-_SHARES = ((0.0, 1.0, 0.4), (0.5, 0.15, 0.15), (0.5, 0.5, 0.15), (0.85, 0.15, 0.15), (0.85, 0.5, 0.15))
+_SHARES = ((0.0, 1.0, 0.2), (0.5, 0.15, 0.2), (0.5, 0.5, 0.2), (0.85, 0.15, 0.2), (0.85, 0.5, 0.2))
 NOISES = tuple(
     Noise(share, length, slope, chance * odds) for slope, odds in _SLOPES for share, length, chance in _SHARES
 )
@@ -65,19 +64,32 @@ class Differences:
     weight: float = 1.0
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _projections(axis: bytes, patterns: bytes, noise: Noise) -> tuple[Floats, Floats]:
     """For each pattern of present strengths (P, S): the precision with the offset projected out, and its log volume."""
     points = np.frombuffer(axis)
-    covariance = noise.covariance(points)
+    inverse = np.linalg.inv(noise.covariance(points))
+    log_det = np.linalg.slogdet(inverse)[1]
     present = np.frombuffer(patterns, bool).reshape(-1, len(points))
-    precisions, volumes = np.zeros((len(present), len(points), len(points))), np.zeros(len(present))
+    precisions, volumes = np.empty((len(present), len(points), len(points))), np.empty(len(present))
     for index, rows in enumerate(present):
-        inverse = np.linalg.inv(covariance[np.ix_(rows, rows)])
-        ones = inverse.sum(axis=1)
-        precisions[index][np.ix_(rows, rows)] = inverse - np.outer(ones, ones) / ones.sum()
-        volumes[index] = 0.5 * (np.linalg.slogdet(inverse)[1] - np.log(ones.sum()))
+        absent = ~rows
+        # Inverse of the block of present strengths, from the whole inverse: the Schur complement of the absent ones.
+        corner = inverse[np.ix_(absent, absent)]
+        block = inverse - inverse[:, absent] @ np.linalg.solve(corner, inverse[absent])
+        block[absent], block[:, absent] = 0.0, 0.0
+        ones = block.sum(axis=1)
+        precisions[index] = block - np.outer(ones, ones) / ones.sum()
+        volumes[index] = 0.5 * (log_det - np.linalg.slogdet(corner)[1] - np.log(ones.sum()))
     return precisions, volumes
+
+
+def centred(scores: Floats) -> Floats:
+    """Scores (S, R) less their seed's mean; 0 where there is none."""
+    present = np.isfinite(scores)
+    values = np.where(present, scores, 0.0)
+    less_mean: Floats = np.where(present, values - values.sum(axis=0) / np.maximum(present.sum(axis=0), 1), 0.0)
+    return less_mean
 
 
 def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
@@ -86,41 +98,34 @@ def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
     A noise is weighed with the curve free at every strength (restricted likelihood), that is by how seeds differ from
     one another; a single seed leaves the priors as they are.
     """
+    scores = scores[:, np.isfinite(scores).sum(axis=0) > 1]
     present = np.isfinite(scores)
-    seen = present[:, present.sum(axis=0) > 1]
-    values = np.where(seen, scores[:, present.sum(axis=0) > 1], 0.0)
-    centred = np.where(seen, values - values.sum(axis=0) / seen.sum(axis=0), 0.0)
-    patterns, which = np.unique(seen.T, axis=0, return_inverse=True)
-    freedom = int(seen.sum() - seen.shape[1])
-    # Differences below rounding error are none: the floor stands in for a noise too small to be seen.
-    floor = freedom * (1e-13 * max(float(np.abs(values).max()), 1e-100)) ** 2
-    if (centred**2).sum() <= floor:
-        centred = np.zeros_like(centred)
-    sums = np.stack([centred[:, which == index].sum(axis=1) for index in range(len(patterns))])
+    values = centred(scores)
+    patterns, which = np.unique(present.T, axis=0, return_inverse=True)
     members = np.bincount(which, minlength=len(patterns))
+    freedom = int(present.sum() - present.shape[1])
+    # Differences below rounding error are none: the floor stands in for a noise too small to be seen.
+    floor = freedom * (1e-13 * max(float(np.abs(scores[present]).max()), 1e-100)) ** 2
+    if (values**2).sum() <= floor:
+        values = np.zeros_like(values)
     found, log_weights = [], []
     for noise in NOISES:
         precisions, volumes = _projections(axis.tobytes(), patterns.tobytes(), noise)
+        projected = np.stack([precisions[index] @ values[:, column] for column, index in enumerate(which)], axis=1)
         statistics = Differences(
             noise=noise,
             information=np.tensordot(members, precisions, 1),
-            totals=np.einsum("pst,pt->s", precisions, sums),
-            squares=max(float(np.einsum("sr,rst,tr->", centred, precisions[which], centred)), floor),
+            totals=projected.sum(axis=1),
+            squares=max(float((values * projected).sum()), floor),
             freedom=freedom,
             log_volume=float(members @ volumes),
         )
         found.append(statistics)
         log_weights.append(np.log(noise.prior) + _restricted_log_likelihood(statistics))
     weights = np.exp(np.array(log_weights) - max(log_weights))
+    weights = np.where(weights < NEGLIGIBLE * weights.sum(), 0.0, weights)
     weights /= weights.sum()
-    return tuple(_kept(found, weights))
-
-
-def _kept(found: list[Differences], weights: Floats) -> Iterator[Differences]:
-    total = weights[weights >= NEGLIGIBLE].sum()
-    for statistics, weight in zip(found, weights, strict=True):
-        if weight >= NEGLIGIBLE:
-            yield Differences(**{**vars(statistics), "weight": float(weight / total)})
+    return tuple(replace(one, weight=float(weight)) for one, weight in zip(found, weights, strict=True) if weight > 0)
 
 
 def _restricted_log_likelihood(statistics: Differences) -> float:

@@ -6,8 +6,10 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from scipy.special import logsumexp
 
-from study.selection.posterior import Design, Fit, Posterior
+from study.selection.model import Design
+from study.selection.posterior import Fit, Posterior
 from study.selection.trainings import Floats
 
 Shape = Literal["rising", "falling", "inverted-u", "flat"]
@@ -24,29 +26,27 @@ def flat_p_value(fitted: Fit) -> float:
     """
     p_value = 0.0
     for part in fitted.parts:
-        observed = _bayes_factor(
-            part.design, part.differences.totals[None] / np.sqrt(part.differences.squares), part.differences.freedom
-        )
-        null = _null(part.design, part.differences.freedom)
-        p_value += part.differences.weight * (1 + (null >= observed[0]).sum()) / (1 + len(null))
-    return float(p_value)
+        statistics = part.differences
+        observed = _bayes_factor(part.design, statistics.totals / np.sqrt(statistics.squares), statistics.freedom)
+        null = _null(part.design, statistics.freedom)
+        p_value += statistics.weight * float((1 + (null >= observed).sum()) / (1 + len(null)))
+    return p_value
 
 
-def _bayes_factor(design: Design, totals: Floats, freedom: int) -> Floats:
-    """(...,) log Bayes factors of differences (..., S) with unit sum of squares."""
-    smooth = design.gaps < 0
-    squared = (totals @ design.at_data[smooth]) ** 2
-    left = np.maximum(1.0 - squared @ design.spreads[smooth].transpose(0, 2, 1), 1e-12)
-    joint = design.log_volume[smooth][:, None, :] - 0.5 * freedom * np.log(left)
-    top = joint.max()
-    factor: Floats = top + np.log(np.exp(joint - top).sum(axis=(0, 2)))
+def _bayes_factor(known: Design, totals: Floats, freedom: int) -> Floats:
+    """(...) log Bayes factors of differences (..., S) with unit sum of squares."""
+    smooth = known.gaps < 0
+    squared = known.project(totals, cliffs=False) ** 2
+    left = np.maximum(1.0 - (known.spreads[smooth] @ squared[..., None])[..., 0], 1e-12)
+    joint = known.log_volume[smooth] - 0.5 * freedom * np.log(left)
+    factor: Floats = logsumexp(joint, axis=(-1, -2))
     return factor
 
 
-@lru_cache(maxsize=256)
-def _null(design: Design, freedom: int) -> Floats:
+@lru_cache(maxsize=64)
+def _null(known: Design, freedom: int) -> Floats:
     """(N,) log Bayes factors of pure noise on the design."""
-    values, vectors = np.linalg.eigh(design.information)
+    values, vectors = np.linalg.eigh(known.information)
     real = values > 1e-9 * values[-1]
     generator = np.random.default_rng(0)
     whitened = generator.standard_normal((NULL_DRAWS, int(real.sum())))
@@ -54,7 +54,7 @@ def _null(design: Design, freedom: int) -> Floats:
     if freedom > real.sum():
         squares += generator.chisquare(freedom - real.sum(), NULL_DRAWS)
     totals = whitened @ (vectors[:, real] * np.sqrt(values[real])).T / np.sqrt(squares)[:, None]
-    return _bayes_factor(design, totals, freedom)
+    return _bayes_factor(known, totals, freedom)
 
 
 def classify(posterior: Posterior, p_value: float) -> Shape:
