@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from study.report import write_report
 from study.report.build import Run, build_report
 from study.search import Ledger, open_storage
 from study.tracking import Tracker, TrackingResult
-from trainables.datasets import MultimodalData
 
 LOCK = ".lock"
 
@@ -52,30 +51,34 @@ def run_study(
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
     cells, datasets = build_cells(config)
-    with PeakMemory() as memory, locked(out, config.study) as folder:
+    with ExitStack() as stack:
+        memory = stack.enter_context(PeakMemory())
+        folder = stack.enter_context(locked(out, config.study))
         ledger = _open_ledger(config, cells, folder)
         tracker = Tracker(tracking)
-        # MLflow writes while packs train: one thread, which starts with creating the store, the slowest part of it.
-        with Cluster(config.resources, address=address) as cluster, ThreadPoolExecutor(1) as background:
-            busy: Future[TrackingResult] = background.submit(tracker.prepare)
-            profiles = _profiles(cells, datasets, ledger)
+        background = stack.enter_context(ThreadPoolExecutor(1))
+        # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
+        profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))
+        busy: Future[TrackingResult] = background.submit(tracker.prepare)
+        cluster = stack.enter_context(Cluster(config.resources, address=address))
+        profiles = _noted(profiling.result(), ledger)
 
-            def show_in_mlflow() -> None:
-                nonlocal busy
-                if busy.done():  # else a later call, or the last one, will show it
-                    partial = build_report(cells, ledger, profiles, run=Run(complete=False))
-                    busy = background.submit(tracker.project, partial)
+        def show_in_mlflow() -> None:
+            nonlocal busy
+            if busy.done():  # else a later call, or the last one, will show it
+                partial = build_report(cells, ledger, profiles, run=Run(complete=False))
+                busy = background.submit(tracker.project, partial)
 
-            coordinator = Coordinator(
-                cells,
-                ledger,
-                pack_size=_pack_size(config),
-                on_progress=display.update,
-                on_cell_end=show_in_mlflow,
-            )
-            begin = time.monotonic()
-            cluster.train(coordinator, datasets, checkpoints=folder / "packs")
-            training_seconds = time.monotonic() - begin
+        coordinator = Coordinator(
+            cells,
+            ledger,
+            pack_size=_pack_size(config),
+            on_progress=display.update,
+            on_cell_end=show_in_mlflow,
+        )
+        begin = time.monotonic()
+        cluster.train(coordinator, datasets, checkpoints=folder / "packs")
+        training_seconds = time.monotonic() - begin
         run = Run(
             complete=True,
             wall_seconds=time.monotonic() - started,
@@ -84,6 +87,7 @@ def run_study(
             errors=coordinator.errors,
         )
         ledger.set_note("run", asdict(run))
+        busy.result()  # two writers of one projection would make runs twice
         return _publish(build_report(cells, ledger, profiles, run=run), folder, config, tracker, display)
 
 
@@ -169,13 +173,10 @@ def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:
     return {"strength": config.strength.range, **nuisance}
 
 
-def _profiles(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], ledger: Ledger) -> dict[str, PIDProfile]:
-    """Every cell's profile: from the ledger where an earlier run computed it, else now."""
-    known = _known_profiles(cells, ledger)
-    profiles = profile_cells(cells, datasets, known=known)
-    for cell in cells:
-        if cell.id not in known:
-            ledger.set_note(f"pid:{cell.id}", profiles[cell.id].to_json())
+def _noted(profiles: dict[str, PIDProfile], ledger: Ledger) -> dict[str, PIDProfile]:
+    for cell, profile in profiles.items():
+        if ledger.note(f"pid:{cell}") is None:
+            ledger.set_note(f"pid:{cell}", profile.to_json())
     return profiles
 
 
