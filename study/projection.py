@@ -8,6 +8,8 @@ again at any time; `study.tracking` compares them with the store and writes the 
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -232,8 +234,6 @@ def _dataset(cell: Part) -> dict[str, str]:
         "variant": dict(part(cell, "variant")),
     }
     profile = {key: part(cell, "pid").get(key) for key in (*reading.COMPONENTS, "units", "estimator")}
-    import json
-
     return {
         "name": _line(cell.get("dataset"))[:500] or "data",
         "digest": content_hash(source),
@@ -253,9 +253,4 @@ def _line(value: object) -> str:
 
 def _markdown(value: object) -> str:
     """Text in which Markdown and HTML have no meaning."""
-    return (
-        re.sub(r"([\\`*_{}\[\]<>#|!~$&])", r"\\\1", _line(value))
-        .replace("\\<", "&lt;")
-        .replace("\\>", "&gt;")
-        .replace("\\&", "&amp;")
-    )
+    return re.sub(r"([\\`*_{}\[\]#|!~$])", r"\\\1", html.escape(_line(value), quote=False))

@@ -127,10 +127,7 @@ class Tracker:
                 work(count)
         except Exception as error:  # noqa: BLE001  MLflow is a view: no fault in it may stop a study
             self._client = None
-            problem = (
-                f"MLflow at {_without_password(self.uri)} does not show all of the study ({_reason(error)}); "
-                "nothing is lost: the same command run again writes the rest"
-            )
+            problem = f"MLflow at {_without_password(self.uri)} does not show all of the study ({_reason(error)})"
         return TrackingResult(**count, problem=problem, seconds=time.monotonic() - start)
 
     def _connect(self) -> Any:
@@ -203,10 +200,17 @@ def _create(
 ) -> Any:
     """A run that can be found again from its first moment on."""
     tags = {
-        **record.tags, **({"mlflow.parentRunId": parent} if parent else {}), "mlflow.user": getpass.getuser(),
+        **record.tags, **({"mlflow.parentRunId": parent} if parent else {}), "mlflow.user": _user(),
         "mlflow.source.name": "study.run", _STUDY: study, _IDENTITY: record.identity, _STATE: f"1 {content} writing",
     }  # fmt: skip
     return client.create_run(experiment, start_time=start, tags=tags, run_name=record.name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user may have no name
+        return "unknown"
 
 
 def _holds(run: Any, content: str) -> bool:

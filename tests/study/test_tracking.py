@@ -221,11 +221,12 @@ def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, s
 
 def test_hostile_names_are_only_names(uri: str, example: ModuleType, tmp_path: Path) -> None:
     report = example.hostile_report()
+    report["cells"] = report["cells"][:1]
     result = Tracker(uri).project(report, config_text="x: 1")
     experiments = {experiment.name for experiment in _client(uri).search_experiments()}
     assert result.problem is None
     assert report["study"] in experiments
-    assert len(_runs(uri, report["study"])) == 30
+    assert len(_runs(uri, report["study"])) == 10
     assert [path.parent for path in (tmp_path / "mlartifacts").iterdir()] == [tmp_path / "mlartifacts"]
 
 
