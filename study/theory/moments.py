@@ -138,10 +138,15 @@ def ledoit_wolf_intensity(x: Matrix, covariance: Matrix) -> float:
 
 
 def whitening(covariance: Matrix) -> Matrix:
-    """T (r, d) with T S Tᵀ = I_r, r being the numerical rank of the covariance S (d, d), which may be 0."""
-    values, vectors = np.linalg.eigh(covariance)
-    keep = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
-    return np.asarray((vectors[:, keep] / np.sqrt(values[keep])).T)
+    """T (r, d) with T S Tᵀ = I_r, r being the numerical rank of the covariance S (d, d), which may be 0.
+
+    Eigenvalues of the correlation matrix below 1e-12 of the largest count as rounding, whatever the features' units.
+    """
+    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    values, vectors = np.linalg.eigh(covariance * inverse[:, None] * inverse)
+    keep = values > 1e-12 * max(values[-1], 0.0)
+    return np.asarray((vectors[:, keep] / np.sqrt(values[keep])).T * inverse)
 
 
 def _shrunk(covariance: Matrix, intensity: float) -> Matrix:

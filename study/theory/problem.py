@@ -94,7 +94,7 @@ class JointProblem:
 def joint_problem(moments: Moments, *, encoder: EncoderNumber) -> JointProblem:
     """The joint problem of encoder 1 or 2.
 
-    Directions in which a modality does not vary (eigenvalues of its covariance below rounding) are left out.
+    Directions in which a modality does not vary (up to rounding) are left out.
 
     Raises:
         ValueError: `encoder` is not 1 or 2, a modality does not vary at all, or the moments belong to no data.
@@ -106,7 +106,7 @@ def joint_problem(moments: Moments, *, encoder: EncoderNumber) -> JointProblem:
     if not whiten_1.size or not whiten_2.size:
         raise ValueError("a modality does not vary; drop it")
     rotation, correlations, _ = np.linalg.svd(whiten_1 @ moments.s12 @ whiten_2.T)
-    if correlations[0] > 1 + 1e-6:
+    if correlations[0] > 1 + 1e-3:
         raise ValueError(f"a canonical correlation is {correlations[0]:.4g} > 1; give S11, S12, S22 of the same data")
     whiten = rotation.T @ whiten_1
     squared = np.zeros(len(whiten))

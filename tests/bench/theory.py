@@ -120,6 +120,7 @@ def predicted(setting: Setting) -> NDArray[np.float64]:
         s1y, eye = np.diag(np.sqrt(power)), np.eye(d)
         m = Moments(s11=eye, s22=eye, s12=s12, s1y=s1y, s2y=s1y, syy_1=np.diag(power), syy_2=np.diag(power))
         first, second = (crossings(m, k=setting.k, encoder=encoder)[0] for encoder in (1, 2))
+        # the squared distance is InfoNCE's positive part at 2kτ = 1
         together = info_nce_strength(first, second, k=setting.k, temperature=setting.temperature or 0.5 / setting.k)
         own = first.strength
         rows.append((own, own if setting.objective.startswith("regression") else together))

@@ -172,3 +172,6 @@ def test_bad_input_is_refused():
         critical_strengths(m, k=3, encoder=1)
     with pytest.raises(ValueError, match="smallest_loss is 0"):
         crossings(m, k=1, encoder=1, smallest_loss=0)
+    (crossing,) = crossings(m, k=1, encoder=1)
+    with pytest.raises(ValueError, match="k is 1 and temperature"):
+        info_nce_strength(crossing, crossing, k=1, temperature=0.1)

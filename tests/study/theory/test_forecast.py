@@ -40,8 +40,10 @@ def test_forecast_of_the_linear_family_finds_its_critical_strength():
 
 
 def test_a_fully_redundant_pair_has_nothing_to_lose():
-    for encoder in forecast(linear_pair(redundancy=1.0), k=2).encoders:
+    found = forecast(linear_pair(redundancy=1.0), k=2, strengths=(0.0, 0.1, 1.0, 10.0, np.inf))
+    for encoder in found.encoders:
         assert encoder.critical_strengths == ()
+        assert encoder.best_strength == 1.0  # the middle of what was given
         assert np.ptp(encoder.risk) < 0.02
 
 

@@ -123,7 +123,7 @@ def test_the_spiked_joint_optimum_leaves_the_nuisance_where_the_lines_cross():
     assert largest_angle(after, q_x[:, :3].T, m.s11) < 1e-6
 
 
-def descend(rows, strength, k, *, steps=2500, seed=0):
+def descend(rows, strength, k, *, steps=1200, seed=0):
     """Gradient descent on E‖B W x_1 − y_1‖² + λ E‖W x_1 − V x_2‖² over W (whitened by Cholesky), B and V."""
     x_1, x_2, y_1, _ = (torch.tensor(v) for v in rows)
     n = len(x_1)
@@ -287,6 +287,16 @@ def test_repeated_columns_change_neither_correlations_nor_risks():
     for strength in (0.0, 0.7, np.inf):
         here, there = (joint_optimum(v, strength, k=3, encoder=1).encoder for v in (m, wide))
         assert risk(wide, there, encoder=1) == pytest.approx(risk(m, here, encoder=1))
+
+
+def test_units_of_the_features_change_neither_correlations_nor_risks():
+    x_1, x_2, y_1, y_2 = random_rows(11)
+    m = Moments.from_samples(x_1, x_2, y_1, y_2, shrinkage=None)
+    scaled = Moments.from_samples(x_1 * np.geomspace(1e-8, 1e8, 7), x_2 * 1e6, y_1, y_2, shrinkage=None)
+    for strength in (0.0, 0.7, np.inf):
+        here, there = (joint_optimum(v, strength, k=3, encoder=1) for v in (m, scaled))
+        np.testing.assert_allclose(there.values, here.values, rtol=1e-6, atol=1e-9)
+        assert risk(scaled, there.encoder, encoder=1) == pytest.approx(risk(m, here.encoder, encoder=1))
 
 
 @pytest.mark.parametrize("rows", [12, 40])
