@@ -32,7 +32,11 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class MLP:
-    """Linear layers, each followed by the activation (if any), on the input flattened to one vector."""
+    """Linear layers with the activation (if any) between them, on the input flattened to one vector.
+
+    Its features are the last layer's values before their activation, which only the task head sees: rectified features
+    could not point apart, and a strong alignment would kill units for good.
+    """
 
     layers: tuple[Linear, ...]
     activation: str | None
@@ -46,11 +50,11 @@ class MLP:
         """The last layer's output; `mask` has done its work, masked steps being 0."""
         del mask
         x = x.flatten(2)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             x = layer(parameters, x)
             if self.activation is not None:
                 x = dropout(ACTIVATIONS[self.activation](x))
-        return x
+        return self.layers[-1](parameters, x)
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ class Network:
 
     encoder: Encoder
     head: Linear
+    head_activation: str | None  # of the features, where the head reads them
     projector: tuple[Linear, ...]
 
     @cached_property
@@ -195,7 +200,10 @@ class Network:
         projections = features
         for i, layer in enumerate(self.projector):
             projections = layer(parameters, projections if i == 0 else projections.relu())
-        return Outputs(features.float(), self.head(parameters, features).float(), projections.float())
+        seen = features
+        if self.head_activation is not None:  # on a copy: it may overwrite its argument
+            seen = dropout(ACTIVATIONS[self.head_activation](features.clone()))
+        return Outputs(features.float(), self.head(parameters, seen).float(), projections.float())
 
 
 class SoloEncoder(nn.Module):
@@ -253,7 +261,9 @@ def build_networks(
             raise ValueError(f"unknown encoder kind {spec.kind!r}; known are {', '.join(ENCODERS)}")
         if spec.layers < 1 or spec.width < 1:
             raise ValueError(f"an encoder needs at least 1 layer and width 1, given {spec.layers} and {spec.width}")
-        return Network(ENCODERS[spec.kind](spec, shape), Linear("head", spec.width, n_out), projector(spec.width))
+        activation = spec.activation if spec.kind == "mlp" else None
+        head = Linear("head", spec.width, n_out)
+        return Network(ENCODERS[spec.kind](spec, shape), head, activation, projector(spec.width))
 
     def projector(width: int) -> tuple[Linear, ...]:
         if alignment.projector == "none":
