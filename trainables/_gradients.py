@@ -20,12 +20,16 @@ def scale_gradient(z: Tensor, factor: float | Tensor) -> Tensor:
     """`z` (K, N, D) itself, whose gradient is multiplied by a factor, one or (K,); 0 gives 0 even for a NaN."""
     if not z.requires_grad:
         return z
-    return _ScaleGradient.apply(z, torch.as_tensor(factor, dtype=z.dtype, device=z.device))  # type: ignore[no-any-return,no-untyped-call]
+    return _ScaleGradient.apply(z, _factor(factor, z))  # type: ignore[no-any-return,no-untyped-call]
 
 
 def scale_value(loss: Tensor, factor: float | Tensor) -> Tensor:
     """`loss` (K,) times a factor, one or (K,), whose gradient is that of `loss`; 0 gives 0 even for a NaN."""
-    return _ScaleValue.apply(loss, torch.as_tensor(factor, dtype=loss.dtype, device=loss.device))  # type: ignore[no-any-return,no-untyped-call]
+    return _ScaleValue.apply(loss, _factor(factor, loss))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _factor(factor: float | Tensor, like: Tensor) -> Tensor:
+    return factor.to(like) if isinstance(factor, Tensor) else like.new_full((), factor)
 
 
 class _UnitRows(torch.autograd.Function):

@@ -10,7 +10,7 @@ size (K, N, N) is ever stored, only the two gradients of size (K, N, D).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ _DEVICE_CHUNK_BYTES = 2**28
 # exp of this is nothing beside the 1 of a maximum, yet a normal number: arithmetic on subnormal ones is slow.
 _NEGLIGIBLE = -70.0
 
-_Weigh = Callable[[Tensor], tuple[Tensor, Tensor]]
+_Weigh = Callable[[Tensor, Tensor], Tensor]
 
 _smallest_seen: MutableMapping[Tensor, tuple[int, float]] = WeakIdKeyDictionary()
 
@@ -39,10 +39,6 @@ def info_nce(z_1: Tensor, z_2: Tensor, temperature: float | Tensor) -> Tensor:
     smallest = smallest_temperature(temperature, n_replicas=len(z_1))
     weigh = _weigh_bounded if _is_bounded(smallest, z_1.shape[1], dtype) else _weigh_shifted
     inverse = temperature.to(z_1).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
-    device = z_1.device.type
-    if torch.is_autocast_enabled(device):  # similarities over a small τ have no room for the rounding of bfloat16
-        with torch.autocast(device, enabled=False):
-            return _InfoNCE.apply(z_1, z_2, inverse, weigh)  # type: ignore[no-any-return,no-untyped-call]
     return _InfoNCE.apply(z_1, z_2, inverse, weigh)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -77,22 +73,24 @@ def _read_once(temperature: Tensor) -> float:
 
 
 class _InfoNCE(torch.autograd.Function):
-    """The gradients exist before anyone asks for them; the backward pass only scales them."""
+    """The gradients W z₂ and Wᵀ z₁ exist before anyone asks for them; the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx: Any, z_1: Tensor, z_2: Tensor, inverse: float | Tensor, weigh: _Weigh) -> Tensor:
-        wanted = ctx.needs_input_grad[:2]
-        operands = z_1 * inverse, z_1, z_2
-        size = _chunk_size(z_1)
-        if size >= len(z_1):
-            loss, *gradients = _evaluate(*operands, weigh, wanted)
-        else:
-            chunks = zip(*(z.split(size) for z in operands), strict=True)  # type: ignore[no-untyped-call]
-            parts = [_evaluate(scaled, first, second, weigh, wanted) for scaled, first, second in chunks]
-            losses, *columns = zip(*parts, strict=True)
-            loss = torch.cat(losses)
-            gradients = [torch.cat(column) if asked else None for column, asked in zip(columns, wanted, strict=True)]
-        ctx.rate = (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * z_1.shape[1])
+        n_replicas, n, _ = z_1.shape
+        size = min(_chunk_size(z_1), n_replicas)
+        weights, scratch = z_1.new_empty(2, size, n, n)  # one for all chunks: fresh memory costs as much as the work
+        loss = z_1.new_empty(n_replicas)
+        gradients = [torch.empty_like(z_1) if asked else None for asked in ctx.needs_input_grad[:2]]
+        for scaled, first, second, mean, for_1, for_2 in _chunks((z_1 * inverse, z_1, z_2, loss, *gradients), size):
+            chunk = weights[: len(mean)]
+            torch.bmm(scaled, second.mT, out=chunk)  # with an `out`, autocast leaves it in full precision
+            torch.mean(weigh(chunk, scratch[: len(mean)]), (1, 2), out=mean)
+            if for_1 is not None:
+                torch.bmm(chunk, second, out=for_1)
+            if for_2 is not None:
+                torch.bmm(chunk.mT, first, out=for_2)
+        ctx.rate = (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * n)
         ctx.save_for_backward(*gradients)
         return loss
 
@@ -104,42 +102,40 @@ class _InfoNCE(torch.autograd.Function):
         return *(None if gradient is None else gradient * scale for gradient in ctx.saved_tensors), None, None
 
 
-def _evaluate(
-    scaled: Tensor, z_1: Tensor, z_2: Tensor, weigh: _Weigh, wanted: tuple[bool, bool]
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The loss (K,), and W z₂ and Wᵀ z₁ where wanted: the gradients without their factor 1/(2Nτ)."""
-    loss, weights = weigh(torch.bmm(scaled, z_2.mT))
-    return (
-        loss,
-        torch.bmm(weights, z_2) if wanted[0] else None,
-        torch.bmm(weights.mT, z_1) if wanted[1] else None,
-    )
+def _chunks(tensors: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:
+    """Views of at most `size` replicas of each tensor; themselves where that is all, which spares small packs."""
+    n_replicas = len(tensors[0])
+    if n_replicas <= size:
+        yield tensors
+        return
+    for start in range(0, n_replicas, size):
+        yield tuple(None if tensor is None else tensor[start : start + size] for tensor in tensors)
 
 
-def _weigh_bounded(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss (K,) and W; overwrites `logits`."""
+def _weigh_bounded(logits: Tensor, scratch: Tensor) -> Tensor:
+    """The cross-entropies of rows and columns (K, 2, N); turns `logits` S into W."""
     exponentials = logits.exp_()
+    diagonal = exponentials.diagonal(dim1=1, dim2=2)
     row_sum, column_sum = exponentials.sum(2, keepdim=True), exponentials.sum(1, keepdim=True)
     # The logarithm of the ratio: the difference of logarithms would cancel where the pairs are well aligned.
-    ratios = torch.cat((row_sum.mT, column_sum), 1).div_(exponentials.diagonal(dim1=1, dim2=2).unsqueeze(1))
-    loss = ratios.log_().mean((1, 2))
-    weights = torch.add(row_sum.reciprocal_(), column_sum.reciprocal_()).mul_(exponentials)
-    weights.diagonal(dim1=1, dim2=2).sub_(2)
-    return loss, weights
+    losses = torch.cat((row_sum.mT, column_sum), 1).div_(diagonal.unsqueeze(1)).log_()
+    exponentials.mul_(torch.add(row_sum.reciprocal_(), column_sum.reciprocal_(), out=scratch))
+    diagonal.sub_(2)
+    return losses
 
 
-def _weigh_shifted(logits: Tensor) -> tuple[Tensor, Tensor]:
+def _weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
     """As `_weigh_bounded`, for temperatures so small that rows and columns need a maximum of their own each."""
-    agreement = logits.diagonal(dim1=1, dim2=2).clone().unsqueeze(1)
+    diagonal = logits.diagonal(dim1=1, dim2=2)
     row_max, column_max = logits.amax(2, keepdim=True), logits.amax(1, keepdim=True)
-    rows = (logits - row_max).clamp_min_(_NEGLIGIBLE).exp_()
+    below_max = diagonal.unsqueeze(1) - torch.cat((row_max.mT, column_max), 1)
+    rows = torch.sub(logits, row_max, out=scratch).clamp_min_(_NEGLIGIBLE).exp_()
     columns = logits.sub_(column_max).clamp_min_(_NEGLIGIBLE).exp_()
     row_sum, column_sum = rows.sum(2, keepdim=True), columns.sum(1, keepdim=True)
-    logs = torch.cat((row_sum.mT, column_sum), 1).log_()
-    loss = logs.sub_(agreement - torch.cat((row_max.mT, column_max), 1)).mean((1, 2))
-    weights = rows.div_(row_sum).add_(columns.div_(column_sum))
-    weights.diagonal(dim1=1, dim2=2).sub_(2)
-    return loss, weights
+    losses = torch.cat((row_sum.mT, column_sum), 1).log_().sub_(below_max)
+    columns.div_(column_sum).add_(rows.div_(row_sum))
+    diagonal.sub_(2)
+    return losses
 
 
 def _chunk_size(z: Tensor) -> int:

@@ -140,6 +140,8 @@ def mutual_knn(x: Array, y: Array, k: int = 10) -> Array:
     def neighbours(x: Tensor, rows: slice) -> Tensor:
         similarities = x[rows] @ x.T
         similarities.diagonal(rows.start).fill_(-torch.inf)
+        if similarities.is_cpu:  # NumPy's selection is vectorised: half the time of topk on rows of hundreds
+            return torch.from_numpy(np.argpartition(similarities.numpy(), -k, axis=1)[:, -k:])
         return similarities.topk(k, sorted=False).indices
 
     def overlap(x: Tensor, y: Tensor) -> Tensor:

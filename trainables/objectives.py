@@ -7,6 +7,7 @@ normalise them themselves where their definition says so.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Protocol, get_args
@@ -168,17 +169,18 @@ def alignment_loss(
     (`to_1`, `to_2`) is worth λ₁ A or λ₂ A.
 
     `strength_1`, `strength_2` ≥ 0 are floats or (K,) tensors. Strength 0 gives exactly zero, in gradient and value,
-    even where A is not finite: training goes as without the term.
+    even where A is not finite: training goes as without the term. Computed in float32 at least, whatever the autocast
+    state: similarities over a small τ have no room for the rounding of bfloat16.
 
     Raises:
         ValueError: unknown objective, or as the objective.
     """
     if objective not in ALIGNMENT_OBJECTIVES:
         raise ValueError(f"unknown alignment objective {objective!r}; choose one of {', '.join(ALIGNMENT_OBJECTIVES)}")
-    z_1, z_2 = _one_sided(z_1, z_2, direction)
-    value = ALIGNMENT_OBJECTIVES[objective](
-        scale_gradient(z_1, strength_1), scale_gradient(z_2, strength_2), temperature
-    )
+    z_1, z_2 = (z.to(torch.promote_types(z.dtype, torch.float32)) for z in _one_sided(z_1, z_2, direction))
+    z_1, z_2 = scale_gradient(z_1, strength_1), scale_gradient(z_2, strength_2)
+    with _full_precision(z_1.device):
+        value = ALIGNMENT_OBJECTIVES[objective](z_1, z_2, temperature)
     strength = {"both": (strength_1 + strength_2) / 2, "to_1": strength_1, "to_2": strength_2}[direction]
     return scale_value(value, strength)
 
@@ -214,6 +216,12 @@ def _one_sided(z_1: Tensor, z_2: Tensor, direction: Direction) -> tuple[Tensor, 
         case "to_2":
             return z_1.detach(), z_2
     raise ValueError(f"unknown direction {direction!r}; choose one of {', '.join(get_args(Direction))}")
+
+
+def _full_precision(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
 
 
 def _check_pair(z_1: Tensor, z_2: Tensor, *, at_least: int = 1) -> None:
