@@ -86,7 +86,7 @@ def test_overrides_reach_nested_keys() -> None:
         (MINIMAL + "search: {nuisance: {learning_rate: {log: [1, 2], linear: [1, 2]}}}", "exactly one"),
         (MINIMAL + "search: {nuisance: {width: {log: [1, 2]}}}", "'learning_rate'"),
         (MINIMAL + "search: {sampler: random}", "'posterior'"),
-        (MINIMAL + "pid: {estimator: guess}", "choose one of 'broja'"),
+        (MINIMAL + "pid: {estimator: guess}", "does not exist, choose one of"),
         (MINIMAL + "alignment: {objective: hinge}", "choose one of 'info_nce'"),
         (MINIMAL + "alignment: {objective: infonce}", "did you mean info_nce?"),
         (MINIMAL + "encoder: {kind: cnn}", "choose one of"),

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import psutil
 import pytest
 from mlflow import MlflowClient
 
+from study.config import load_config
 from study.run import main
 from study.search import open_storage
+from trainables.datasets import DATASETS
 
 TINY = """
 study: tiny
@@ -61,6 +64,10 @@ class Study:
         """Replicates in the journal so far."""
         journal = self.folder / "studies/tiny/optuna/journal.log"
         return journal.read_text().count('"results:') if journal.exists() else 0
+
+    def lock_holder(self) -> int:
+        """Process that runs the study; 0 for none."""
+        return int((self.folder / "studies/tiny/.lock").read_text() or 0)
 
 
 @pytest.fixture(scope="module")
@@ -145,16 +152,18 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
 ) -> None:
     driver = study.start()
     wait_for(lambda: study.recorded() > 0, driver)
-    second = study.run()
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     recorded = study.recorded()
 
-    resumed = study.run()
+    resumed = study.start()
+    wait_for(lambda: study.lock_holder() == resumed.pid, resumed)
+    second = study.run()
+    _, err = resumed.communicate(timeout=200)
 
     assert second.returncode == 2
     assert "is being run already" in one_line(second.stderr)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == 0, err
     assert study.report() == undisturbed[0].report()
     # Attributes hold each pack's replicates once: none of the finished ones was trained or stored again.
     assert study.recorded() == undisturbed[0].recorded() > recorded > 0
@@ -233,9 +242,28 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("space", sorted(Path(__file__).parents[2].glob("search_spaces/*.yaml")), ids=lambda p: p.name)
-def test_every_search_space_passes_a_dry_run(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--space", str(space), "--dry-run"]) == 0
+def test_every_search_space_passes_a_dry_run(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("mine.npz", audio=rng.normal(size=(300, 3)), video=rng.normal(size=(300, 4)), y=np.arange(300) % 3)
+    has_file = "path" in DATASETS[load_config(space).dataset.name].options and space.name != "arrays.yaml"
+
+    assert main(["--space", str(space), "--dry-run", *(["--stand-in", "small"] if has_file else [])]) == 0
     assert "cells, at most" in capsys.readouterr().out
+
+
+def test_a_missing_data_file_says_where_it_goes_and_names_the_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = Path(__file__).parents[2] / "search_spaces/mosei.yaml"
+
+    assert main(["--space", str(space)]) == 2
+    line = one_line(capsys.readouterr().err)
+    assert "data/mosei_senti_data.pkl" in line
+    assert "--stand-in" in line
 
 
 def one_line(text: str) -> str:
