@@ -53,7 +53,7 @@ class MLP:
         for layer in self.layers[:-1]:
             x = layer(parameters, x)
             if self.activation is not None:
-                x = dropout(ACTIVATIONS[self.activation](x))
+                x = dropout(ACTIVATIONS[self.activation](x, True))
         return self.layers[-1](parameters, x)
 
 
@@ -150,6 +150,8 @@ def _vit(spec: EncoderSpec, shape: Shape) -> Encoder:
 def _tokens(spec: EncoderSpec, n_tokens: int, n_features: int, patch: int | None) -> Encoder:
     if spec.heads < 1 or spec.width % spec.heads:
         raise ValueError(f"{spec.heads} heads do not divide width {spec.width}; choose a divisor of the width")
+    if spec.pooling not in ("mean", "cls", "last"):
+        raise ValueError(f"unknown pooling {spec.pooling!r}; known are mean, cls, last")
     layers = tuple(
         TransformerLayer(f"layer{i}", spec.width, spec.heads, spec.feedforward or spec.width)
         for i in range(spec.layers)
@@ -201,8 +203,8 @@ class Network:
         for i, layer in enumerate(self.projector):
             projections = layer(parameters, projections if i == 0 else projections.relu())
         seen = features
-        if self.head_activation is not None:  # on a copy: it may overwrite its argument
-            seen = dropout(ACTIVATIONS[self.head_activation](features.clone()))
+        if self.head_activation is not None:
+            seen = dropout(ACTIVATIONS[self.head_activation](features, False))
         return Outputs(features.float(), self.head(parameters, seen).float(), projections.float())
 
 

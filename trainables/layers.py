@@ -19,12 +19,12 @@ from torch.nn import functional
 
 Parameters = Mapping[str, Tensor]
 
-# Each may overwrite its argument, so that what a step touches stays in the cache; it must not be a view then.
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "leaky_relu": lambda x: functional.leaky_relu_(x, 0.1),  # slope of Tjandrasuwita et al. 2025
-    "tanh": torch.tanh_,
-    "gelu": functional.gelu,
+# Of a tensor, and whether to overwrite it: in a training step that keeps memory in the cache.
+ACTIVATIONS: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
+    "relu": functional.relu,
+    "leaky_relu": lambda x, inplace: functional.leaky_relu(x, 0.1, inplace),  # slope of Tjandrasuwita et al. 2025
+    "tanh": lambda x, inplace: x.tanh_() if inplace else x.tanh(),
+    "gelu": lambda x, _inplace: functional.gelu(x),
 }
 
 
@@ -159,15 +159,16 @@ class Attention:
         """Of the query, the key and value, and the output projection."""
         return tuple(p for layer in self._layers for p in layer.parameters)
 
-    def __call__(self, parameters: Parameters, x: Tensor, mask: Tensor | None, n_queries: int) -> Tensor:
-        """(K, N, T, width) -> its first `n_queries` steps, each attending to the steps of `mask` (K, N, T)."""
+    def __call__(self, parameters: Parameters, queries: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+        """`queries` (K, N, Q, width), each attending to those steps of x (K, N, T, width) that `mask` (K, N, T) has."""
         query, key_value, out = self._layers
         n_replicas, n, n_steps, _ = x.shape
-        q = query(parameters, x[:, :, :n_queries]).view(n_replicas * n, n_queries, self.heads, -1).transpose(1, 2)
-        kv = key_value(parameters, x).view(n_replicas * n, n_steps, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q = query(parameters, queries).view(n_replicas * n, -1, self.heads, self.width // self.heads).transpose(1, 2)
+        kv = key_value(parameters, x).view(n_replicas * n, n_steps, 2, self.heads, -1)
+        k, v = kv.permute(2, 0, 3, 1, 4).unbind(0)
         keys = None if mask is None else mask.reshape(-1, 1, 1, n_steps)
-        attended = functional.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=keys)
-        return out(parameters, attended.transpose(1, 2).reshape(n_replicas, n, n_queries, self.width))
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+        return out(parameters, attended.transpose(1, 2).reshape(queries.shape))
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class TransformerLayer:
     ) -> Tensor:
         """(K, N, T, width) -> the same shape, or its first `n_queries` steps alone."""
         attention, norm_1, hidden, out, norm_2 = self._layers
-        n_queries = x.shape[2] if n_queries is None else n_queries
-        x_1 = norm_1(parameters, x[:, :, :n_queries] + dropout(attention(parameters, x, mask, n_queries)))
+        queries = x if n_queries is None else x[:, :, :n_queries]
+        x_1 = norm_1(parameters, queries + dropout(attention(parameters, queries, x, mask)))
         inner = dropout(torch.relu(hidden(parameters, x_1)))
         return norm_2(parameters, x_1 + dropout(out(parameters, inner)))
