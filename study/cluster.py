@@ -184,6 +184,10 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
         if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
             return
         try:
+            if not error and result and result.get("out_of_memory"):
+                if not self._coordinator.split(pack_id):
+                    self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
+                return
             if error or not result or "results" not in result:
                 self._coordinator.fail(pack_id, f"its training failed {RETRIES + 1} times; see the logs of Ray")
                 return

@@ -147,6 +147,8 @@ class Coordinator:
 
     def split(self, pack_id: str) -> bool:
         """Put the two halves of a pack that did not fit into memory back in the queue; False where it holds one."""
+        if pack_id not in self._packs:  # its cell was given up meanwhile
+            return True
         pack, _ = self._packs[pack_id]
         if len(pack.members) < 2:
             return False

@@ -26,8 +26,8 @@ CHECKPOINT_SECONDS = 5.0
 class PackTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `folder` of checkpoints, `threads`.
 
-    Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicaResults). A failure of the
-    training itself is a result too, `error` with its text and `out_of_memory`: only the driver can decide what then.
+    Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicaResults). A pack that does
+    not fit into memory ends with `out_of_memory` instead: the driver halves it.
     """
 
     def setup(self, config: dict[str, Any], datasets: Mapping[str, MultimodalData] | None = None) -> None:
@@ -35,16 +35,10 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         if datasets is not None:  # given once, by tune.with_parameters
             self._datasets = datasets
         torch.set_num_threads(max(1, int(config["threads"])))
-        spec = PackSpec.from_json(json.loads(config["spec"]))
-        self._path = Path(config["folder"]) / f"{spec.hash}.pt"
-        data = self._datasets[config["data_key"]].pair(*spec.pair)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._pack = Pack(spec, data, device=device)
-        if self._path.exists():
-            try:
-                self._pack.load(self._path)
-            except CheckpointError:  # torn by a crash while the file system wrote it: start this pack over
-                self._pack = Pack(spec, data, device=device)
+        self._spec = PackSpec.from_json(json.loads(config["spec"]))
+        self._data_key = str(config["data_key"])
+        self._path = Path(config["folder"]) / f"{self._spec.hash}.pt"
+        self._pack: Pack | None = None
         self._saved = time.monotonic()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -54,17 +48,45 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train for about a second, or to the end."""
-        pack, start = self._pack, time.monotonic()
-        while not pack.done and time.monotonic() - start < STEP_SECONDS:
-            pack.run(1)
-        if pack.done or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            pack.save(self._path)
-            self._saved = time.monotonic()
-        progress: dict[str, Any] = {"epochs": pack.epoch, "total": pack.spec.training.epochs, "done": pack.done}
+        total = self._spec.training.epochs
+        try:
+            pack = self._advance()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._pack = None
+            return {"epochs": 0, "total": total, "done": True, "out_of_memory": True}
+        progress: dict[str, Any] = {"epochs": pack.epoch, "total": total, "done": pack.done}
         if pack.done:
             progress["results"] = json.dumps([result.to_json() for result in pack.results()])
         return progress
 
     def cleanup(self) -> None:
         """Free the pack's memory before the actor is reused or ends."""
-        del self._pack
+        self._pack = None
+
+    def _advance(self) -> Pack:
+        self._pack = pack = self._pack or self._begin()
+        start = time.monotonic()
+        while not pack.done and time.monotonic() - start < STEP_SECONDS:
+            pack.run(1)
+        if pack.done or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            pack.save(self._path)
+            self._saved = time.monotonic()
+        return pack
+
+    def _begin(self) -> Pack:
+        data = self._datasets[self._data_key].pair(*self._spec.pair)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        pack = Pack(self._spec, data, device=device)
+        if self._path.exists():
+            try:
+                pack.load(self._path)
+            except CheckpointError:  # torn by a crash while the file system wrote it: start this pack over
+                pack = Pack(self._spec, data, device=device)
+        return pack
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a GPU or (as a plain RuntimeError of torch's allocator) on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

@@ -183,6 +183,16 @@ def test_control_c_ends_with_130_and_the_command_that_resumes(study: Study) -> N
     assert "Traceback" not in err
 
 
+def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_1(study: Study) -> None:
+    too_wide = ["--set", "encoder.width=400000", "--set", "resources.pack=2", "--set", "pairs=[[left, right]]"]
+
+    ended = study.run(*too_wide)
+
+    assert ended.returncode == 1, ended.stderr
+    assert "one training alone does not fit into memory" in ended.stderr
+    assert "no answer" in ended.stdout
+
+
 def test_another_configuration_of_the_same_name_is_refused_with_what_changed(
     undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
     monkeypatch: pytest.MonkeyPatch,
