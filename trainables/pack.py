@@ -8,7 +8,7 @@ import pickle
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,9 @@ from trainables.encoders import Outputs, SoloEncoder, build_networks
 from trainables.feed import Feed, epoch_order, load_feeds
 from trainables.layers import Dropout, no_dropout
 from trainables.metrics import SCORES, alignment_metrics
-from trainables.objectives import TASK_LOSSES, alignment_loss
+from trainables.objectives import ALIGNMENT_OBJECTIVES, TASK_LOSSES, alignment_loss
 from trainables.optim import AdamW
-from trainables.spec import PackSpec, Precision, ReplicaResult, derive_seed
+from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
 
 # What an encoder minimises for its task, by the kind of its target.
 TASK_LOSS_OF: dict[str, str] = {"classes": "cross_entropy", "real": "l1"}
@@ -182,10 +182,11 @@ class Pack:
             CheckpointError: the file is torn, foreign or of another spec.
             FileNotFoundError: there is no file.
         """
-        try:
-            state = torch.load(path, map_location=self._device, weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a whole checkpoint; start the pack over") from error
+        with open(path, "rb") as file:
+            try:
+                state = torch.load(file, map_location=self._device, weights_only=True)
+            except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+                raise CheckpointError(f"{path} is not a whole checkpoint; start the pack over") from error
         self.load_state_dict(state)
 
     def _per_replica(self, field: str) -> Tensor:
@@ -292,6 +293,13 @@ def _check(spec: PackSpec, device: torch.device) -> None:
     for name, value in (("epochs", spec.training.epochs), ("batch_size", spec.training.batch_size)):
         if value < 1:
             raise ValueError(f"{name} is {value}; give at least 1")
+    for name, given, known in (
+        ("alignment objective", spec.alignment.objective, ALIGNMENT_OBJECTIVES),
+        ("direction", spec.alignment.direction, get_args(Direction)),
+        ("precision", spec.training.precision, get_args(Precision)),
+    ):
+        if given not in known:
+            raise ValueError(f"unknown {name} {given!r}; known are {', '.join(known)}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device} was asked for, and this machine has no CUDA GPU; use cpu")
     if spec.training.precision == "tf32" and device.type != "cuda":
