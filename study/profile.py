@@ -14,6 +14,7 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config, with_stand_in
 from study.pid import COMPONENTS, Discretiser, PIDProfile, profile_pair
+from study.theory import forecast
 from trainables.datasets import MultimodalData
 from trainables.spec import derive_seed
 
@@ -42,6 +43,35 @@ def profile_cells(
         except ValueError as error:
             raise ConfigError(f"profile of {cell.label}: {error}") from None
     return profiles
+
+
+def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, dict[str, Any]]:
+    """The linear forecast of every cell (`study.theory.forecast` at the narrower encoder's width) as plain containers.
+
+    Per encoder, in the pair's order: `strengths`, `risk` and `held_out` (shares of the target's variance),
+    `best_strength` and `critical_strengths`. Strengths are in units of the theory: comparable by their order alone.
+    """
+    forecasts = {}
+    for cell in cells:
+        width = min(encoder.width for encoder in cell.encoders)
+        found = forecast(datasets[cell.data_key].pair(*cell.pair), k=width)
+        forecasts[cell.id] = {
+            "k": found.k,
+            "correlations": list(found.correlations),
+            "shrinkage": [effect.intensity for effect in found.shrinkage],
+            "encoders": [
+                {
+                    "modality": encoder.modality,
+                    "strengths": list(encoder.strengths),
+                    "risk": list(encoder.risk),
+                    "held_out": list(encoder.held_out),
+                    "best_strength": encoder.best_strength,
+                    "critical_strengths": list(encoder.critical_strengths),
+                }
+                for encoder in found.encoders
+            ],
+        }
+    return forecasts
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,9 +104,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.stand_in:
             config = with_stand_in(config, given.stand_in)
         cells, datasets = build_cells(config)
-        profiles = profile_cells(cells, datasets)
+        profiles, forecasts = profile_cells(cells, datasets), forecast_cells(cells, datasets)
         folder = given.out / config.study
-        value = {cell.id: {**profiles[cell.id].to_json(), "exact": cell.exact_profile} for cell in cells}
+        value = {
+            cell.id: {
+                **profiles[cell.id].to_json(),
+                "exact": cell.exact_profile,
+                "forecast": forecasts[cell.id],
+            }
+            for cell in cells
+        }
         written = _write(cells, value, folder)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -84,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps(value, indent=1))
         return 0
-    for line in table(cells, profiles):
+    for line in [*table(cells, profiles), "", *forecast_table(cells, forecasts)]:
         print(line)
     print(f"{len(cells)} pairs in {time.monotonic() - start:.1f} s; {', '.join(map(str, written))}")
     return 0
@@ -110,10 +147,24 @@ def table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str
     return lines
 
 
+def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The linear forecasts as lines of text."""
+    lines = ["linear forecast (strengths in the theory's units: read their order, not their size)"]
+    for cell in cells:
+        for encoder in forecasts[cell.id]["encoders"]:
+            critical = ", ".join(f"{value:.2g}" for value in encoder["critical_strengths"][:4])
+            loses = f"drops a direction that predicts at {critical}" if critical else "keeps all that predicts"
+            lines.append(f"  {cell.label}: {encoder['modality']} best near {encoder['best_strength']:.2g}, {loses}")
+    return lines
+
+
 def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> list[Path]:
     from study.report.figures import draw
 
-    entries = [{"id": c.id, "label": c.label, "pair": list(c.pair), "pid": value[c.id]} for c in cells]
+    entries = [
+        {"id": c.id, "label": c.label, "pair": list(c.pair), "pid": value[c.id], "forecast": value[c.id]["forecast"]}
+        for c in cells
+    ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / "profile.json"

@@ -18,7 +18,7 @@ from study.config import ConfigError, StudyConfig, differences, load_config, to_
 from study.coordinator import AUTO_PACK_CPU, Coordinator
 from study.peak_memory import PeakMemory
 from study.pid import PIDProfile
-from study.profile import profile_cells
+from study.profile import forecast_cells, profile_cells
 from study.progress import Display
 from study.report import write_report
 from study.report.build import Run, build_report
@@ -62,11 +62,15 @@ def run_study(
         busy: Future[TrackingResult] = background.submit(tracker.prepare)
         cluster = stack.enter_context(Cluster(config.resources, address=address))
         profiles = _noted(profiling.result(), ledger)
+        forecasts = ledger.note("forecasts")
+        if forecasts is None:
+            forecasts = forecast_cells(cells, datasets)
+            ledger.set_note("forecasts", forecasts)
 
         def show_in_mlflow() -> None:
             nonlocal busy
             if busy.done():  # else a later call, or the last one, will show it
-                partial = build_report(cells, ledger, profiles, run=Run(complete=False))
+                partial = build_report(cells, ledger, profiles, forecasts, run=Run(complete=False))
                 busy = background.submit(tracker.project, partial)
 
         coordinator = Coordinator(
@@ -88,7 +92,7 @@ def run_study(
         )
         ledger.set_note("run", asdict(run))
         busy.result()  # two writers of one projection would make runs twice
-        return _publish(build_report(cells, ledger, profiles, run=run), folder, config, tracker, display)
+        return _publish(build_report(cells, ledger, profiles, forecasts, run=run), folder, config, tracker, display)
 
 
 def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str, Any]:
@@ -105,7 +109,8 @@ def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str
             raise ConfigError(f"{folder} holds no study that has begun; run it first")
         known = ledger.note("run")
         run = Run(**known) if known else Run(complete=False)
-        report = build_report(cells, ledger, _known_profiles(cells, ledger), run=run)
+        profiles, forecasts = _known_profiles(cells, ledger), ledger.note("forecasts") or {}
+        report = build_report(cells, ledger, profiles, forecasts, run=run)
         return _publish(report, folder, config, Tracker(tracking) if tracking else None, display)
 
 

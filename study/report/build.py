@@ -13,20 +13,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.cells import Cell
-from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
+from study.curves import ENCODERS, Subject, scores_by_setting
 from study.pid import PIDProfile
-from study.rounds import has_answer, rounded, select_curve
+from study.report.answers import Answer, Finding, Scores, adjusted_p_values, evaluate
+from study.rounds import has_answer, rounded
 from study.search import Ledger
-from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain, verdict
+from study.selection import Gain, choose_strategy, verdict
+from study.theory import rank_agreement
 from study.trials import Asked
 from trainables.spec import ReplicaResult
 
 SCHEMA = 1
-Scores = NDArray[np.float64]
-Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
 _LIBRARIES = ("align-study", "torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
 
 
@@ -41,34 +40,25 @@ class Run:
     errors: Mapping[str, str] = field(default_factory=dict)  # by cell id
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Subject:
-    """One encoder, or the pair: its shared curve, what the search says of it, and its gain at its own λ*."""
-
-    found: Curve
-    selection: Selection
-    lambda_star: float
-    gain: Gain
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Answer:
-    """All that a cell's entry is made of."""
-
-    subjects: Mapping[Subject, _Subject]
-    candidates: Mapping[Strategy, StrategyGains]
-    strengths: Mapping[Strategy, tuple[float, float]]
-
-
 def build_report(
-    cells: Sequence[Cell], ledger: Ledger, profiles: Mapping[str, PIDProfile], *, run: Run
+    cells: Sequence[Cell],
+    ledger: Ledger,
+    profiles: Mapping[str, PIDProfile],
+    forecasts: Mapping[str, Any],
+    *,
+    run: Run,
 ) -> dict[str, Any]:
-    """The report of the study's cells, from everything recorded so far; `profiles` by cell id."""
+    """The report of the study's cells, from everything recorded so far; `profiles` and `forecasts` by cell id."""
     config = cells[0].config
-    answers = {cell.id: _evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
-    adjusted = _adjusted(answers)
-    entries = [_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run) for cell in cells]
+    answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
+    adjusted = adjusted_p_values(answers)
+    entries = [
+        {
+            **_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run),
+            "forecast": forecasts.get(cell.id),
+        }
+        for cell in cells
+    ]
     return {
         "schema": SCHEMA,
         "study": config.study,
@@ -81,6 +71,7 @@ def build_report(
         "training_seconds": round(run.training_seconds, 3),
         "peak_memory_bytes": run.peak_memory_bytes,
         "trainings": sum(entry["counts"]["trainings"] for entry in entries),
+        "forecast_agreement": _forecast_agreement(entries),
         "cells": entries,
     }
 
@@ -90,72 +81,31 @@ def answered(report: Mapping[str, Any]) -> bool:
     return all(encoder["lambda_star"] is not None for cell in report["cells"] for encoder in cell["encoders"])
 
 
-def _evaluate(cell: Cell, ledger: Ledger) -> _Answer:
-    confirmed = ledger.trials(cell.id, "confirm")
-    scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
-    subjects: dict[Subject, _Subject] = {}
-    for subject in SUBJECTS:
-        found = curve(ledger.trials(cell.id, "shared"), subject)
-        selection = select_curve(cell, found)
-        star = rounded(selection.lambda_star)
-        gain, source = _gain(found, scores[subject], star)
-        subjects[subject] = _Subject(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
-    candidates, strengths = _strategies(subjects, scores)
-    return _Answer(subjects=subjects, candidates=candidates, strengths=strengths)
-
-
-def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:
-    """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
-    if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
-        return paired_gain(confirmed[0.0, 0.0], confirmed[strength, strength]), "confirm"
-    rows = [found.scores[int(np.abs(found.strengths - value).argmin())] for value in (0.0, strength)]
-    return paired_gain(rows[0], rows[1]), "search"
-
-
-def _strategies(
-    subjects: Mapping[Subject, _Subject],
-    confirmed: Mapping[Subject, Mapping[Setting2, Scores]],
-) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, tuple[float, float]]]:
-    """What each strategy gains, and its strengths: one-sided ones where they were confirmed."""
-    star = subjects["pair"].lambda_star
-    strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
-    gains = [_gain(subjects[subject].found, confirmed[subject], star)[0] for subject in SUBJECTS]
-    found: dict[Strategy, StrategyGains] = {}
-    found["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
-    first, second = confirmed["encoder_1"], confirmed["encoder_2"]
-    one_sided = [setting for setting in first if (setting[0] == 0) != (setting[1] == 0)]
-    to_1 = next((setting for setting in one_sided if setting[0]), None)
-    to_2 = next((setting for setting in one_sided if setting[1]), None)
-    zero = (0.0, 0.0)
-    sources: dict[Strategy, tuple[Setting2, Setting2]] = {}
-    if to_1:
-        sources["to_1"], strengths["to_1"] = (to_1, zero), to_1
-    if to_2:
-        sources["to_2"], strengths["to_2"] = (zero, to_2), to_2
-    if to_1 and to_2:
-        sources["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
-    for strategy, (setting_1, setting_2) in sources.items():
-        before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
-        found[strategy] = StrategyGains(
-            gain_1=paired_gain(first[zero], first[setting_1]),
-            gain_2=paired_gain(second[zero], second[setting_2]),
-            gain_mean=paired_gain(before, after),
-        )
-    return found, strengths
-
-
-def _adjusted(answers: Mapping[str, _Answer]) -> dict[tuple[str, Subject], float]:
-    """Holm-adjusted p-values of all gains that the study claims: both encoders and the pair, in every cell."""
-    keys = [(cell, subject) for cell, answer in answers.items() for subject in answer.subjects]
-    values = holm([answers[cell].subjects[subject].gain.p_value for cell, subject in keys])
-    return dict(zip(keys, values, strict=True))
+def _forecast_agreement(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How the linear theory's order of best strengths agrees with the measured one, over all encoders answered."""
+    pairs = [
+        (forecast["best_strength"], encoder["lambda_star"])
+        for entry in entries
+        if entry["forecast"]
+        for forecast, encoder in zip(entry["forecast"]["encoders"], entry["encoders"], strict=True)
+        if encoder["lambda_star"] is not None
+    ]
+    if len(pairs) < 2:
+        return None
+    agreement = rank_agreement([forecast for forecast, _ in pairs], [measured for _, measured in pairs])
+    return {
+        "encoders": agreement.cells,
+        "spearman": _number(agreement.spearman),
+        "interval": list(agreement.spearman_interval),
+        "p_value": agreement.p_value,
+    }
 
 
 def _cell(
     cell: Cell,
     ledger: Ledger,
     profile: PIDProfile | None,
-    answer: _Answer | None,
+    answer: Answer | None,
     adjusted: Mapping[tuple[str, Subject], float],
     run: Run,
 ) -> dict[str, Any]:
@@ -192,7 +142,7 @@ def _cell(
     }
 
 
-def _answer(subject: _Subject, adjusted_p: float) -> dict[str, Any]:
+def _answer(subject: Finding, adjusted_p: float) -> dict[str, Any]:
     selection, gain, found = subject.selection, subject.gain, subject.found
     return {
         "lambda_star": subject.lambda_star,
@@ -236,7 +186,7 @@ _NO_ANSWER: Mapping[str, Any] = {
 }
 
 
-def _pair_choice(answer: _Answer, adjusted_p: float) -> dict[str, Any]:
+def _pair_choice(answer: Answer, adjusted_p: float) -> dict[str, Any]:
     """The pair as one, and the strategy recommended for it with what each alternative would have given."""
     choice = choose_strategy(answer.candidates)
     alternatives = [
@@ -266,7 +216,7 @@ def _gain_json(gain: Gain) -> dict[str, Any]:
     }
 
 
-def _undertrained(subject: _Subject, encoder: int) -> bool:
+def _undertrained(subject: Finding, encoder: int) -> bool:
     """Whether trainings near λ* still improved over their last fifth, so that longer ones might move λ*.
 
     By 2 standard errors, and by a quarter of the seeds' sd.

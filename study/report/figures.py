@@ -63,6 +63,8 @@ def figures(report: Report) -> dict[str, Figure]:
                 drawn[f"{stem}-alignment"] = _alignment(cell)
             if any(number(part(cell, "pid").get(key)) is not None for key in reading.COMPONENTS):
                 drawn[f"{stem}-pid"] = _pid(cell)
+            if parts(part(cell, "forecast"), "encoders"):
+                drawn[f"{stem}-forecast"] = _forecast(cell)
         if overview := _overview(cells):
             drawn[OVERVIEW] = overview
     return dict(sorted(drawn.items()))
@@ -158,6 +160,29 @@ def _alignment(cell: Part) -> Figure:
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel("similarity")
+    legend(figure, axes)
+    return figure
+
+
+def _forecast(cell: Part) -> Figure:
+    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap."""
+    figure, axes = blank("Linear forecast, before any training")
+    every: list[float] = []
+    for entry, look, name in zip(
+        parts(part(cell, "forecast"), "encoders"), _ENCODERS, reading.pair_of(cell), strict=False
+    ):
+        strengths, risks = entry.get("strengths") or [], entry.get("held_out") or []
+        known = [(float(s), float(r)) for s, r in zip(strengths, risks, strict=False) if number(s) is not None]
+        if not known:
+            continue
+        every += [strength for strength, _ in known]
+        axes.plot(*zip(*known, strict=True), label=shortened(name, 16), **{**look, "marker": ""})
+        for critical in entry.get("critical_strengths") or ():
+            axes.axvline(float(critical), color=look["color"], linestyle=look["linestyle"], linewidth=0.8, alpha=0.6)
+    axes.set_xscale("symlog", linthresh=min((s for s in every if s > 0), default=1.0))
+    axes.set_xlim(left=0)
+    axes.set_xlabel("strength, in units of the theory")
+    axes.set_ylabel("unexplained share of the target")
     legend(figure, axes)
     return figure
 

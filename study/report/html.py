@@ -17,6 +17,8 @@ _CAPTIONS = {
     "curve-2": "Encoder 2 against λ, drawn as encoder 1.",
     "alignment": "How similar the two representations become, by three metrics.",
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
+    "forecast": "What linear encoders would lose, from second moments alone; thin lines: strengths at which a "
+    "direction that predicts is swapped for one that is shared. Read their order over pairs, not their size.",
     OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
 }
 _METHOD = (
@@ -90,7 +92,7 @@ def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
 
 
 def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
-    """A pair's sentences, its four figures, what each strategy would have given, and the numbers, folded away."""
+    """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
     stem = reading.file_stem(cell, position)
     sentences = [words.encoder_sentence(cell, index) for index in range(len(parts(cell, "encoders")[:2]))]
     told = {**dict(zip(FIGURES, sentences, strict=False)), "pid": words.profile_text(cell)}
@@ -132,6 +134,17 @@ def _facts(report: Report, cells: Sequence[Part]) -> str:
             if counts.get("strengths") and counts.get("replicates"):
                 told += f", {counts['strengths']:.0f} strengths of {counts['replicates']:.0f} seeds each in the search"
             facts.append((escaped(reading.label_of(cell)), told))
+    agreement = part(report, "forecast_agreement")
+    if (rho := number(agreement.get("spearman"))) is not None and (
+        limits := reading.interval(agreement.get("interval"))
+    ):
+        facts.append(
+            (
+                "Linear forecast against λ*",
+                f"rank correlation {rho:.2f} [{limits[0]:.2f}, {limits[1]:.2f}] over "
+                f"{number(agreement.get('encoders')) or 0:.0f} encoders: believe it where the interval lies above 0",
+            )
+        )
     for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "Time, in training")):
         if (seconds := number(report.get(key))) is not None:
             facts.append((label, _duration(seconds)))

@@ -65,7 +65,7 @@ def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, sto
 
 def report(cells: Cells, ledger: Ledger) -> dict[str, object]:
     profiles: dict[str, PIDProfile] = {}
-    return build_report(cells, ledger, profiles, run=Run(complete=True))
+    return build_report(cells, ledger, profiles, {}, run=Run(complete=True))
 
 
 def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(tmp_path: Path) -> None:

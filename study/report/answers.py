@@ -1,0 +1,100 @@
+"""What a cell's records say: λ* of both encoders and of the pair, their gains, and what each strategy would give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.cells import Cell
+from study.curves import SUBJECTS, Curve, Subject, curve, scores_by_setting
+from study.rounds import rounded, select_curve
+from study.search import Ledger
+from study.selection import Gain, Selection, Strategy, StrategyGains, holm, paired_gain
+
+Scores = NDArray[np.float64]
+Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One encoder, or the pair: its shared curve, what the search says of it, and its gain at its own λ*."""
+
+    found: Curve
+    selection: Selection
+    lambda_star: float
+    gain: Gain
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """All that a cell's entry is made of."""
+
+    subjects: Mapping[Subject, Finding]
+    candidates: Mapping[Strategy, StrategyGains]
+    strengths: Mapping[Strategy, tuple[float, float]]
+
+
+def evaluate(cell: Cell, ledger: Ledger) -> Answer:
+    """The findings of a cell that has a curve, and every strategy that its records can judge."""
+    confirmed = ledger.trials(cell.id, "confirm")
+    scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
+    subjects: dict[Subject, Finding] = {}
+    for subject in SUBJECTS:
+        found = curve(ledger.trials(cell.id, "shared"), subject)
+        selection = select_curve(cell, found)
+        star = rounded(selection.lambda_star)
+        gain, source = _gain(found, scores[subject], star)
+        subjects[subject] = Finding(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
+    candidates, strengths = _strategies(subjects, scores)
+    return Answer(subjects=subjects, candidates=candidates, strengths=strengths)
+
+
+def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:
+    """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
+    if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
+        return paired_gain(confirmed[0.0, 0.0], confirmed[strength, strength]), "confirm"
+    rows = [found.scores[int(np.abs(found.strengths - value).argmin())] for value in (0.0, strength)]
+    return paired_gain(rows[0], rows[1]), "search"
+
+
+def _strategies(
+    subjects: Mapping[Subject, Finding],
+    confirmed: Mapping[Subject, Mapping[Setting2, Scores]],
+) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, tuple[float, float]]]:
+    """What each strategy gains, and its strengths: one-sided ones where they were confirmed."""
+    star = subjects["pair"].lambda_star
+    strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
+    gains = [_gain(subjects[subject].found, confirmed[subject], star)[0] for subject in SUBJECTS]
+    found: dict[Strategy, StrategyGains] = {}
+    found["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    first, second = confirmed["encoder_1"], confirmed["encoder_2"]
+    one_sided = [setting for setting in first if (setting[0] == 0) != (setting[1] == 0)]
+    to_1 = next((setting for setting in one_sided if setting[0]), None)
+    to_2 = next((setting for setting in one_sided if setting[1]), None)
+    zero = (0.0, 0.0)
+    sources: dict[Strategy, tuple[Setting2, Setting2]] = {}
+    if to_1:
+        sources["to_1"], strengths["to_1"] = (to_1, zero), to_1
+    if to_2:
+        sources["to_2"], strengths["to_2"] = (zero, to_2), to_2
+    if to_1 and to_2:
+        sources["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
+    for strategy, (setting_1, setting_2) in sources.items():
+        before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
+        found[strategy] = StrategyGains(
+            gain_1=paired_gain(first[zero], first[setting_1]),
+            gain_2=paired_gain(second[zero], second[setting_2]),
+            gain_mean=paired_gain(before, after),
+        )
+    return found, strengths
+
+
+def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Subject], float]:
+    """Holm-adjusted p-values of all gains that the study claims: both encoders and the pair, in every cell."""
+    keys = [(cell, subject) for cell, answer in answers.items() for subject in answer.subjects]
+    values = holm([answers[cell].subjects[subject].gain.p_value for cell, subject in keys])
+    return dict(zip(keys, values, strict=True))
