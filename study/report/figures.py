@@ -181,6 +181,7 @@ def _forecast(cell: Part) -> Figure:
             axes.axvline(float(critical), color=look["color"], linestyle=look["linestyle"], linewidth=0.8, alpha=0.6)
     axes.set_xscale("symlog", linthresh=min((s for s in every if s > 0), default=1.0))
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:g}")  # the default writes formulas, which no text of ours may be read as
     axes.set_xlabel("strength, in units of the theory")
     axes.set_ylabel("unexplained share of the target")
     legend(figure, axes)
