@@ -129,11 +129,16 @@ def main() -> None:
         return
     small, ours_large, plain_large = 5, 55, 10
     times: dict[str, list[float]] = {"ours": [], "plain": [], "ours, large": [], "plain, large": []}
+    sides = {
+        "ours": (ours, small),
+        "plain": (plain, small),
+        "ours, large": (ours, ours_large),
+        "plain, large": (plain, plain_large),
+    }
     for _ in range(given.repeats):
-        times["ours"].append(_seconds(ours, small))
-        times["plain"].append(_seconds(plain, small))
-        times["ours, large"].append(_seconds(ours, ours_large))
-        times["plain, large"].append(_seconds(plain, plain_large))
+        for name, (side, seeds) in sides.items():
+            times[name].append(_seconds(side, seeds))
+            print(f"{name}: {len(STRENGTHS) * seeds} trainings in {times[name][-1]:.1f} s", file=sys.stderr, flush=True)
     wall = {name: statistics.median(values) for name, values in times.items()}
     count = len(STRENGTHS)
     more = {
