@@ -15,7 +15,7 @@ from study.selection.trainings import Floats
 
 Verdict = Literal["align", "avoid", "indifferent"]
 BOOTSTRAP_FROM = 10
-RESAMPLES = 9999
+RESAMPLES = 19999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +46,20 @@ def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9
         raise ValueError(f"baseline has shape {first.shape}, candidate {second.shape}; give one score per seed in both")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, given {level}")
-    change = second - first
-    change = change[np.isfinite(change)]
+    paired = np.isfinite(first) & np.isfinite(second)
+    change = (second - first)[paired]
     count = len(change)
     if count == 0:
         return Gain(mean=np.nan, interval=(np.nan, np.nan), p_value=1.0, seeds=0, standard_error=np.nan, level=level)
     mean = float(change.mean())
     if count == 1:
         return Gain(mean=mean, interval=(np.nan, np.nan), p_value=1.0, seeds=1, standard_error=np.nan, level=level)
+    size = float(np.abs([first[paired], second[paired]]).max())
     error = float(change.std(ddof=1) / np.sqrt(count))
-    if error <= 1e-12 * max(abs(mean), np.abs(first[np.isfinite(first)]).max()):
-        certain = mean != 0 and abs(mean) > 1e-12 * np.abs(first[np.isfinite(first)]).max()
-        p_value = float(2.0**-count) if certain else 1.0
-        return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=error, level=level)
+    if error <= 1e-12 * size:
+        # Without spread there is no t: what is left is the sign test.
+        p_value = 1.0 if abs(mean) <= 1e-12 * size else 2.0 ** (1 - count)
+        return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=0.0, level=level)
     if count < BOOTSTRAP_FROM:
         reach = stats.t.ppf((1 + level) / 2, count - 1) * error
         interval = (mean - reach, mean + reach)

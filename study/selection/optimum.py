@@ -95,7 +95,8 @@ def select(
     low, high = _interval(posterior.axis, probability, star, level)
     p_value = flat_p_value(fitted)
     shape = classify(posterior, p_value)
-    spread = np.quantile(posterior.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    ordered = np.sort(posterior.draws.T, axis=1)
+    tail = round((1 - level) / 2 * (DRAWS - 1))
     tops = posterior.draws[np.arange(len(best)), best]
     return Selection(
         lambda_star=float(posterior.strengths[star]),
@@ -110,8 +111,8 @@ def select(
         posterior=Curve(
             strengths=posterior.strengths,
             mean=posterior.mean,
-            low=spread[0],
-            high=spread[1],
+            low=ordered[:, tail],
+            high=ordered[:, -1 - tail],
             argmax_probability=probability,
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
@@ -143,7 +144,8 @@ def _within_one_error(posterior: Posterior, star: int) -> int:
 
 def _harm_p_value(posterior: Posterior) -> float:
     """Posterior probability that the curve's average over the (warped) range is no lower than its lowest strength."""
-    change = np.trapezoid(posterior.draws, posterior.axis, axis=1) - posterior.draws[:, 0]
+    share = np.gradient(posterior.axis)
+    change = posterior.draws @ (share / share.sum()) - posterior.draws[:, 0]
     return float((1 + (change >= 0).sum()) / (1 + len(change)))
 
 

@@ -30,7 +30,7 @@ def flat_p_value(fitted: Fit) -> float:
         observed = _bayes_factor(part.design, statistics.totals / np.sqrt(statistics.squares), statistics.freedom)
         null = _null(part.design, statistics.freedom)
         p_value += statistics.weight * float((1 + (null >= observed).sum()) / (1 + len(null)))
-    return p_value
+    return min(p_value, 1.0)  # the weights sum to 1 but for rounding
 
 
 def _bayes_factor(known: Design, totals: Floats, freedom: int) -> Floats:

@@ -1,0 +1,218 @@
+"""What selection claims in the end: the gain on fresh seeds, its correction, the verdict and the strategy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from study.selection import Gain, StrategyGains, choose_strategy, holm, paired_gain, select, verdict
+
+STRENGTHS = np.array([0, 0.25, 0.5, 1, 2])
+
+
+def made(mean: float, error: float = 0.005, *, seeds: int = 10) -> Gain:
+    """A gain with a t interval at 90 %."""
+    reach = float(stats.t.ppf(0.95, seeds - 1)) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, seeds - 1))
+    return Gain(
+        mean=mean, interval=(mean - reach, mean + reach), p_value=p_value, seeds=seeds, standard_error=error, level=0.9
+    )
+
+
+def gains(first: float, second: float, error: float = 0.005) -> StrategyGains:
+    return StrategyGains(
+        gain_1=made(first, error), gain_2=made(second, error), gain_mean=made((first + second) / 2, error)
+    )
+
+
+# --- the gain
+
+
+def test_few_seeds_give_the_t_interval_and_test() -> None:
+    baseline, candidate = np.array([0.50, 0.52, 0.49, 0.55]), np.array([0.53, 0.54, 0.53, 0.56])
+    gain = paired_gain(baseline, candidate)
+    expected = stats.ttest_rel(candidate, baseline)
+    assert gain.mean == pytest.approx(0.025)
+    assert gain.p_value == pytest.approx(expected.pvalue)
+    assert gain.interval == pytest.approx(expected.confidence_interval(0.9))
+    assert gain.seeds == 4
+
+
+def test_many_seeds_give_a_bootstrap_close_to_t_where_t_is_right() -> None:
+    change = stats.norm.ppf((np.arange(40) + 0.5) / 40) + 0.3
+    gain = paired_gain(np.zeros(40), change)
+    expected = stats.ttest_1samp(change, 0)
+    assert gain.interval == pytest.approx(expected.confidence_interval(0.9), abs=0.03)
+    assert gain.p_value == pytest.approx(expected.pvalue, rel=0.2)
+
+
+def test_bootstrap_follows_skewed_differences() -> None:
+    """The long tail of a right-skewed sample leaves its mean more room above than below."""
+    change = stats.expon.ppf((np.arange(20) + 0.5) / 20)
+    gain = paired_gain(np.zeros(20), change)
+    assert gain.interval[1] - gain.mean > 1.1 * (gain.mean - gain.interval[0])
+
+
+def test_p_value_and_interval_agree() -> None:
+    rng = np.random.default_rng(0)
+    for count in (5, 10, 25):
+        for shift in np.linspace(0, 1, 9):
+            gain = paired_gain(np.zeros(count), rng.normal(shift, 1, count), level=0.95)
+            outside = not gain.interval[0] <= 0 <= gain.interval[1]
+            assert outside == (gain.p_value < 0.05) or abs(gain.p_value - 0.05) < 0.002
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_swapping_the_two_swaps_the_answer(count: int) -> None:
+    first, second = np.random.default_rng(1).normal(size=(2, count))
+    forward, backward = paired_gain(first, second), paired_gain(second, first)
+    assert backward.mean == pytest.approx(-forward.mean)
+    assert backward.interval == pytest.approx([-limit for limit in reversed(forward.interval)])
+    assert backward.p_value == pytest.approx(forward.p_value, rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 30])
+def test_identical_scores_have_no_gain(count: int) -> None:
+    scores = np.random.default_rng(0).normal(size=count)
+    gain = paired_gain(scores, scores)
+    assert (gain.mean, gain.interval, gain.p_value) == (0, (0, 0), 1)
+
+
+def test_constant_gain_is_as_sure_as_its_signs() -> None:
+    gain = paired_gain(np.full(5, 0.5), np.full(5, 0.625))
+    assert gain.interval == (0.125, 0.125)
+    assert gain.p_value == 2**-4
+
+
+def test_diverged_seeds_are_left_out_in_pairs() -> None:
+    baseline, candidate = np.array([1.0, np.nan, 3, 4, 7]), np.array([2.0, 5, np.nan, 6, 7.5])
+    assert paired_gain(baseline, candidate) == paired_gain(baseline[[0, 3, 4]], candidate[[0, 3, 4]])
+
+
+@pytest.mark.parametrize(("baseline", "candidate", "seeds"), [([], [], 0), ([np.nan], [1.0], 0), ([1.0], [2.0], 1)])
+def test_too_few_seeds_claim_nothing(baseline: list[float], candidate: list[float], seeds: int) -> None:
+    gain = paired_gain(baseline, candidate)
+    assert gain.seeds == seeds
+    assert gain.p_value == 1
+    assert np.isnan(gain.interval).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"candidate": [1.0]}, {"candidate": [[1.0, 2.0]]}, {"candidate": [1, 2], "level": 0}]
+)
+def test_bad_gains_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"shape|level"):
+        paired_gain([1.0, 2.0], **options)
+
+
+# --- Holm
+
+
+def test_holm_matches_a_worked_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_lies_between_the_values_and_bonferroni(values: list[float]) -> None:
+    adjusted = np.array(holm(values))
+    assert (adjusted >= np.array(values)).all()
+    assert (adjusted <= np.minimum(1, len(values) * np.array(values)) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(values, kind="stable")]) >= 0).all()
+
+
+@pytest.mark.parametrize("values", [[0.5, np.nan], [-0.1], [1.5]])
+def test_holm_refuses_what_is_no_p_value(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="p-values"):
+        holm(values)
+
+
+# --- the verdict
+
+
+def searched(slope: float) -> object:
+    rng = np.random.default_rng(0)
+    return select(STRENGTHS, slope * STRENGTHS[:, None] + rng.normal(size=4) + 0.1 * rng.normal(size=(5, 4)))
+
+
+def test_confirmed_gain_means_align() -> None:
+    assert verdict(searched(1), made(0.1)) == "align"
+
+
+def test_gain_that_the_study_does_not_bear_is_indifferent() -> None:
+    assert verdict(searched(1), made(0.1), adjusted_p=0.2) == "indifferent"
+
+
+def test_falling_curve_without_a_gain_means_avoid() -> None:
+    assert verdict(searched(-1), made(0.0)) == "avoid"
+
+
+def test_confirmed_loss_means_avoid() -> None:
+    assert verdict(searched(0), made(-0.1)) == "avoid"
+
+
+def test_flat_curve_is_indifferent() -> None:
+    assert verdict(searched(0), made(0.004)) == "indifferent"
+
+
+# --- the strategy
+
+
+def test_nothing_confirmed_recommends_none() -> None:
+    choice = choose_strategy({"shared": gains(0.004, 0.002), "to_1": gains(0.003, 0)})
+    assert choice.strategy == "none"
+
+
+def test_opposed_encoders_recommend_the_one_sided_strategy() -> None:
+    """Measured on spoken reviews: a shared strength lifts text and drops audio, one-sided keeps audio as it was."""
+    choice = choose_strategy(
+        {
+            "shared": gains(0.029, -0.037),
+            "to_1": gains(0.037, 0),
+            "to_2": gains(0, -0.02),
+            "per_encoder": gains(0.037, 0),
+        }
+    )
+    assert choice.strategy == "to_1"
+
+
+def test_pair_that_gains_together_recommends_the_shared_strength() -> None:
+    """Measured on leaves: one-sided keeps only a third of the shared gain."""
+    choice = choose_strategy(
+        {
+            "shared": gains(0.03, 0.035),
+            "to_1": gains(0.01, 0),
+            "to_2": gains(0, 0.011),
+            "per_encoder": gains(0.01, 0.011),
+        }
+    )
+    assert choice.strategy == "shared"
+    assert set(choice.adjusted_p) == {"shared", "to_1", "to_2", "per_encoder"}
+
+
+def test_simpler_strategy_wins_within_a_standard_error() -> None:
+    near = {"shared": gains(0.03, 0.03), "per_encoder": gains(0.032, 0.032)}
+    assert choose_strategy(near).strategy == "shared"
+    far = near | {"per_encoder": gains(0.05, 0.05)}
+    assert choose_strategy(far).strategy == "per_encoder"
+
+
+def test_strategies_compared_share_one_error_rate() -> None:
+    """A gain that is significant alone need not be among four."""
+    lucky = gains(0.013, 0.013)
+    assert choose_strategy({"shared": lucky}).strategy == "shared"
+    others = {"to_1": gains(0, 0), "to_2": gains(0, 0), "per_encoder": gains(0, 0)}
+    assert choose_strategy({"shared": lucky, **others}).strategy == "none"
+
+
+def test_single_seed_recommends_none() -> None:
+    alone = replace(made(0.1), p_value=1.0, seeds=1, interval=(np.nan, np.nan), standard_error=np.nan)
+    assert choose_strategy({"shared": StrategyGains(gain_1=alone, gain_2=alone, gain_mean=alone)}).strategy == "none"
+
+
+@pytest.mark.parametrize("candidates", [{}, {"both": gains(0.1, 0.1)}])
+def test_unknown_strategies_are_refused(candidates: dict[str, StrategyGains]) -> None:
+    with pytest.raises(ValueError, match="none, shared, to_1, to_2, per_encoder"):
+        choose_strategy(candidates)
