@@ -32,8 +32,10 @@ _smallest_seen: MutableMapping[Tensor, tuple[int, float]] = WeakIdKeyDictionary(
 
 def info_nce(z_1: Tensor, z_2: Tensor, temperature: float | Tensor) -> Tensor:
     """(K,) nats, of L2-normalised (K, N, D); see `trainables.objectives.symmetric_info_nce`."""
-    dtype = torch.promote_types(torch.promote_types(z_1.dtype, z_2.dtype), torch.float32)
-    z_1, z_2 = z_1.to(dtype), z_2.to(dtype)
+    dtype = z_1.dtype
+    if z_2.dtype != dtype or dtype != torch.float32:
+        dtype = torch.promote_types(torch.promote_types(dtype, z_2.dtype), torch.float32)
+        z_1, z_2 = z_1.to(dtype), z_2.to(dtype)
     if not torch.is_grad_enabled():
         z_1, z_2 = z_1.detach(), z_2.detach()
     smallest = smallest_temperature(temperature, n_replicas=len(z_1))
@@ -79,17 +81,20 @@ class _InfoNCE(torch.autograd.Function):
     def forward(ctx: Any, z_1: Tensor, z_2: Tensor, inverse: float | Tensor, weigh: _Weigh) -> Tensor:
         n_replicas, n, _ = z_1.shape
         size = min(_chunk_size(z_1), n_replicas)
-        weights, scratch = z_1.new_empty(2, size, n, n)  # one for all chunks: fresh memory costs as much as the work
+        # One workspace for all chunks: fresh memory would cost as much as the work in it.
+        weights, scratch = z_1.new_empty(size, n, n), z_1.new_empty(size, n, n)
         loss = z_1.new_empty(n_replicas)
         gradients = [torch.empty_like(z_1) if asked else None for asked in ctx.needs_input_grad[:2]]
-        for scaled, first, second, mean, for_1, for_2 in _chunks((z_1 * inverse, z_1, z_2, loss, *gradients), size):
-            chunk = weights[: len(mean)]
-            torch.bmm(scaled, second.mT, out=chunk)  # with an `out`, autocast leaves it in full precision
-            torch.mean(weigh(chunk, scratch[: len(mean)]), (1, 2), out=mean)
+        whole: tuple[Any, ...] = (z_1 * inverse, z_1, z_2, loss, *gradients)
+        for scaled, first, second, mean, for_1, for_2 in [whole] if size == n_replicas else _chunks(whole, size):
+            if len(mean) < size:
+                weights, scratch = weights[: len(mean)], scratch[: len(mean)]
+            torch.bmm(scaled, second.mT, out=weights)  # with an `out`, autocast leaves it in full precision
+            torch.mean(weigh(weights, scratch), (1, 2), out=mean)
             if for_1 is not None:
-                torch.bmm(chunk, second, out=for_1)
+                torch.bmm(weights, second, out=for_1)
             if for_2 is not None:
-                torch.bmm(chunk.mT, first, out=for_2)
+                torch.bmm(weights.mT, first, out=for_2)
         ctx.rate = (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * n)
         ctx.save_for_backward(*gradients)
         return loss
@@ -103,12 +108,8 @@ class _InfoNCE(torch.autograd.Function):
 
 
 def _chunks(tensors: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:
-    """Views of at most `size` replicas of each tensor; themselves where that is all, which spares small packs."""
-    n_replicas = len(tensors[0])
-    if n_replicas <= size:
-        yield tensors
-        return
-    for start in range(0, n_replicas, size):
+    """Views of `size` replicas of each tensor, fewer in the last ones."""
+    for start in range(0, len(tensors[0]), size):
         yield tuple(None if tensor is None else tensor[start : start + size] for tensor in tensors)
 
 
