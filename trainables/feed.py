@@ -16,14 +16,10 @@ from trainables.spec import derive_seed
 
 
 class Scaling(NamedTuple):
-    """(value - mean) · factor, per feature of the last axis."""
+    """(value - mean) · factor, per feature of the last axis: (features,) each."""
 
     mean: Tensor
     factor: Tensor
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """Scaled values, in the shape of `values` (…, features)."""
-        return (values - self.mean) * self.factor
 
 
 def fit_scaling(modality: Modality, rows: NDArray[np.int64]) -> Scaling:
@@ -34,13 +30,24 @@ def fit_scaling(modality: Modality, rows: NDArray[np.int64]) -> Scaling:
     n_features = modality.values.shape[-1]
     if not modality.standardise:
         return Scaling(torch.zeros(n_features), torch.ones(n_features))
-    values = modality.values[rows]
-    values = values.reshape(-1, n_features) if modality.mask is None else values[modality.mask[rows]]
-    mean = values.mean(axis=0, dtype=np.float64)
-    deviation = values.std(axis=0, dtype=np.float64)
+    mean = _mean_per_feature(modality, rows, np.zeros(n_features), power=1)
+    deviation = np.sqrt(_mean_per_feature(modality, rows, mean, power=2))
     constant = deviation <= 1e-6 * np.abs(mean)
     factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
     return Scaling(torch.from_numpy(mean).float(), torch.from_numpy(factor).float())
+
+
+def _mean_per_feature(
+    modality: Modality, rows: NDArray[np.int64], centre: NDArray[np.float64], *, power: int
+) -> NDArray[np.float64]:
+    """Mean of (value - centre)^power over real steps; by pieces, so that float64 costs no memory of the data's size."""
+    total, count = np.zeros_like(centre), 0
+    for piece in np.array_split(rows, len(rows) // 1024 + 1):
+        values = modality.values[piece]
+        real = values.reshape(-1, len(centre)) if modality.mask is None else values[modality.mask[piece]]
+        total += ((real - centre) ** power).sum(axis=0)
+        count += len(real)
+    return total / max(count, 1)
 
 
 class Inputs(NamedTuple):
@@ -76,6 +83,15 @@ class Feed:
         return Inputs(
             values.expand(n_replicas, *values.shape), None if mask is None else mask.expand(n_replicas, *mask.shape)
         )
+
+    def expanded(self, rows: int) -> Feed:
+        """So many copies of the first sample, without memory of their own."""
+
+        def copies(values: Tensor) -> Tensor:
+            return values[:1].expand(rows, *values.shape[1:])
+
+        inputs_1, inputs_2 = (Inputs(copies(i.values), None if i.mask is None else copies(i.mask)) for i in self.inputs)
+        return Feed(rows=rows, inputs=(inputs_1, inputs_2), targets=(copies(self.targets[0]), copies(self.targets[1])))
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
@@ -114,7 +130,8 @@ def load_feeds(
 
 def _load_inputs(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Inputs:
     """The rows, scaled; masked steps are 0, and a sample without a real step gets its first as one."""
-    values = scaling(torch.from_numpy(modality.values[rows].astype(np.float32, copy=False)))
+    values = torch.from_numpy(modality.values[rows].astype(np.float32, copy=False))
+    values.sub_(scaling.mean).mul_(scaling.factor)  # in place: of large data there should be one copy
     if modality.mask is None:
         return Inputs(values.to(device), None)
     mask = torch.from_numpy(modality.mask[rows])

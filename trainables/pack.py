@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from trainables.checkpoint import CheckpointError as CheckpointError
+from trainables.checkpoint import read_checkpoint, write_checkpoint
 from trainables.datasets.base import PairData
 from trainables.encoders import Outputs, SoloEncoder, build_networks
-from trainables.feed import Feed, epoch_order, load_feeds
+from trainables.feed import epoch_order, load_feeds
 from trainables.layers import Dropout, no_dropout
 from trainables.metrics import SCORES, alignment_metrics
 from trainables.objectives import ALIGNMENT_OBJECTIVES, TASK_LOSSES, alignment_loss
@@ -26,10 +25,6 @@ from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, deriv
 TASK_LOSS_OF: dict[str, str] = {"classes": "cross_entropy", "real": "l1"}
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
 _EVALUATION_VALUES = 2**22  # how many numbers a chunk of the evaluation may hold per layer
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint is torn, foreign or of another spec; the pack has to start over."""
 
 
 class Pack:
@@ -53,7 +48,7 @@ class Pack:
         self._device = torch.device(device)
         _check(spec, self._device)
         self._names, self._targets = data.names, data.targets
-        self._fit, self._evaluate, self._scalings = load_feeds(
+        self._fit, self.evaluated, self._scalings = load_feeds(
             data, fit=spec.fit, evaluate=spec.evaluate, device=self._device
         )
         if spec.training.batch_size > self._fit.rows:
@@ -74,7 +69,8 @@ class Pack:
             clip_norm=self._per_replica("clip_norm"),
         )
         self._strengths = self._per_replica("strength_1"), self._per_replica("strength_2")
-        self._temperature = self._per_replica("temperature")
+        temperatures = {replica.temperature for replica in spec.replicas}
+        self._temperature = self._per_replica("temperature") if len(temperatures) > 1 else temperatures.pop()
         self._is_aligned = any(replica.strength_1 or replica.strength_2 for replica in spec.replicas)
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
@@ -91,10 +87,10 @@ class Pack:
         points = {round((i + 1) * total / n_points) for i in range(n_points)}
         end = total if epochs is None else min(self.epoch + epochs, total)
         while self.epoch < end:
-            self._train_epoch()
+            self.train_epoch()
             self.epoch += 1
             if self.epoch in points:
-                self._curve.append((self.epoch, self._score()))
+                self._curve.append((self.epoch, self.score()))
             if self.done:
                 self._alignment = self._measure_alignment()
 
@@ -152,7 +148,7 @@ class Pack:
         Raises:
             CheckpointError: it is not the state of a pack of this spec.
         """
-        if not isinstance(state, dict) or state.get("spec") != self.spec.hash:
+        if state.get("spec") != self.spec.hash:
             raise CheckpointError("the checkpoint is of another pack; start this one over")
         try:
             self._optimiser.load_state_dict(state["optimiser"])
@@ -163,31 +159,17 @@ class Pack:
             raise CheckpointError(f"the checkpoint is incomplete ({error}); start the pack over") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to `path`, so that whoever reads it sees the old file or the new one, whole."""
-        target = Path(path)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.", delete=False) as file:
-            try:
-                torch.save(self.state_dict(), file)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        """Write the state to a file, atomically."""
+        write_checkpoint(self.state_dict(), path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from what `save` wrote.
 
         Raises:
             CheckpointError: the file is torn, foreign or of another spec.
-            FileNotFoundError: there is no file.
+            OSError: there is no file, or it cannot be opened.
         """
-        with open(path, "rb") as file:
-            try:
-                state = torch.load(file, map_location=self._device, weights_only=True)
-            except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-                raise CheckpointError(f"{path} is not a whole checkpoint; start the pack over") from error
-        self.load_state_dict(state)
+        self.load_state_dict(read_checkpoint(path, device=self._device))
 
     def _per_replica(self, field: str) -> Tensor:
         return torch.tensor([float(getattr(r, field)) for r in self.spec.replicas], device=self._device)
@@ -217,13 +199,14 @@ class Pack:
             for encoder, name in zip(self.spec.encoders, self._names, strict=True)
         ]
 
-    def _train_epoch(self) -> None:
+    def train_epoch(self) -> None:
+        """One pass over the training rows, without counting it or measuring anything."""
         batch_size = self.spec.training.batch_size
         n_steps = self._fit.rows // batch_size
         order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : n_steps * batch_size].to(self._device)
         dropouts = self._dropouts()
-        for index in order[self._seed_of].view(-1, n_steps, batch_size).unbind(1):
-            loss = self._loss(index, dropouts)
+        for index in order.view(-1, n_steps, batch_size).unbind(1):
+            loss = self._loss(index[self._seed_of], dropouts)
             (gradient,) = torch.autograd.grad(loss.sum(), self._flat)
             self._optimiser.step(gradient, loss.detach())
 
@@ -254,36 +237,38 @@ class Pack:
         ]
 
     @torch.no_grad()
-    def _predict(self, feed: Feed, rows: Tensor) -> list[Outputs]:
-        """What all replicas say of `rows`, in chunks that bound the memory."""
+    def _predict(self, rows: Tensor) -> list[Outputs]:
+        """What all replicas say of evaluated `rows`, in chunks that bound the memory."""
         n_replicas = len(self.spec.replicas)
         outputs = []
         with _arithmetic(self.spec.training.precision, self._device):
             for i, flat in enumerate(self._parts()):
-                values = feed.inputs[i].values
+                values = self.evaluated.inputs[i].values
                 width = max(self.spec.encoders[i].width * values[0, ..., 0].numel(), values[0].numel())
                 size = max(self.spec.training.batch_size, _EVALUATION_VALUES // (n_replicas * width))
-                chunks = [self._networks[i](flat, *feed.chunk(i, r, n_replicas)) for r in torch.split(rows, size)]
+                chunks = [
+                    self._networks[i](flat, *self.evaluated.chunk(i, r, n_replicas)) for r in torch.split(rows, size)
+                ]
                 outputs.append(Outputs(*(torch.cat(parts, 1) for parts in zip(*chunks, strict=True))))
         return outputs
 
     @torch.no_grad()
-    def _score(self) -> Tensor:
+    def score(self) -> Tensor:
         """Scores and task losses of both encoders on the evaluated rows, (4, K); NaN where a replica is frozen."""
-        outputs = self._predict(self._evaluate, torch.arange(self._evaluate.rows, device=self._device))
+        outputs = self._predict(torch.arange(self.evaluated.rows, device=self._device))
         scores = [
             SCORES[target.metric](out.predictions, values)
-            for out, values, target in zip(outputs, self._evaluate.targets, self._targets, strict=True)
+            for out, values, target in zip(outputs, self.evaluated.targets, self._targets, strict=True)
         ]
-        values = torch.stack([*scores, *self._task_losses(outputs, self._evaluate.targets)])
+        values = torch.stack([*scores, *self._task_losses(outputs, self.evaluated.targets)])
         return values.masked_fill_(self._optimiser.frozen, float("nan")).cpu()
 
     @torch.no_grad()
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
-        n = self._evaluate.rows
+        n = self.evaluated.rows
         rows = torch.linspace(0, n - 1, min(n, ALIGNMENT_ROWS), device=self._device).round().long()
-        first, second = (out.features for out in self._predict(self._evaluate, rows))
+        first, second = (out.features for out in self._predict(rows))
         return {name: values.cpu() for name, values in alignment_metrics(first, second).items()}
 
 
