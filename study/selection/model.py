@@ -156,7 +156,7 @@ class Design:
             curve += features @ weights[self.lengths == index, : features.shape[1]].sum(axis=0)
         for gap in np.unique(self.gaps[self.gaps >= 0]):
             low, high = self._ends(gap)
-            ramp = np.clip((self.grid.axis - low) / (high - low), 0.0, 1.0)
+            ramp = np.clip((self.grid.axis - low) / max(high - low, 1e-12), 0.0, 1.0)
             curve += STEP * weights[self.gaps == gap, -1].sum() * ramp
         return curve
 

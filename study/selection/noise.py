@@ -6,7 +6,8 @@ ten strengths of one seed look like ten witnesses. So the covariance of a seed's
 
     offset² 11ᵀ + σ² D½ ((1 − share) I + share · exp(−|u − u'|²/2 length²)) D½,   D = exp(slope (u − ½)), mean 1,
 
-with the offset's variance infinite (only differences within a seed count) and the line of NOISES unknown.
+with the offset's variance infinite (only differences within a seed count). Which line of NOISES holds is unknown, and
+learnt from how seeds differ from one another.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ NOISES = tuple(
 class Differences:
     """Sufficient statistics of the differences within seeds, under one noise.
 
-    For curve values f (S,) at the tried strengths, −2 σ² log likelihood = `squares` − 2 fᵀ`totals` + fᵀ`information` f,
-    times σ to the power of `freedom`, plus 2 `log_volume`.
+    For curve values f (S,) at the tried strengths, log likelihood = `log_volume` − `freedom` log σ
+    − (`squares` − 2 fᵀ`totals` + fᵀ`information` f) / 2σ², up to a constant. `weight` is the noise's probability.
     """
 
     noise: Noise
@@ -64,24 +65,24 @@ class Differences:
     weight: float = 1.0
 
 
-@lru_cache(maxsize=64)
-def _projections(axis: bytes, patterns: bytes, noise: Noise) -> tuple[Floats, Floats]:
-    """For each pattern of present strengths (P, S): the precision with the offset projected out, and its log volume."""
-    points = np.frombuffer(axis)
-    inverse = np.linalg.inv(noise.covariance(points))
-    log_det = np.linalg.slogdet(inverse)[1]
-    present = np.frombuffer(patterns, bool).reshape(-1, len(points))
-    precisions, volumes = np.empty((len(present), len(points), len(points))), np.empty(len(present))
-    for index, rows in enumerate(present):
-        absent = ~rows
-        # Inverse of the block of present strengths, from the whole inverse: the Schur complement of the absent ones.
-        corner = inverse[np.ix_(absent, absent)]
-        block = inverse - inverse[:, absent] @ np.linalg.solve(corner, inverse[absent])
-        block[absent], block[:, absent] = 0.0, 0.0
-        ones = block.sum(axis=1)
-        precisions[index] = block - np.outer(ones, ones) / ones.sum()
-        volumes[index] = 0.5 * (log_det - np.linalg.slogdet(corner)[1] - np.log(ones.sum()))
-    return precisions, volumes
+@lru_cache(maxsize=32)
+def _inverse(axis: bytes, noise: Noise) -> tuple[Floats, float]:
+    inverse: Floats = np.asarray(np.linalg.inv(noise.covariance(np.frombuffer(axis))), float)
+    return inverse, float(np.linalg.slogdet(inverse)[1])
+
+
+@lru_cache(maxsize=256)
+def _precision(axis: bytes, present: bytes, noise: Noise) -> tuple[Floats, float]:
+    """(S, S) precision / σ⁻² of a seed with scores where `present`, the offset projected out, and its log volume."""
+    inverse, log_det = _inverse(axis, noise)
+    absent = ~np.frombuffer(present, bool)
+    # Inverse of the block of present strengths, from the whole inverse: the Schur complement of the absent ones.
+    corner = inverse[np.ix_(absent, absent)]
+    block = inverse - inverse[:, absent] @ np.linalg.solve(corner, inverse[absent])
+    block[absent], block[:, absent] = 0.0, 0.0
+    ones = block.sum(axis=1)
+    log_volume = 0.5 * (log_det - np.linalg.slogdet(corner)[1] - np.log(ones.sum()))
+    return block - np.outer(ones, ones) / ones.sum(), float(log_volume)
 
 
 def centred(scores: Floats) -> Floats:
@@ -101,8 +102,6 @@ def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
     scores = scores[:, np.isfinite(scores).sum(axis=0) > 1]
     present = np.isfinite(scores)
     values = centred(scores)
-    patterns, which = np.unique(present.T, axis=0, return_inverse=True)
-    members = np.bincount(which, minlength=len(patterns))
     freedom = int(present.sum() - present.shape[1])
     # Differences below rounding error are none: the floor stands in for a noise too small to be seen.
     floor = freedom * (1e-13 * max(float(np.abs(scores[present]).max()), 1e-100)) ** 2
@@ -110,15 +109,15 @@ def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
         values = np.zeros_like(values)
     found, log_weights = [], []
     for noise in NOISES:
-        precisions, volumes = _projections(axis.tobytes(), patterns.tobytes(), noise)
-        projected = np.stack([precisions[index] @ values[:, column] for column, index in enumerate(which)], axis=1)
+        per_seed = [_precision(axis.tobytes(), column.tobytes(), noise) for column in present.T]
+        projected = [precision @ column for (precision, _), column in zip(per_seed, values.T, strict=True)]
         statistics = Differences(
             noise=noise,
-            information=np.tensordot(members, precisions, 1),
-            totals=projected.sum(axis=1),
-            squares=max(float((values * projected).sum()), floor),
+            information=np.sum([precision for precision, _ in per_seed], axis=0),
+            totals=np.sum(projected, axis=0),
+            squares=max(float((values.T * projected).sum()), floor),
             freedom=freedom,
-            log_volume=float(members @ volumes),
+            log_volume=sum(log_volume for _, log_volume in per_seed),
         )
         found.append(statistics)
         log_weights.append(np.log(noise.prior) + _restricted_log_likelihood(statistics))

@@ -144,8 +144,7 @@ def _within_one_error(posterior: Posterior, star: int) -> int:
 
 def _harm_p_value(posterior: Posterior) -> float:
     """Posterior probability that the curve's average over the (warped) range is no lower than its lowest strength."""
-    share = np.gradient(posterior.axis)
-    change = posterior.draws @ (share / share.sum()) - posterior.draws[:, 0]
+    change = np.trapezoid(posterior.draws, posterior.axis, axis=1) - posterior.draws[:, 0]
     return float((1 + (change >= 0).sum()) / (1 + len(change)))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from study.selection.model import MOST_GAPS, Design, Grid, design
 from study.selection.noise import Differences, centred, differences
@@ -16,24 +18,33 @@ from study.selection.trainings import Bools, Floats, Trainings, unwarp, warp, wa
 class Part:
     """The posterior under one noise: for each (component, ρ) its weight and the sum of squares that σ² follows from.
 
-    `coordinates` (C, K) are those of the data; `weights` (C, ρ) sum to 1 over all parts; `residuals` (C, ρ).
+    `coordinates` (C, K) are those of the data; `residuals` and `log_weights` (C, ρ), of which the exponentials sum to 1
+    over the parts of a `Fit`.
     """
 
     differences: Differences
     design: Design
     coordinates: Floats
     residuals: Floats
-    weights: Floats
+    log_weights: Floats
 
     @classmethod
     def of(cls, statistics: Differences, known: Design) -> Part:
-        """With weights not yet normalised: log evidences."""
+        """With log evidences for weights, not yet normalised."""
         coordinates = known.project(statistics.totals)
         explained = (known.spreads @ (coordinates**2)[:, :, None])[:, :, 0]
         residuals = np.maximum(statistics.squares - explained, 1e-12 * statistics.squares)
         evidence = known.log_volume - 0.5 * statistics.freedom * np.log(residuals)
         evidence += np.log(statistics.noise.prior) + statistics.log_volume
-        return cls(differences=statistics, design=known, coordinates=coordinates, residuals=residuals, weights=evidence)
+        return cls(
+            differences=statistics, design=known, coordinates=coordinates, residuals=residuals, log_weights=evidence
+        )
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(C, ρ) posterior probabilities."""
+        weights: Floats = np.exp(self.log_weights)
+        return weights
 
     def expected_curve(self) -> Floats:
         """(G,) posterior mean times the part's weight."""
@@ -91,13 +102,12 @@ def fit(trainings: Trainings, *, scale: float | None = None) -> Fit:
         Part.of(statistics, design(tried, statistics.information, gaps))
         for statistics in differences(trainings.scores, tried)
     ]
-    top = max(part.weights.max() for part in parts)
-    total = sum(np.exp(part.weights - top).sum() for part in parts)
+    total = logsumexp([logsumexp(part.log_weights) for part in parts])
     return Fit(
         trainings=trainings,
         scale=scale,
         grid=parts[0].design.grid,
-        parts=tuple(replace(part, weights=np.exp(part.weights - top) / total) for part in parts),
+        parts=tuple(replace(part, log_weights=part.log_weights - total) for part in parts),
     )
 
 

@@ -67,8 +67,8 @@ def classify(posterior: Posterior, p_value: float) -> Shape:
     if p_value > SIZE:
         return "flat"
     peak = int(np.argmax(np.where(posterior.admissible, posterior.mean, -np.inf)))
-    last = int(np.flatnonzero(posterior.admissible)[-1])
-    above = posterior.draws[:, [peak]] > posterior.draws[:, [0, last]]
+    first, last = np.flatnonzero(posterior.admissible)[[0, -1]]
+    above = posterior.draws[:, [peak]] > posterior.draws[:, [first, last]]
     if above.mean(axis=0).min() >= 1 - SIZE:
         return "inverted-u"
-    return "rising" if posterior.mean[last] > posterior.mean[0] else "falling"
+    return "rising" if posterior.mean[last] > posterior.mean[first] else "falling"

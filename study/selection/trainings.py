@@ -33,7 +33,8 @@ def warp_scale(strengths: ArrayLike) -> float:
     positive = design[design > 0]
     if len(design) < 2:
         return float(positive[0]) if len(positive) else 1.0
-    scales = np.geomspace(positive[0] / 10, positive[-1] * 10, 121)
+    smallest = max(positive[0], 1e-9 * positive[-1])
+    scales = np.geomspace(smallest / 10, positive[-1] * 10, 121)
     axis = np.log1p(design[None, :] / scales[:, None])
     largest_gap = np.diff(axis, axis=1).max(axis=1) / (axis[:, -1] - axis[:, 0])
     return float(scales[np.argmin(largest_gap)])

@@ -246,6 +246,14 @@ def test_scores_without_noise_are_interpolated() -> None:
     assert chosen.lambda_star == pytest.approx(0.6, rel=0.05)
 
 
+def test_strengths_a_rounding_apart_are_no_trouble() -> None:
+    strengths = np.array([0, 5e-324, 1, np.nextafter(1, 2), 2])
+    scores = trained(np.array([0, 0, 1, 1, 0.5]), seeds=3)
+    chosen = select(strengths, scores)
+    assert np.isfinite(chosen.posterior.mean).all()
+    assert chosen.lambda_star == pytest.approx(1, abs=0.5)
+
+
 def test_wider_range_than_tried() -> None:
     chosen = select(STRENGTHS, peaked(), range_=(0, 8))
     assert chosen.posterior.strengths[-1] == 8
@@ -280,6 +288,7 @@ def test_hostile_tables_are_answered_or_refused(table: tuple[list[float], np.nda
     assert chosen.expected_regret >= 0
     assert chosen.posterior.argmax_probability.sum() == pytest.approx(1)
     assert np.isfinite(chosen.posterior.mean).all()
+    assert (np.diff(chosen.posterior.strengths) > 0).all()
     assert (chosen.posterior.low <= chosen.posterior.high).all()
     assert 0 < chosen.shape_p_value <= 1
     assert chosen.noise_sd >= 0
