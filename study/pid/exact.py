@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from study.pid import interior
 from study.pid.profile import COMPONENTS, PIDProfile
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # float64, but for the optimum to a coarse tolerance
 
 TOLERANCE = 1e-8  # bits
 _INNER = 0.3  # the solver's own error may be this part of the tolerance: the certificate is a little wider
+_SINGLE = 1e-3
 _NEWTON_ENTRIES = 1_000_000  # n_1 n_2 n_y² of all tables that are solved together: some 30 MB, most of it in the cache
 
 
@@ -79,12 +80,23 @@ def check_table(p: ArrayLike) -> Array:
 def decompose(p: Array, *, tolerance: float = TOLERANCE, max_iterations: int = 100) -> Decomposition:
     """Components of a checked stack p (B, n_1, n_2, n_y), from the upper bound on I_q*."""
     p1, p2 = p.sum(axis=2), p.sum(axis=1)
-    i12 = information(p.reshape(len(p), -1, p.shape[3]))
-    i1, i2 = information(p1), information(p2)
+    i1, i2, i12 = information(p1), information(p2), information(p.reshape(len(p), -1, p.shape[3]))
     if len(p) == 1:
         p1, p2 = _merge(p1), _merge(p2)
-    lower, upper, steps = least_information(p1, p2, tolerance=tolerance, max_iterations=max_iterations)
-    return Decomposition(components(i1, i2, i12, upper), np.maximum(upper - lower, 0.0), steps)
+    bounds = least_information(p1, p2, tolerance=tolerance, max_iterations=max_iterations)
+    lower, upper = narrowed(bounds, i1, i2, i12)
+    return Decomposition(components(i1, i2, i12, upper), upper - lower, bounds.steps)
+
+
+def narrowed(bounds: Bounds, i1: Array, i2: Array, i12: Array) -> tuple[Array, Array]:
+    """Bounds on I_q* with what holds anyway, so that no component is negative.
+
+    I_q* is at least I(X1;Y) and I(X2;Y). The table itself attains I(X1, X2; Y), and the one that is independent given
+    y attains I(X1;Y) + I(X2;Y) - I(X1;X2) of that table.
+    """
+    upper = np.minimum(bounds.upper, np.minimum(i12, i1 + i2))
+    lower = np.maximum(bounds.lower, np.maximum(i1, i2))
+    return np.minimum(lower, upper), upper
 
 
 def components(i1: Array, i2: Array, i12: Array, least: Array) -> Array:
@@ -101,27 +113,29 @@ def information(joint: Array) -> Array:
 def least_information(p1: Array, p2: Array, *, tolerance: float, max_iterations: int = 100) -> Bounds:
     """Bounds on I_q*(X1, X2; Y), the least over tables with pair marginals p1 (B, n_1, n_y) and p2 (B, n_2, n_y).
 
-    The upper one is attained by a table that has these marginals, the lower one by a feasible point of the dual. The
-    stack is solved in parts, so that memory stays bounded.
+    The upper one is attained by a table that has these marginals, the lower one by a feasible point of the dual. Above
+    a tolerance of `_SINGLE` bits the arithmetic is float32. The stack is solved in parts, so that memory stays bounded.
     """
     if p1.shape[1] < p2.shape[1]:  # the dense Newton matrix is that of the second modality: let it be the smaller
         p1, p2 = p2, p1
     batch, n_1, n_y = p1.shape
     size = max(1, _NEWTON_ENTRIES // (n_1 * p2.shape[1] * n_y * n_y))
-    parts = [
-        _bounds(p1[i : i + size], p2[i : i + size], tolerance * np.log(2), max_iterations)
-        for i in range(0, batch, size)
-    ]
+    precision = np.float32 if tolerance >= _SINGLE else np.float64
+    p1, p2 = (np.ascontiguousarray(table.transpose(0, 2, 1), dtype=precision) for table in (p1, p2))
+    parts = [_bounds(p1[i : i + size], p2[i : i + size], tolerance, max_iterations) for i in range(0, batch, size)]
     return Bounds(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
 
 def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Bounds:
-    point = interior.solve(p1, p2, tolerance=_INNER * tolerance, max_iterations=max_iterations)
+    """The same for marginals class by class: p1 (B, n_y, n_1), p2 (B, n_y, n_2)."""
+    nats = tolerance * float(np.log(2))
+    point = interior.solve(p1, p2, tolerance=_INNER * nats, max_iterations=max_iterations)
     conditional, _ = interior.fibres(point.alpha, point.beta)
-    q = _round(point.mass[..., None] * conditional, p1, p2)
-    upper = information(q.reshape(len(q), -1, q.shape[3]))
+    q = _round(point.mass[:, None] * conditional, p1, p2)
+    entropy_y = _entropy(p1.sum(axis=2))
+    upper = entropy_y + _entropy(q.sum(axis=1).reshape(len(q), -1)) - _entropy(q.reshape(len(q), -1))
     dual = (p1 * point.alpha).sum(axis=(1, 2)) + (p2 * point.beta).sum(axis=(1, 2))
-    return Bounds(_entropy(p1.sum(axis=1)) + dual / np.log(2), upper, point.steps)
+    return Bounds(entropy_y + dual / np.log(2), upper, point.steps)
 
 
 def _merge(marginal: Array) -> Array:
@@ -146,12 +160,12 @@ def _entropy(p: Array) -> Array:
 
 def _round(q: Array, p1: Array, p2: Array) -> Array:
     """The table near q with exactly the pair marginals p1, p2 (Altschuler, Weed, Rigollet 2017, Algorithm 2, per y)."""
-    q = q * _shrink(p1, q.sum(axis=2))[:, :, None, :]
-    q *= _shrink(p2, q.sum(axis=1))[:, None, :, :]
-    missing_1, missing_2 = np.maximum(p1 - q.sum(axis=2), 0.0), np.maximum(p2 - q.sum(axis=1), 0.0)
-    total = missing_1.sum(axis=1)[:, None, :]
-    missing_2 = missing_2 / np.where(total > 0, total, 1.0)
-    q += missing_1[:, :, None, :] * missing_2[:, None, :, :]
+    q = q * _shrink(p1, q.sum(axis=3))[:, :, :, None]
+    q *= _shrink(p2, q.sum(axis=2))[:, :, None, :]
+    missing_1, missing_2 = np.maximum(p1 - q.sum(axis=3), 0.0), np.maximum(p2 - q.sum(axis=2), 0.0)
+    total = missing_1.sum(axis=2, keepdims=True)
+    missing_2 /= np.where(total > 0, total, 1.0)
+    q += missing_1[:, :, :, None] * missing_2[:, :, None, :]
     return q
 
 

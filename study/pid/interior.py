@@ -1,35 +1,38 @@
 """Interior-point solver of the BROJA programme, for a stack of tables at once.
 
 The primal is min Σ q log(q / q(x1, x2)) over joint tables q with the two pair marginals of p (Bertschinger et al.
-2014, "Quantifying unique information", Eq. 8; protocols of Liang et al. 2023 call it CVX). It separates over the fibres
-(x1, x2), so its Lagrange dual has one variable per entry of a pair marginal and one constraint per fibre:
+2014, "Quantifying unique information", Eq. 8; Liang et al. 2023 call it CVX). It separates over the fibres (x1, x2), so
+its Lagrange dual has one variable per entry of a pair marginal and one constraint per fibre:
 
     max Σ p(x1, y) α[x1, y] + Σ p(x2, y) β[x2, y]   subject to   log Σ_y exp(α[x1, y] + β[x2, y]) ≤ 0.
 
-The multiplier of a fibre's constraint is its mass w = q(x1, x2), and q(y | x1, x2) = softmax_y(α + β). A
-Newton step eliminates w, then α (blocks of size n_y), and factorises one dense matrix in β.
+The multiplier of a fibre's constraint is its mass q(x1, x2), and q(y | x1, x2) = softmax_y(α + β). A Newton step
+eliminates the masses, then α (blocks of size n_y), and factorises one dense matrix in β.
+
+Arrays are class by class in memory, (B, n_y, …): classes are few, and loops over the states are then the inner ones.
+The arithmetic is that of the marginals: float64, or float32 where 1e-3 is near enough.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float32 or float64
 
-FORBIDDEN = -1e4  # dual value of an entry with p = 0: exp of it is exactly 0, yet sums of it stay finite
-ZERO = 1e-15  # marginal entries below carry no information at double precision
+FORBIDDEN = -1e4  # dual of an entry with p = 0: exp of it is exactly 0, yet sums of it stay finite
+ZERO = 1e-15  # entries of a marginal below carry no information at double precision
 _BOUNDARY = 0.99  # fraction of the way to the boundary that a step may go
 _STALLED = 8  # steps without a gain
-_RIDGE = 1e-13  # on the unit-diagonal system: optimal duals need not be unique
+_RIDGE = 100.0  # rounding errors on the unit diagonal: optimal duals need not be unique
 
 
 class DualPoint(NamedTuple):
-    """Duals `alpha` (B, n_1, n_y), `beta` (B, n_2, n_y), fibre masses `mass` (B, n_1, n_2), Newton steps (B,)."""
+    """Duals `alpha` (B, n_y, n_1), `beta` (B, n_y, n_2), fibre masses `mass` (B, n_1, n_2), Newton steps (B,)."""
 
     alpha: Array
     beta: Array
@@ -38,12 +41,13 @@ class DualPoint(NamedTuple):
 
 
 def fibres(alpha: Array, beta: Array) -> tuple[Array, Array]:
-    """Conditionals softmax_y(α + β), (B, n_1, n_2, n_y), and slacks −log Σ_y exp(α + β), (B, n_1, n_2)."""
-    z = alpha[:, :, None, :] + beta[:, None, :, :]
-    top = z.max(axis=-1)
-    np.exp(z - top[..., None], out=z)
-    total = z.sum(axis=-1)
-    z /= total[..., None]
+    """Conditionals softmax_y(α + β), (B, n_y, n_1, n_2), and slacks -log Σ_y exp(α + β), (B, n_1, n_2)."""
+    z = alpha[:, :, :, None] + beta[:, :, None, :]
+    top = z.max(axis=1)
+    z -= top[:, None]
+    np.exp(z, out=z)
+    total = z.sum(axis=1)
+    z /= total[:, None]
     return z, -(top + np.log(total))
 
 
@@ -59,42 +63,37 @@ class _State:
     mass: Array
     weight: Array  # the central path is mass · slack ∝ weight, and the start lies on it
     alive: NDArray[np.bool_]  # fibres that some class may occupy
-    pin: NDArray[np.int64]  # (B, n_y): one β per class fixes the gauge α + c_y, β − c_y
+    pin: NDArray[np.int64]  # (B, n_y), one β per class that fixes the gauge α + c_y, β - c_y
 
     def keep(self, mask: NDArray[np.bool_]) -> _State:
         return _State(**{name: value[mask] for name, value in vars(self).items()})
 
 
 def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> DualPoint:
-    """Dual optimum for pair marginals p1 (B, n_1, n_y), p2 (B, n_2, n_y), each table to `tolerance` nats or the limit.
+    """Dual optimum for pair marginals p1 (B, n_y, n_1), p2 (B, n_y, n_2), each table to `tolerance` nats or the limit.
 
     Mehrotra's predictor and corrector, the corrector with the curvature of log-sum-exp as well: without that
     term the steps are short and convergence is only linear.
     """
     state = _start(p1, p2)
-    result = DualPoint(
-        state.alpha.copy(), state.beta.copy(), state.mass.copy(), np.full(len(p1), max_iterations, dtype=np.int64)
-    )
+    steps = np.full(len(p1), max_iterations, dtype=np.int64)
+    result = DualPoint(state.alpha.copy(), state.beta.copy(), state.mass.copy(), steps)
     best, best_step = np.full(len(p1), np.inf), np.zeros(len(p1), dtype=np.int64)
-    for iteration in range(max_iterations + 1):
+    for step in range(max_iterations + 1):
         conditional, slack = fibres(state.alpha, state.beta)
         slack[~state.alive] = 1.0
-        q = state.mass[..., None] * conditional
-        residual_1, residual_2 = state.p1 - q.sum(axis=2), state.p2 - q.sum(axis=1)
-        error = (
-            (state.mass * slack).sum(axis=(1, 2))
-            + np.abs(residual_1).sum(axis=(1, 2))
-            + np.abs(residual_2).sum(axis=(1, 2))
-        )
+        q = state.mass[:, None] * conditional
+        residual_1, residual_2 = state.p1 - q.sum(axis=3), state.p2 - q.sum(axis=2)
+        error = (state.mass * slack).sum(axis=(1, 2)) + _size(residual_1) + _size(residual_2)
         better = error < best[state.index]
         chosen = state.index[better]
-        best[chosen], best_step[chosen] = error[better], iteration
+        best[chosen], best_step[chosen] = error[better], step
         result.alpha[chosen], result.beta[chosen] = state.alpha[better], state.beta[better]
         result.mass[chosen] = state.mass[better]
-        result.steps[state.index] = iteration
+        steps[state.index] = step
         # No gain for long, or not a number: rounding has taken over, and the best so far is the answer.
-        running = (error > tolerance) & (iteration - best_step[state.index] < _STALLED)
-        if not running.any() or iteration == max_iterations:
+        running = (error > tolerance) & (step - best_step[state.index] < _STALLED)
+        if not running.any() or step == max_iterations:
             break
         if not running.all():
             state = state.keep(running)
@@ -105,6 +104,10 @@ def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> Dua
     return result
 
 
+def _size(residual: Array) -> Array:
+    return np.asarray(np.abs(residual).sum(axis=(1, 2)))
+
+
 def _start(p1: Array, p2: Array) -> _State:
     """Conditional independence given y: its masses have the wanted marginals, and its duals become feasible by shifts.
 
@@ -112,19 +115,19 @@ def _start(p1: Array, p2: Array) -> _State:
     much as the others, and then entries of p below 1e-6 stall the steps.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        alpha = np.log(p1) - np.log(p1.sum(axis=-1, keepdims=True))
-        beta = np.log(p2) - np.log(p1.sum(axis=1))[:, None, :]
+        alpha = np.log(p1) - np.log(p1.sum(axis=1, keepdims=True))
+        beta = np.log(p2) - np.log(p1.sum(axis=2, keepdims=True))
     p1, p2 = np.where(p1 > ZERO, p1, 0.0), np.where(p2 > ZERO, p2, 0.0)
     allowed_1, allowed_2 = p1 > 0, p2 > 0
     alpha, beta = np.where(allowed_1, alpha, FORBIDDEN), np.where(allowed_2, beta, FORBIDDEN)
-    alive = np.matmul(allowed_1.astype(float), allowed_2.astype(float).transpose(0, 2, 1)) > 0
+    alive = np.asarray((allowed_1[:, :, :, None] & allowed_2[:, :, None, :]).any(axis=1))
     slack = np.where(alive, fibres(alpha, beta)[1], 1.0)
-    alpha += np.where(allowed_1, slack.min(axis=2)[..., None] - 1.0, 0.0)
+    alpha += np.where(allowed_1, slack.min(axis=2)[:, None, :] - 1.0, 0.0)
     slack = np.where(alive, fibres(alpha, beta)[1], 1.0)
-    beta += np.where(allowed_2, slack.min(axis=1)[..., None] - 1.0, 0.0)
-    py = p1.sum(axis=1)
-    mass = np.matmul(p1 * np.where(py > 0, 1.0 / np.where(py > 0, py, 1.0), 0.0)[:, None, :], p2.transpose(0, 2, 1))
-    n_y = p1.shape[2]
+    beta += np.where(allowed_2, slack.min(axis=1)[:, None, :] - 1.0, 0.0)
+    p_y = p1.sum(axis=2, keepdims=True)
+    mass = np.matmul((p1 / np.where(p_y > 0, p_y, 1.0)).transpose(0, 2, 1), p2)
+    n_y, n_2 = p2.shape[1:]
     return _State(
         index=np.arange(len(p1)),
         p1=p1,
@@ -132,9 +135,9 @@ def _start(p1: Array, p2: Array) -> _State:
         alpha=alpha,
         beta=beta,
         mass=mass,
-        weight=mass.copy(),
+        weight=mass,
         alive=alive,
-        pin=p2.argmax(axis=1) * n_y + np.arange(n_y),
+        pin=p2.argmax(axis=2) + n_2 * np.arange(n_y),
     )
 
 
@@ -143,21 +146,23 @@ def _step(state: _State, conditional: Array, slack: Array, q: Array, residual_1:
     newton = _Newton(state, conditional, slack, q)
 
     def direction(complementarity: Array) -> tuple[Array, Array, Array, Array, Array]:
-        shift = (complementarity / slack)[..., None] * conditional
-        d_alpha, d_beta = newton.solve(residual_1 - shift.sum(axis=2), residual_2 - shift.sum(axis=1))
-        dz = d_alpha[:, :, None, :] + d_beta[:, None, :, :]
-        dz *= state.alive[..., None]
-        mean = (conditional * dz).sum(axis=-1)
-        curvature = (conditional * dz * dz).sum(axis=-1) - mean**2
+        shift = (complementarity / slack)[:, None] * conditional
+        d_alpha, d_beta = newton.solve(residual_1 - shift.sum(axis=3), residual_2 - shift.sum(axis=2))
+        dz = d_alpha[:, :, :, None] + d_beta[:, :, None, :]
+        dz *= state.alive[:, None]
+        weighted = conditional * dz
+        mean = weighted.sum(axis=1)
+        weighted *= dz
+        curvature = weighted.sum(axis=1) - mean**2
         d_mass = (complementarity + state.mass * mean) / slack * state.alive
         return d_alpha, d_beta, d_mass, -mean, curvature
 
     product = state.mass * slack
-    gap = product.sum(axis=(1, 2)) / state.weight.sum(axis=(1, 2))
+    total = state.weight.sum(axis=(1, 2))
+    gap = product.sum(axis=(1, 2)) / total
     _, _, d_mass, d_slack, curvature = direction(-product)
     t_mass, t_slack = _longest(state.mass, d_mass), _longest(slack, d_slack)
-    affine = (state.mass + t_mass * d_mass) * (slack + t_slack * d_slack)
-    affine_gap = affine.sum(axis=(1, 2)) / state.weight.sum(axis=(1, 2))
+    affine_gap = ((state.mass + t_mass * d_mass) * (slack + t_slack * d_slack)).sum(axis=(1, 2)) / total
     centring = np.clip(affine_gap / gap, 0.0, 1.0) ** 3 * gap
     target = centring[:, None, None] * state.weight - product - d_mass * d_slack
     target += 0.5 * t_slack**2 * state.mass * curvature
@@ -178,65 +183,70 @@ def _step(state: _State, conditional: Array, slack: Array, q: Array, residual_1:
 def _longest(x: Array, dx: Array) -> Array:
     """Largest t ≤ 1 with x + t dx ≥ 0, per table, of shape (B, 1, 1)."""
     rate = np.max(-dx / np.where(x > 0, x, 1.0), axis=(1, 2), keepdims=True)
-    limit: Array = 1.0 / np.maximum(rate, 1.0)
-    return limit
+    return np.asarray(1.0 / np.maximum(rate, 1.0))
 
 
 class _Newton:
-    """Factorised Hessian Σ mass·(diag π − ππ') + (mass/slack) ππ' over the fibres, in (α, β)."""
+    """Factorised Hessian of the duals: Σ mass (diag π - ππ') + (mass / slack) ππ' over the fibres."""
 
     def __init__(self, state: _State, conditional: Array, slack: Array, q: Array) -> None:
-        batch, n_1, n_2, n_y = q.shape
+        batch, n_y, n_1, n_2 = q.shape
         diagonal = np.arange(n_y)
         self._pin = state.pin
-        block = (state.mass / slack - state.mass)[..., None, None] * conditional[..., :, None]
-        block = block * conditional[..., None, :]
-        block[..., diagonal, diagonal] += q
-        h1, h2 = block.sum(axis=2), block.sum(axis=1)
+        weighted = (state.mass / slack - state.mass)[:, None] * conditional
+        h1 = np.matmul(weighted.transpose(0, 2, 1, 3), conditional.transpose(0, 2, 3, 1))
+        h2 = np.matmul(weighted.transpose(0, 3, 1, 2), conditional.transpose(0, 3, 2, 1))
+        h1[..., diagonal, diagonal] += q.sum(axis=3).transpose(0, 2, 1)
+        h2[..., diagonal, diagonal] += q.sum(axis=2).transpose(0, 2, 1)
         # Unit diagonal: entries of very different probability then weigh the same in the factorisation.
-        self._d1 = _inverse_root(h1[..., diagonal, diagonal])
-        self._d2 = _inverse_root(h2[..., diagonal, diagonal])
-        h1 *= self._d1[..., :, None] * self._d1[..., None, :]
-        h2 *= self._d2[..., :, None] * self._d2[..., None, :]
-        h1[..., diagonal, diagonal] = h2[..., diagonal, diagonal] = 1.0 + _RIDGE
-        block *= self._d1[:, :, None, :, None]
-        block *= self._d2[:, None, :, None, :]
-        cross = block.transpose(0, 1, 3, 2, 4).reshape(batch, n_1, n_y, n_2 * n_y)
+        d1, d2 = _inverse_root(h1[..., diagonal, diagonal]), _inverse_root(h2[..., diagonal, diagonal])
+        h1 *= d1[..., :, None] * d1[..., None, :]
+        h2 *= d2[..., :, None] * d2[..., None, :]
+        h1[..., diagonal, diagonal] = h2[..., diagonal, diagonal] = 1.0 + _RIDGE * np.finfo(h1.dtype).eps
+        self._d1, self._d2 = d1.transpose(0, 2, 1), d2.transpose(0, 2, 1)
+        # Between α[x1] and β[x2] lies weighted ⊗ conditional + diag q: one outer product and one scaling.
         self._root = np.linalg.inv(np.linalg.cholesky(h1))  # (B, n_1, n_y, n_y), lower
-        self._cross = np.matmul(self._root, cross).reshape(batch, n_1 * n_y, n_2 * n_y)
+        left = np.matmul(self._root, (weighted * self._d1[..., None]).transpose(0, 2, 1, 3))
+        right = (conditional * self._d2[:, :, None, :]).transpose(0, 2, 1, 3)
+        scaled = (q * self._d1[..., None] * self._d2[:, :, None, :]).transpose(0, 2, 1, 3)
+        cross = left[:, :, :, None, :] * right[:, :, None]
+        cross += self._root[..., None] * scaled[:, :, None]
+        self._cross = cross.reshape(batch, n_1 * n_y, n_y * n_2)
         self._factors = [self._factorise(h2[k], self._cross[k], state.pin[k]) for k in range(batch)]
 
     @staticmethod
     def _factorise(h2: Array, cross: Array, pin: NDArray[np.int64]) -> Array:
         n_2, n_y, _ = h2.shape
-        dense = np.zeros((n_2, n_y, n_2, n_y))
         states = np.arange(n_2)
-        dense[states, :, states, :] = h2
-        schur = blas.dsyrk(-1.0, cross.T, beta=1.0, c=dense.reshape(n_2 * n_y, -1).T, lower=1, overwrite_c=1)
+        dense = np.zeros((n_y, n_2, n_y, n_2), dtype=h2.dtype)
+        dense[:, states, :, states] = h2
+        syrk, potrf = get_blas_funcs("syrk", (h2,)), get_lapack_funcs("potrf", (h2,))
+        schur = syrk(-1.0, cross.T, beta=1.0, c=dense.reshape(n_y * n_2, -1).T, lower=1, overwrite_c=1)
         schur[pin, :] = 0.0
         schur[:, pin] = 0.0
         schur[pin, pin] = 1.0
-        ridge = 0.0
-        while True:
-            schur[np.arange(len(schur)), np.arange(len(schur))] += ridge
-            factor, failed = lapack.dpotrf(schur, lower=1)
-            if not failed or ridge > 1.0 or not np.isfinite(schur).all():
-                return np.asarray(factor)
-            ridge = max(10 * ridge, _RIDGE)
+        factor, failed = potrf(schur, lower=1)
+        ridge = _RIDGE * float(np.finfo(h2.dtype).eps)
+        while failed and ridge < 1.0 and np.isfinite(schur).all():
+            schur[np.diag_indices_from(schur)] += ridge
+            factor, failed = potrf(schur, lower=1)
+            ridge *= 10
+        return np.asarray(factor)
 
     def solve(self, g1: Array, g2: Array) -> tuple[Array, Array]:
         """Newton direction (dα, dβ) for right-hand sides of the same shapes; 0 where an entry is forbidden."""
-        batch, n_2, n_y = g2.shape
-        h1 = np.matmul(self._root, (g1 * self._d1)[..., None])
-        flat = h1.reshape(batch, -1, 1)
-        rest = (g2 * self._d2).reshape(batch, -1) - np.matmul(self._cross.transpose(0, 2, 1), flat)[..., 0]
+        batch = len(g1)
+        h1 = np.matmul(self._root, (g1 * self._d1).transpose(0, 2, 1)[..., None])
+        rest = (g2 * self._d2).reshape(batch, -1)
+        rest -= np.matmul(self._cross.transpose(0, 2, 1), h1.reshape(batch, -1, 1))[..., 0]
         solution = np.empty_like(rest)
+        potrs = get_lapack_funcs("potrs", (rest,))
         for k, factor in enumerate(self._factors):
             rest[k, self._pin[k]] = 0.0
-            solution[k] = lapack.dpotrs(factor, rest[k], lower=1)[0]
+            solution[k] = potrs(factor, rest[k], lower=1)[0]
         h1 -= np.matmul(self._cross, solution[..., None]).reshape(h1.shape)
-        d_alpha = np.matmul(np.swapaxes(self._root, -1, -2), h1)[..., 0] * self._d1
-        return d_alpha, solution.reshape(batch, n_2, n_y) * self._d2
+        d_alpha = np.matmul(np.swapaxes(self._root, -1, -2), h1)[..., 0].transpose(0, 2, 1) * self._d1
+        return d_alpha, solution.reshape(g2.shape) * self._d2
 
 
 def _inverse_root(diagonal: Array) -> Array:
