@@ -66,7 +66,11 @@ def posterior_profile(
     ]
 
     def states(size: int) -> States:
-        x1, x2, x12 = (cluster(root, bins=size, seed=discretiser.seed).labels_.astype(np.int64) for root in roots)
+        # The joint posterior's table is small, and its states cost the solver nothing: it may have more of them.
+        x1, x2, x12 = (
+            cluster(root, bins=number, seed=discretiser.seed).labels_.astype(np.int64)
+            for root, number in zip(roots, (size, size, 2 * size), strict=True)
+        )
         return States.of(x1, x2, y, x12)
 
     return _at_every(choices, states, estimator="posterior", bootstrap=bootstrap, seed=seed, level=level, splits=splits)
