@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from threadpoolctl import threadpool_limits
+
+from study.pid.batch import batch_profile
 from study.pid.binned import cluster_profile, posterior_profile
 from study.pid.discretise import Discretiser
+from study.pid.lsmi import lsmi_profile
 from study.pid.profile import PIDProfile
 from trainables.datasets.base import PairData
 
@@ -32,13 +36,15 @@ class Estimator(Protocol):
 ESTIMATORS: Mapping[str, Estimator] = {
     "posterior": posterior_profile,
     "broja": cluster_profile,
+    "batch": batch_profile,
+    "lsmi": lsmi_profile,
 }
 
 
 def profile_pair(
     data: PairData,
     *,
-    estimator: str = "broja",
+    estimator: str = "posterior",
     bootstrap: int = 200,
     bins: Sequence[int] | None = None,
     seed: int = 0,
@@ -65,12 +71,14 @@ def profile_pair(
         raise ValueError(f"level is {level}; give the intervals' coverage between 0 and 1, such as 0.9")
     if bins is not None and (not bins or min(bins) < 2):
         raise ValueError(f"bins are {list(bins)}; give one or more numbers of at least 2")
-    return ESTIMATORS[estimator](
-        data,
-        bootstrap=bootstrap,
-        bins=bins,
-        seed=seed,
-        level=level,
-        splits=splits,
-        discretiser=Discretiser(seed=seed) if discretiser is None else discretiser,
-    )
+    # Thousands of small factorisations and products: a second thread costs each of them more than it saves.
+    with threadpool_limits(1):
+        return ESTIMATORS[estimator](
+            data,
+            bootstrap=bootstrap,
+            bins=bins,
+            seed=seed,
+            level=level,
+            splits=splits,
+            discretiser=Discretiser(seed=seed) if discretiser is None else discretiser,
+        )
