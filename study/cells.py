@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from study.config import ConfigError, EncoderSection, StudyConfig
-from study.trials import Arm, Setting
+from study.trials import PER_ENCODER, Arm, Setting
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
 from trainables.encoders import build_networks
@@ -68,10 +68,11 @@ class Cell:
 
         Searching scores on the validation split, confirming on the test split with seeds that the search never saw.
         Both train on the training split alone: λ* depends on the number of training rows, so that adding the
-        validation split would confirm another λ* than the one that was found.
+        validation split would confirm another λ* than the one that was found. The final encoders, with the confirming
+        seeds, have the validation split too.
         """
-        confirming = arm == "confirm"
-        phase = "confirm" if confirming else "search"
+        on_test = arm in PER_ENCODER
+        phase = "confirm" if on_test else "search"
         training = self.config.training
         return PackSpec(
             dataset=self.dataset,
@@ -91,7 +92,8 @@ class Cell:
                 )
                 for setting, index in members
             ),
-            evaluate="test" if confirming else "valid",
+            fit=("train", "valid") if arm == "final" else ("train",),
+            evaluate="test" if on_test else "valid",
         )
 
 

@@ -173,6 +173,7 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
             "data_key": pack.cell.data_key,
             "folder": str(self._checkpoints),
             "threads": self._threads,
+            "keep": pack.keeps_encoders,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

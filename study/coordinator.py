@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from study.cells import Cell
-from study.rounds import Round, planned_trainings, rounds
+from study.rounds import Recommend, Round, planned_trainings, rounds
 from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
@@ -26,6 +26,11 @@ class Pack:
     spec: PackSpec
     cell: Cell
     members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
+
+    @property
+    def keeps_encoders(self) -> bool:
+        """Whether the trained encoders are wanted, not only their results."""
+        return self.members[0][0].arm == "final"
 
     @property
     def id(self) -> str:
@@ -64,6 +69,7 @@ class Coordinator:
         cells: of the study.
         ledger: of the study, open for writing.
         pack_size: largest number of replicates in a pack.
+        recommend: the settings of the encoders that are kept, see `study.rounds.rounds`.
         on_progress: called after every change.
         on_cell_end: called when a cell has all its results, unless nothing was trained for it in this run.
     """
@@ -74,6 +80,7 @@ class Coordinator:
         ledger: Ledger,
         *,
         pack_size: int,
+        recommend: Recommend,
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_cell_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -85,7 +92,7 @@ class Coordinator:
         self._fractions: dict[str, float] = {}
         self._done = self._fresh = self._diverged = 0
         self._latest = cells[0].label
-        self._running = [_Running(cell=cell, rounds=rounds(cell, ledger)) for cell in cells]
+        self._running = [_Running(cell=cell, rounds=rounds(cell, ledger, recommend=recommend)) for cell in cells]
         for running in self._running:
             self._advance(running)
 

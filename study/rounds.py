@@ -6,7 +6,7 @@ but the ledger; so with the same records it asks for the same rounds, in a first
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,14 +20,16 @@ from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
+Recommend = Callable[[Cell, Ledger], tuple[Setting, Setting]]  # the confirmed settings that the encoders should have
 ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
 
 
-def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
+def rounds(cell: Cell, ledger: Ledger, *, recommend: Recommend) -> Generator[Round, None, None]:
     """Yield every round of the cell's search and confirmation; the caller fills the ledger before asking for the next.
 
     The shared strength is searched first, one-sided strengths where they may be worth it, then what was found is
-    confirmed. Ends early, without confirmation, where no curve came out of the search.
+    confirmed, and the encoders are trained at what `recommend` makes of it. Ends early, without confirmation, where no
+    curve came out of the search.
     """
     yield from _search(cell, ledger, ("shared",))
     if not has_answer(cell, ledger):
@@ -39,6 +41,10 @@ def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
         yield ledger.ask(
             cell.id, "confirm", round_=0, settings=settings, replicates=range(cell.config.replicates.confirm)
         )
+        if cell.config.models:
+            first, second = recommend(cell, ledger)
+            kept = (first,) if first == second else (first, second)
+            yield ledger.ask(cell.id, "final", round_=0, settings=kept, replicates=range(1))
 
 
 def planned_trainings(cell: Cell) -> int:
@@ -46,7 +52,8 @@ def planned_trainings(cell: Cell) -> int:
     config = cell.config
     strengths = len(config.strength.design) + config.strength.refine
     search = strengths * config.search.trials_per_strength * config.replicates.search
-    return search + (1 + len(SUBJECTS)) * config.replicates.confirm
+    kept = 1 if config.models and config.replicates.confirm else 0
+    return search + (1 + len(SUBJECTS)) * config.replicates.confirm + kept
 
 
 def has_answer(cell: Cell, ledger: Ledger) -> bool:

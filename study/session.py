@@ -21,11 +21,14 @@ from study.pid import PIDProfile
 from study.profile import forecast_cells, profile_cells
 from study.progress import Display
 from study.report import write_report
+from study.report.answers import recommended_settings
 from study.report.build import Run, build_report
+from study.report.models import collect_encoders
 from study.search import Ledger, open_storage
 from study.tracking import Tracker, TrackingResult
 
 LOCK = ".lock"
+CHECKPOINTS = "packs"  # of packs in flight
 
 
 def run_study(
@@ -77,11 +80,12 @@ def run_study(
             cells,
             ledger,
             pack_size=_pack_size(config),
+            recommend=recommended_settings,
             on_progress=display.update,
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
-        cluster.train(coordinator, datasets, checkpoints=folder / "packs")
+        cluster.train(coordinator, datasets, checkpoints=folder / CHECKPOINTS)
         training_seconds = time.monotonic() - begin
         run = Run(
             complete=True,
@@ -92,7 +96,9 @@ def run_study(
         )
         ledger.set_note("run", asdict(run))
         busy.result()  # two writers of one projection would make runs twice
-        return _publish(build_report(cells, ledger, profiles, forecasts, run=run), folder, config, tracker, display)
+        report = build_report(cells, ledger, profiles, forecasts, run=run)
+        collect_encoders(report, folder, written=folder / CHECKPOINTS)
+        return _publish(report, folder, config, tracker, display)
 
 
 def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str, Any]:

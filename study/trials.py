@@ -10,8 +10,9 @@ from typing import Literal
 from trainables.spec import ReplicaResult
 
 # How strengths reach the encoders: one for both, one for a single encoder (the other is not pulled), or, to confirm
-# any of these on fresh seeds, one for each.
-Arm = Literal["shared", "to_1", "to_2", "confirm"]
+# any of these on fresh seeds or to train the encoders that are kept, one for each.
+Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
+PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Setting:
 
     def params(self, arm: Arm) -> dict[str, float]:
         """The parameters of an Optuna trial of this arm; the inverse of `from_params`."""
-        if arm == "confirm":
+        if arm in PER_ENCODER:
             return {"strength_1": self.strength_1, "strength_2": self.strength_2, **self.nuisance}
         return {"strength": self.strength_2 if arm == "to_2" else self.strength_1, **self.nuisance}
 
@@ -32,7 +33,7 @@ class Setting:
     def from_params(cls, arm: Arm, params: Mapping[str, float]) -> Setting:
         """The setting that `params` came from."""
         nuisance = {name: value for name, value in params.items() if not name.startswith("strength")}
-        if arm == "confirm":
+        if arm in PER_ENCODER:
             return cls(strength_1=params["strength_1"], strength_2=params["strength_2"], nuisance=nuisance)
         strength = params["strength"]
         return cls(

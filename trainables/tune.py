@@ -16,6 +16,7 @@ import torch
 from ray import tune
 
 from trainables.datasets.base import MultimodalData
+from trainables.export import encoder_path, trained_encoders, training_hash
 from trainables.pack import CheckpointError, Pack
 from trainables.spec import PackSpec
 
@@ -24,7 +25,8 @@ CHECKPOINT_SECONDS = 5.0
 
 
 class PackTrainable(tune.Trainable):  # type: ignore[misc]
-    """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `folder` of checkpoints, `threads`.
+    """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `folder` of checkpoints, `threads`,
+    and `keep` where the trained encoders are to be written beside the checkpoints.
 
     Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicaResults). A pack that does
     not fit into memory ends with `out_of_memory` instead: the driver halves it.
@@ -38,6 +40,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         self._spec = PackSpec.from_json(json.loads(config["spec"]))
         self._data_key = str(config["data_key"])
         self._path = Path(config["folder"]) / f"{self._spec.hash}.pt"
+        self._keep = bool(config.get("keep", False))
         self._pack: Pack | None = None
         self._saved = time.monotonic()
 
@@ -59,6 +62,8 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         progress: dict[str, Any] = {"epochs": pack.epoch, "total": total, "done": pack.done}
         if pack.done:
             progress["results"] = json.dumps([result.to_json() for result in pack.results()])
+            if self._keep:
+                self._keep_encoders(pack)
         return progress
 
     def cleanup(self) -> None:
@@ -74,6 +79,13 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
             pack.save(self._path)
             self._saved = time.monotonic()
         return pack
+
+    def _keep_encoders(self, pack: Pack) -> None:
+        data = self._datasets[self._data_key].pair(*self._spec.pair)
+        for replica in range(len(self._spec.replicas)):
+            training = training_hash(self._spec, replica)
+            for modality, encoder in enumerate(trained_encoders(pack, data, replica)):
+                encoder.save(encoder_path(self._path.parent, training, modality))
 
     def _begin(self) -> Pack:
         data = self._datasets[self._data_key].pair(*self._spec.pair)

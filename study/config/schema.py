@@ -256,6 +256,9 @@ class StudyConfig(_Section):
     training: TrainingSection = TrainingSection()
     strength: StrengthSection = StrengthSection()
     replicates: ReplicatesSection = ReplicatesSection()
+    models: bool = True
+    """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
+    after a confirmation."""
     search: SearchSection = SearchSection()
     resources: ResourcesSection = ResourcesSection()
 

@@ -12,7 +12,8 @@ from study.cells import Cell
 from study.curves import SUBJECTS, Curve, Subject, curve, scores_by_setting
 from study.rounds import rounded, select_curve
 from study.search import Ledger
-from study.selection import Gain, Selection, Strategy, StrategyGains, holm, paired_gain
+from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain
+from study.trials import Setting
 
 Scores = NDArray[np.float64]
 Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
@@ -51,6 +52,20 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
         subjects[subject] = Finding(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
     candidates, strengths = _strategies(subjects, scores)
     return Answer(subjects=subjects, candidates=candidates, strengths=strengths)
+
+
+def recommended_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, Setting]:
+    """The confirmed setting that each encoder should be trained with, by the strategy recommended for the pair.
+
+    They differ where each encoder has a strength of its own: one-sided trainings are independent of each other.
+    """
+    answer = evaluate(cell, ledger)
+    confirmed = {(t.setting.strength_1, t.setting.strength_2): t.setting for t in ledger.trials(cell.id, "confirm")}
+    strategy = choose_strategy(answer.candidates).strategy
+    first, second = answer.strengths[strategy]
+    if strategy == "per_encoder":
+        return confirmed[first, 0.0], confirmed[0.0, second]
+    return confirmed[first, second], confirmed[first, second]
 
 
 def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:

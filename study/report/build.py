@@ -10,7 +10,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from study.cells import Cell
 from study.curves import ENCODERS, Subject, scores_by_setting
 from study.pid import PIDProfile
 from study.report.answers import Answer, Finding, Scores, adjusted_p_values, evaluate
+from study.report.models import kept_encoder
+from study.report.reading import file_stem
 from study.rounds import has_answer, rounded
 from study.search import Ledger
 from study.selection import Gain, choose_strategy, verdict
 from study.theory import rank_agreement
-from study.trials import Asked
+from study.trials import Arm, Asked
 from trainables.spec import ReplicaResult
 
 SCHEMA = 1
@@ -59,6 +61,9 @@ def build_report(
         }
         for cell in cells
     ]
+    for position, (cell, entry) in enumerate(zip(cells, entries, strict=True), start=1):
+        for index, encoder in enumerate(entry["encoders"]):
+            encoder["model"] = kept_encoder(cell, ledger, index, stem=file_stem(entry, position))
     return {
         "schema": SCHEMA,
         "study": config.study,
@@ -109,7 +114,7 @@ def _cell(
     adjusted: Mapping[tuple[str, Subject], float],
     run: Run,
 ) -> dict[str, Any]:
-    trials = [trial for arm in ("shared", "to_1", "to_2", "confirm") for trial in ledger.trials(cell.id, arm)]
+    trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
     results = [result for trial in trials for result in trial.results.values()]
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
     encoders: list[dict[str, Any]] = []

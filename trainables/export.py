@@ -1,0 +1,153 @@
+"""A trained encoder as one file, and back: what a study hands to whoever uses its result.
+
+The file holds numbers and plain containers alone (no code is run when it is read), and all that raw inputs need on
+their way to features: the architecture, the weights and the scaling of the training rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from trainables.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from trainables.encoders import SoloEncoder, build_networks
+from trainables.spec import AlignmentSpec, EncoderSpec, PackSpec
+
+if TYPE_CHECKING:  # whoever only uses an encoder needs neither
+    from trainables.datasets.base import PairData
+    from trainables.pack import Pack
+
+FORMAT = 1
+_CHUNK_VALUES = 2**24  # input numbers that are encoded at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedEncoder:
+    """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target."""
+
+    modality: str
+    shape: tuple[int, ...]
+    kind: Literal["classes", "real"]
+    n_outputs: int
+    spec: EncoderSpec
+    module: SoloEncoder
+
+    def predict(self, values: ArrayLike) -> dict[str, NDArray[np.float32]]:
+        """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
+
+        Args:
+            values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame. In a
+                sequence, steps of nothing but NaN are padding.
+
+        Raises:
+            ValueError: another shape, or a value that is not finite.
+        """
+        x = np.asarray(values, dtype=np.float32)
+        size = int(np.prod(self.shape))
+        if x.ndim == 0 or x.shape[1:] not in (self.shape, (size,)):
+            raise ValueError(
+                f"the encoder of {self.modality} reads inputs of shape {('N', *self.shape)} or ('N', {size}), "
+                f"given {x.shape}"
+            )
+        x = x.reshape(len(x), *self.shape)
+        mask = None
+        if self.spec.kind == "transformer" and len(self.shape) == 2:
+            mask = np.asarray(~np.isnan(x).all(axis=2))
+            x = np.where(mask[:, :, None], x, np.float32(0))
+            if (empty := np.flatnonzero(mask.sum(axis=1) == 0)).size:
+                raise ValueError(f"row {empty[0]} is padding alone; leave it out")
+        if (odd := np.flatnonzero(~np.isfinite(x.reshape(len(x), size).sum(axis=1)))).size:
+            raise ValueError(f"row {odd[0]} has a value that is not finite; impute it as in training")
+        rows = max(1, _CHUNK_VALUES // size)
+        chunks = [self._encode(x[i : i + rows], None if mask is None else mask[i : i + rows]) for i in _starts(x, rows)]
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def save(self, path: str | os.PathLike[str], **note: str) -> None:
+        """Write the file, whole or not at all, with `note` inside it."""
+        state = {
+            "format": FORMAT,
+            "modality": self.modality,
+            "shape": list(self.shape),
+            "kind": self.kind,
+            "n_outputs": self.n_outputs,
+            "spec": asdict(self.spec),
+            "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
+            "note": note,
+        }
+        write_checkpoint(state, path)
+
+    @torch.no_grad()
+    def _encode(self, x: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.float32]]:
+        features, outputs = self.module(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask))
+        if self.kind == "real":
+            return {"features": features.numpy(), "predictions": outputs.numpy()}
+        return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
+
+
+def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
+    """The encoder that `TrainedEncoder.save` wrote, on the CPU.
+
+    Raises:
+        CheckpointError: the file is torn, or is something else.
+        OSError: it cannot be opened.
+    """
+    state = read_checkpoint(path, device=torch.device("cpu"))
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is no encoder of format {FORMAT}")
+    spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
+    module = _module(spec, shape, n_outputs, state["weights"])
+    return TrainedEncoder(
+        modality=state["modality"], shape=shape, kind=state["kind"], n_outputs=n_outputs, spec=spec, module=module
+    )
+
+
+def _module(spec: EncoderSpec, shape: tuple[int, ...], n_outputs: int, weights: dict[str, torch.Tensor]) -> SoloEncoder:
+    network, _ = build_networks((spec, spec), AlignmentSpec(), (shape, shape), (n_outputs, n_outputs))
+    module = SoloEncoder(network, torch.zeros(network.layout.size), weights["mean"], weights["factor"])
+    known = {name: values for name, values in weights.items() if not name.startswith("projector")}
+    module.load_state_dict(known)
+    return module.eval()
+
+
+def training_hash(spec: PackSpec, replica: int) -> str:
+    """Identity of one training, whatever shares its pack."""
+    return replace(spec, replicas=(spec.replicas[replica],)).hash
+
+
+def encoder_path(folder: Path, training: str, modality: int) -> Path:
+    """Where the encoder of modality 0 or 1 of a training is kept until the study ends."""
+    return folder / f"{training}-encoder-{modality + 1}.pt"
+
+
+def _starts(x: NDArray[np.float32], rows: int) -> Iterator[int]:
+    return iter(range(0, max(1, len(x)), rows))
+
+
+def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedEncoder, TrainedEncoder]:
+    """Both encoders of one replica of a trained `Pack`, on the CPU; `data` is its `PairData`."""
+    first, second = (
+        TrainedEncoder(
+            modality=modality.name,
+            shape=tuple(modality.values.shape[1:]),
+            kind=target.kind,
+            n_outputs=target.n_outputs,
+            spec=spec,
+            module=_module(
+                spec,
+                tuple(modality.values.shape[1:]),
+                target.n_outputs,
+                {name: values.cpu() for name, values in module.state_dict().items()},
+            ),
+        )
+        for modality, target, spec, module in zip(
+            data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), strict=True
+        )
+    )
+    return first, second
