@@ -142,12 +142,30 @@ def cosine_distance(z_1: Tensor, z_2: Tensor, _temperature: float | Tensor, *, d
     return 1 - (unit_rows(z_1) * unit_rows(z_2)).sum(-1).mean(-1)
 
 
+def whitened_mse(z_1: Tensor, z_2: Tensor, _temperature: float | Tensor, *, direction: Direction = "both") -> Tensor:
+    """Mean squared difference of the batch-whitened projections, (K,), range [0, 4]; has no temperature.
+
+    L = 1/(N D) ‖Z_1 T_1 − Z_2 T_2‖²_F = 2 − 2/D tr Corr(Z_1 T_1, Z_2 T_2): alignment as a regression between the
+    representations under the constraint that excludes collapse, as in the linear theory (`study.theory`); uncorrelated
+    projections give 2. T is the inverse Cholesky factor of the centred columns' covariance (Ermolov et al. 2021,
+    W-MSE, without its L2 normalisation), to which 10⁻⁴ of the mean variance is added, so that it exists; a
+    collapsed side counts as zeros and gets no gradient. Invariant to shift and scale of either side.
+
+    Raises:
+        ValueError: shapes or direction are not as above.
+    """
+    _check_pair(z_1, z_2)
+    z_1, z_2 = (_whitened(z) for z in _one_sided(z_1, z_2, direction))
+    return (z_1 - z_2).square().mean((1, 2))
+
+
 ALIGNMENT_OBJECTIVES: Mapping[str, Objective] = {
     "info_nce": info_nce,
     "siglip": siglip,
     "vicreg": vicreg,
     "linear_cka": cka_distance,
     "cosine": cosine_distance,
+    "whitened_mse": whitened_mse,
 }
 
 
@@ -239,3 +257,14 @@ def _centred(z: Tensor) -> Tensor:
     centred = z - z.mean(1, keepdim=True)
     rms, noise = (v.detach().square().mean((1, 2), keepdim=True).sqrt() for v in (centred, z))
     return centred * torch.where(rms > 1e-6 * noise, 1 / rms, 0)
+
+
+def _whitened(z: Tensor) -> Tensor:
+    """Columns of mean zero, variance one and no correlation over the batch, up to the ridge; zero where collapsed."""
+    z = _centred(z)
+    covariance = torch.bmm(z.mT, z) / z.shape[1]
+    ridge = 1e-4 * torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
+    variance = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12).view(-1, 1, 1)
+    # `cholesky_ex` leaves NaN in a replica that is not finite; `cholesky` would raise for all of them.
+    factor = torch.linalg.cholesky_ex(covariance / variance + ridge)[0]
+    return torch.linalg.solve_triangular(factor, z.mT / variance.sqrt(), upper=False).mT

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from study.config.secrets import has_literal_password
 from trainables.spec import Direction, Precision, content_hash
 
 
@@ -106,7 +107,7 @@ class AlignmentSection(_Section):
     """What pulls the two representations together."""
 
     objective: Annotated[str, _one_of(_objectives)] = "info_nce"
-    """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`."""
+    """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`, `whitened_mse`."""
     direction: Direction = "both"
     """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""
     projector: Literal["none", "linear", "mlp"] = "none"
@@ -242,6 +243,10 @@ class StudyConfig(_Section):
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     """Its name: letters, digits, dot, dash, underscore."""
+    storage: str = "journal"
+    """Where its record is kept: `journal` (a file in its folder) or `sqlite:///FILE`, both for one machine, or
+    `postgresql://USER@HOST/DATABASE` for any number. A password is written `${VARIABLE}` or `${file:PATH}`, or left to
+    libpq (PGPASSWORD, PGPASSFILE, ~/.pgpass)."""
     dataset: DatasetSection
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
     """`all`, or a list of pairs of modalities."""
@@ -262,6 +267,21 @@ class StudyConfig(_Section):
     search: SearchSection = SearchSection()
     resources: ResourcesSection = ResourcesSection()
 
+    @field_validator("storage")
+    @classmethod
+    def _known_storage(cls, storage: str) -> str:
+        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
+            scheme = storage.partition("://")[0][:20]
+            raise ValueError(
+                f"{scheme!r} is not known; give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+            )
+        if has_literal_password(storage):
+            raise ValueError(
+                "a password does not belong in a study file; write ${VARIABLE} or ${file:PATH} in its place, "
+                "or leave it out and set PGPASSWORD or PGPASSFILE"
+            )
+        return storage
+
     @field_validator("pairs")
     @classmethod
     def _different(cls, pairs: str | tuple[tuple[str, str], ...]) -> str | tuple[tuple[str, str], ...]:
@@ -280,8 +300,9 @@ class StudyConfig(_Section):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the results: everything but the resources that only change how fast they come."""
+        """What decides the results: everything but where they are kept and what only changes how fast they come."""
         value = self.to_json()
+        del value["storage"]
         value["resources"] = {"pack": value["resources"]["pack"]}
         return value
 

@@ -428,6 +428,27 @@ class TestClosedForms:
         torch.testing.assert_close(ALIGNMENT_OBJECTIVES["cosine"](z, 3 * z, 0.1), torch.zeros(2), atol=1e-6, rtol=0)
         torch.testing.assert_close(ALIGNMENT_OBJECTIVES["cosine"](z, -z, 0.1), torch.full((2,), 2.0))
 
+    def test_whitened_mse_runs_from_0_to_4_whatever_shift_and_scale(self):
+        z, _ = projections(2, 30, 5)
+        objective = ALIGNMENT_OBJECTIVES["whitened_mse"]
+        torch.testing.assert_close(objective(z, 1e-3 * z + 7e-3, 0.1), torch.zeros(2), atol=1e-4, rtol=0)
+        torch.testing.assert_close(objective(z, 7 - 2 * z, 0.1), torch.full((2,), 4.0), atol=1e-2, rtol=0)
+
+    def test_whitened_mse_of_whitened_columns_counts_their_correlations(self):
+        """Columns of a Hadamard matrix are whitened already; two of three agree, the third is uncorrelated."""
+        one = torch.tensor([[1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+        columns = torch.kron(torch.kron(one, one), one).mT[None]
+        columns = columns[..., columns[0].sum(0) == 0]
+        loss = ALIGNMENT_OBJECTIVES["whitened_mse"](columns[..., [0, 1, 2]], columns[..., [0, 1, 3]], 0.1)
+        torch.testing.assert_close(loss, torch.tensor([2 / 3], dtype=torch.float64), rtol=1e-3, atol=0)
+
+    def test_whitened_mse_of_a_collapsed_side_has_no_gradient(self):
+        z, _ = projections(2, 30, 5)
+        flat = torch.full((2, 30, 5), 0.3).requires_grad_()
+        loss = ALIGNMENT_OBJECTIVES["whitened_mse"](z, flat, 0.1)
+        torch.testing.assert_close(loss, torch.ones(2), atol=1e-3, rtol=0)
+        assert (gradients(loss, flat)[0] == 0).all()
+
 
 class TestTaskLosses:
     def test_uniform_logits_cost_log_c(self):
