@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells import Cell
-from study.curves import SUBJECTS, Curve, Subject, curve, scores_by_setting
+from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
 from study.rounds import rounded, select_curve
 from study.search import Ledger
 from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain
@@ -17,6 +17,7 @@ from study.trials import Setting
 
 Scores = NDArray[np.float64]
 Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
+Claim = Subject | Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,14 @@ def _strategies(
     return found, strengths
 
 
-def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Subject], float]:
-    """Holm-adjusted p-values of all gains that the study claims: both encoders and the pair, in every cell."""
-    keys = [(cell, subject) for cell, answer in answers.items() for subject in answer.subjects]
-    values = holm([answers[cell].subjects[subject].gain.p_value for cell, subject in keys])
-    return dict(zip(keys, values, strict=True))
+def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Claim], float]:
+    """Holm-adjusted p-values of all gains that the study claims: of both encoders and of every strategy, in every cell.
+
+    The pair as one stands or falls with the strategy `shared`, whose gain is its own.
+    """
+    gains: dict[tuple[str, Claim], Gain] = {}
+    for cell, answer in answers.items():
+        gains |= {(cell, subject): answer.subjects[subject].gain for subject in ENCODERS}
+        gains |= {(cell, strategy): candidate.gain_mean for strategy, candidate in answer.candidates.items()}
+    adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
+    return adjusted | {(cell, "pair"): adjusted[cell, "shared"] for cell in answers}

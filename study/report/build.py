@@ -15,14 +15,14 @@ from typing import Any, get_args
 import numpy as np
 
 from study.cells import Cell
-from study.curves import ENCODERS, Subject, scores_by_setting
+from study.curves import ENCODERS, scores_by_setting
 from study.pid import PIDProfile
-from study.report.answers import Answer, Finding, Scores, adjusted_p_values, evaluate
+from study.report.answers import Answer, Claim, Finding, Scores, adjusted_p_values, evaluate
 from study.report.models import kept_encoder
 from study.report.reading import file_stem
 from study.rounds import has_answer, rounded
 from study.search import Ledger
-from study.selection import Gain, choose_strategy, verdict
+from study.selection import Gain, choose_strategy, conclude
 from study.theory import rank_agreement
 from study.trials import Arm, Asked
 from trainables.spec import ReplicaResult
@@ -111,7 +111,7 @@ def _cell(
     ledger: Ledger,
     profile: PIDProfile | None,
     answer: Answer | None,
-    adjusted: Mapping[tuple[str, Subject], float],
+    adjusted: Mapping[tuple[str, Claim], float],
     run: Run,
 ) -> dict[str, Any]:
     trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
@@ -141,23 +141,29 @@ def _cell(
         },
         "pid": None if profile is None else {**profile.to_json(), "exact": cell.exact_profile},
         "encoders": encoders,
-        "pair_choice": _pair_choice(answer, adjusted[cell.id, "pair"]) if answer else dict(_NO_ANSWER),
+        "pair_choice": _pair_choice(cell, answer, adjusted) if answer else dict(_NO_ANSWER),
         "alignment": _alignment(shared),
         "learning_curves": _learning_curves(shared),
     }
 
 
 def _answer(subject: Finding, adjusted_p: float) -> dict[str, Any]:
-    selection, gain, found = subject.selection, subject.gain, subject.found
+    selection, found = subject.selection, subject.found
+    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
+    tried = {**_gain_json(subject.gain), "p_adjusted": adjusted_p, "source": subject.source}
+    claimed = tried if concluded.gain is subject.gain else {**tried, **_gain_json(concluded.gain), "p_adjusted": 1.0}
     return {
-        "lambda_star": subject.lambda_star,
-        "interval": [rounded(limit) for limit in selection.interval],
-        "lambda_1se": rounded(selection.lambda_1se),
+        "lambda_star": rounded(concluded.lambda_star),
+        "interval": [rounded(limit) for limit in concluded.interval],
+        "lambda_1se": rounded(concluded.lambda_1se),
         "expected_regret": selection.expected_regret,
-        "gain_over_zero": {**_gain_json(gain), "p_adjusted": adjusted_p, "source": subject.source},
-        "verdict": verdict(selection, gain, adjusted_p=adjusted_p),
-        "shape": selection.shape,
+        "gain_over_zero": claimed,
+        "searched": {"lambda_star": subject.lambda_star, "shape": selection.shape, "gain_over_zero": tried},
+        "verdict": concluded.verdict,
+        "shape": concluded.shape,
         "shape_p_value": selection.shape_p_value,
+        "harm_p_value": selection.harm_p_value,
+        "drop_p_value": selection.drop_p_value,
         "flags": list(selection.flags),
         "curve": [
             {
@@ -191,9 +197,10 @@ _NO_ANSWER: Mapping[str, Any] = {
 }
 
 
-def _pair_choice(answer: Answer, adjusted_p: float) -> dict[str, Any]:
+def _pair_choice(cell: Cell, answer: Answer, adjusted: Mapping[tuple[str, Claim], float]) -> dict[str, Any]:
     """The pair as one, and the strategy recommended for it with what each alternative would have given."""
-    choice = choose_strategy(answer.candidates)
+    adjusted_p = {strategy: adjusted[cell.id, strategy] for strategy in answer.candidates}
+    choice = choose_strategy(answer.candidates, adjusted_p=adjusted_p)
     alternatives = [
         {
             "strategy": strategy,
@@ -204,7 +211,7 @@ def _pair_choice(answer: Answer, adjusted_p: float) -> dict[str, Any]:
         for strategy, gains in answer.candidates.items()
     ]
     return {
-        **_answer(answer.subjects["pair"], adjusted_p),
+        **_answer(answer.subjects["pair"], adjusted[cell.id, "pair"]),
         "strategy": choice.strategy,
         "strengths": list(answer.strengths[choice.strategy]),
         "reason": choice.reason,

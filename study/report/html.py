@@ -25,9 +25,10 @@ _METHOD = (
     "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
     "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
     "differences to λ = 0 on the test split, with 90 % intervals; where a study confirms, they come from fresh seeds.",
-    "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, alignment is "
-    "shown to hurt; indifferent, neither. “Within 1 s.e.” marks the smallest strength within one standard error of the "
-    "best.",
+    "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, the curve is "
+    "shown to fall and λ = 0 may be its best, which is then reported; indifferent, neither. A curve is flat unless a "
+    "test says otherwise; an inverted U lies at λ* above the strong end and above λ = 0, by the search or by the "
+    "confirmed gain. “Within 1 s.e.” marks the smallest strength within one standard error of the best.",
 )
 
 

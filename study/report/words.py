@@ -48,6 +48,8 @@ _FLAGS = {
     "few_seeds": "few seeds were trained at each strength: raise replicates.search",
 }
 
+_T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 10: 1.83}  # 0.95 quantile by seeds
+
 
 def strength_text(value: object) -> str:
     """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12."""
@@ -166,9 +168,11 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
     sentences = [f"{verdict}; λ* ≈ {strength_with_interval(entry)}"]
     if entry.get("shape") in _SHAPES:
         sentences[0] += f", {_SHAPES[entry['shape']]}"
-    gain = part(entry, "gain_over_zero")
-    if entry["lambda_star"] > 0 and number(gain.get("mean")) is not None:
-        evidence = f"At λ* it gets {gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
+    tried = entry if entry["lambda_star"] > 0 else part(entry, "searched")
+    gain, place = part(tried, "gain_over_zero"), number(tried.get("lambda_star")) or 0
+    if place > 0 and number(gain.get("mean")) is not None:
+        at = "λ*" if tried is entry else f"λ = {strength_text(place)}, where the searched curve is highest,"
+        evidence = f"At {at} it gets {gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
         details = [_seeds(gain), _p_value(gain)]
         sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
     return ". ".join(sentences) + "."
@@ -187,6 +191,12 @@ def caveats(cell: Part) -> list[str]:
             found.append(f"{names[index]}: its gain comes from the seeds of the search; confirm it on fresh ones.")
         elif seeds is not None and seeds < 5:
             found.append(f"{names[index]}: only {seeds:.0f} confirming seeds: raise replicates.confirm.")
+        if entry.get("verdict") == "indifferent" and (needed := _seeds_needed(gain)):
+            found.append(
+                f"{names[index]}: a gain of {gain_with_interval(gain, metric_of(cell, index)).split(' ')[0]} "
+                f"{gain_unit(metric_of(cell, index))}, if it is real, would be confirmed by about {needed} seeds: "
+                "raise replicates.confirm."
+            )
         bounds, tried = interval(entry.get("interval")), strengths_of(entry)
         if bounds and tried and entry.get("verdict") == "align" and bounds[1] - bounds[0] > 0.5 * max(tried) > 0:
             low, high = map(strength_text, bounds)
@@ -202,6 +212,19 @@ def caveats(cell: Part) -> list[str]:
     if cell.get("error"):
         found.append(f"the search of this pair ended early: {one_line(cell['error'])}.")
     return found
+
+
+def _seeds_needed(gain: Part) -> int | None:
+    """Confirming seeds at which a gain as measured would be significant at 5 % in four studies of five.
+
+    None where there is no gain, it has as many already, or hundreds would not do.
+    """
+    mean, bounds, seeds = number(gain.get("mean")), interval(gain.get("interval")), number(gain.get("seeds"))
+    if mean is None or bounds is None or seeds is None or seeds < 2 or mean <= 0:
+        return None
+    sd = (bounds[1] - bounds[0]) / (2 * _T90.get(int(seeds), 1.65)) * math.sqrt(seeds)
+    needed = math.ceil((2.8 * sd / mean) ** 2)  # normal quantiles of 0.975 and 0.8
+    return needed if seeds < needed <= 200 else None
 
 
 def _because(cell: Part) -> str:

@@ -1,6 +1,7 @@
 """Selection: replicate results to λ*, its interval, its gain, a verdict and a strategy. Pure numpy and scipy."""
 
-from study.selection.confirm import Gain, Verdict, holm, paired_gain, verdict
+from study.selection.conclusion import Conclusion, Verdict, conclude
+from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
@@ -9,6 +10,7 @@ from study.selection.trainings import unwarp, warp, warp_scale
 
 __all__ = [
     "STRATEGIES",
+    "Conclusion",
     "Curve",
     "Flag",
     "Gain",
@@ -20,12 +22,12 @@ __all__ = [
     "StrategyGains",
     "Verdict",
     "choose_strategy",
+    "conclude",
     "holm",
     "paired_gain",
     "sample_posterior",
     "select",
     "unwarp",
-    "verdict",
     "warp",
     "warp_scale",
 ]

@@ -1,19 +1,16 @@
-"""Confirmation on fresh seeds: the paired gain over λ = 0, its correction over a study, and the verdict."""
+"""Confirmation on fresh seeds: the paired gain over λ = 0, and its correction over a study."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from study.selection.optimum import Selection
 from study.selection.trainings import Floats
 
-Verdict = Literal["align", "avoid", "indifferent"]
 BOOTSTRAP_FROM = 10
 RESAMPLES = 19999
 
@@ -98,22 +95,3 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(stepped, 1.0)
     return tuple(adjusted.tolist())
-
-
-def verdict(selection: Selection, gain: Gain, *, adjusted_p: float | None = None, size: float = 0.05) -> Verdict:
-    """What the pair's encoder should do.
-
-    `align`: the confirmed gain of λ* over λ = 0 is above 0 with `adjusted_p` ≤ `size`.
-    `avoid`: it is not, and alignment is shown to hurt: either the confirmed gain is below 0 with `adjusted_p` ≤ `size`,
-    or on the searched curve the test against a flat curve and the one that the average over the range of strengths
-    lies below λ = 0 (`harm_p_value`) both reject at `size`.
-    `indifferent`: neither.
-    """
-    p_value = gain.p_value if adjusted_p is None else adjusted_p
-    if p_value <= size and gain.mean > 0:
-        return "align"
-    if p_value <= size and gain.mean < 0:
-        return "avoid"
-    if selection.shape_p_value <= size and selection.harm_p_value <= size:
-        return "avoid"
-    return "indifferent"

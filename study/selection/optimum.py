@@ -38,8 +38,9 @@ class Selection:
     `interval` holds the optimum with probability `level`; `lambda_1se` is the smallest strength within one standard
     error of λ*; `expected_regret` (≥ 0, score units) is what choosing `lambda_star` is expected to lose against the
     unknown best; `shape_p_value` belongs to the test against a flat curve, `harm_p_value` to the claim that alignment
-    lowers the score on average over the range; `noise_sd` is the sd of one training about the common curve and its
-    seed's offset, `seed_sd` that of the seeds' mean scores (NaN with one seed).
+    lowers the score on average over the range, `drop_p_value` to the claim that the strongest strength scores below
+    λ*; `noise_sd` is the sd of one training about the common curve and its seed's offset, `seed_sd` that of the seeds'
+    mean scores (NaN with one seed).
     """
 
     lambda_star: float
@@ -50,6 +51,7 @@ class Selection:
     shape: Shape
     shape_p_value: float
     harm_p_value: float
+    drop_p_value: float
     flags: tuple[Flag, ...]
     posterior: Curve
     noise_sd: float
@@ -107,6 +109,7 @@ def select(
         shape=shape,
         shape_p_value=p_value,
         harm_p_value=_harm_p_value(posterior),
+        drop_p_value=_drop_p_value(posterior, star),
         flags=_flags(fitted, posterior, star, shape, undertrained),
         posterior=Curve(
             strengths=posterior.strengths,
@@ -145,6 +148,13 @@ def _within_one_error(posterior: Posterior, star: int) -> int:
 def _harm_p_value(posterior: Posterior) -> float:
     """Posterior probability that the curve's average over the (warped) range is no lower than its lowest strength."""
     change = np.trapezoid(posterior.draws, posterior.axis, axis=1) - posterior.draws[:, 0]
+    return float((1 + (change >= 0).sum()) / (1 + len(change)))
+
+
+def _drop_p_value(posterior: Posterior, star: int) -> float:
+    """Posterior probability that the strongest admissible strength is no lower than λ*."""
+    last = np.flatnonzero(posterior.admissible)[-1]
+    change = posterior.draws[:, last] - posterior.draws[:, star]
     return float((1 + (change >= 0).sum()) / (1 + len(change)))
 
 

@@ -31,12 +31,18 @@ class StrategyChoice:
     adjusted_p: Mapping[Strategy, float]
 
 
-def choose_strategy(candidates: Mapping[Strategy, StrategyGains], *, size: float = 0.05) -> StrategyChoice:
+def choose_strategy(
+    candidates: Mapping[Strategy, StrategyGains],
+    *,
+    adjusted_p: Mapping[Strategy, float] | None = None,
+    size: float = 0.05,
+) -> StrategyChoice:
     """The simplest strategy that the evidence cannot tell from the best.
 
-    A strategy is eligible if its gain for the pair as one is above 0 with a p-value, Holm-adjusted over the strategies
-    compared, of at most `size`. Of these, the one with the largest mean gain is best; recommended is the first in the
-    order of `STRATEGIES` whose mean gain is within one standard error of it. Without an eligible one it is `none`.
+    A strategy is eligible if its gain for the pair as one is above 0 with a p-value of at most `size`: `adjusted_p`
+    where a whole study is corrected for, else Holm-adjusted over the strategies compared. Of these, the one with the
+    largest mean gain is best; recommended is the first in the order of `STRATEGIES` whose mean gain is within one
+    standard error of it. Without an eligible one it is `none`.
 
     Raises:
         ValueError: no candidate is given, or one that does not exist.
@@ -46,7 +52,7 @@ def choose_strategy(candidates: Mapping[Strategy, StrategyGains], *, size: float
         raise ValueError(f"strategies to compare: {list(candidates)}; give one or more of {', '.join(STRATEGIES)}")
     names: list[Strategy] = [name for name in STRATEGIES if name in candidates and name != "none"]
     corrected = holm([candidates[name].gain_mean.p_value for name in names])
-    adjusted: dict[Strategy, float] = dict(zip(names, corrected, strict=True))
+    adjusted: dict[Strategy, float] = dict(adjusted_p or zip(names, corrected, strict=True))
     eligible = [name for name in names if adjusted[name] <= size and candidates[name].gain_mean.mean > 0]
     if not eligible:
         return StrategyChoice(strategy="none", reason="no strategy has a confirmed gain", adjusted_p=adjusted)

@@ -24,7 +24,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from study.selection import paired_gain, select, verdict
+from study.selection import conclude, paired_gain, select
 from study.selection.noise import Noise
 
 NOISES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -89,7 +89,7 @@ class Outcome:
     width: float
     errors: tuple[float, ...]  # λ*, best mean, best run, oracle
     regrets: tuple[float, ...]  # λ*, best mean, best run
-    shape: str
+    shapes: tuple[str, str]  # by the search alone, and with its confirmation
     verdict: str
 
 
@@ -115,6 +115,7 @@ def simulate(task: tuple[str, str, int]) -> Outcome:
         baseline = candidate = train(np.array([0.0, 1.0]), CONFIRM)[0]
     answers = (star, float(axis[scores.mean(axis=1).argmax()]), float(axis[scores.max(axis=1).argmax()]))
     best = float(curve(np.array([place]))[0])
+    concluded = conclude(found, paired_gain(baseline, candidate))
     # A grid of strengths cannot point more finely than its spacing, nor can the posterior's.
     slack = 0.005
     return Outcome(
@@ -126,8 +127,8 @@ def simulate(task: tuple[str, str, int]) -> Outcome:
         width=found.interval[1] - found.interval[0],
         errors=(*(abs(answer - place) for answer in answers), oracle(planted, axis, scores, place)),
         regrets=tuple(best - float(curve(np.array([answer]))[0]) for answer in answers),
-        shape=found.shape,
-        verdict=verdict(found, paired_gain(baseline, candidate)),
+        shapes=(found.shape, concluded.shape),
+        verdict=concluded.verdict,
     )
 
 
@@ -213,11 +214,14 @@ def print_tables(outcomes: list[Outcome]) -> None:
     rows.append(error_row("all", peaked))
     table(["noise", *head], rows)
 
-    print("Shape found (rows: planted), all noises; then noise up to half the gain with at least three seeds\n")
-    for keep in (lambda _: True, lambda o: o.noise <= 0.5 and o.seeds >= 3):
+    print(
+        "Shape found (rows: planted) by the search alone, all noises; with confirmation, all noises; with confirmation,"
+    )
+    print("noise up to half the gain and at least three seeds\n")
+    for stage, keep in ((0, lambda _: True), (1, lambda _: True), (1, lambda o: o.noise <= 0.5 and o.seeds >= 3)):
         rows = []
         for name in names:
-            counts = Counter(o.shape for o in of[name] if keep(o))
+            counts = Counter(o.shapes[stage] for o in of[name] if keep(o))
             rows.append([f"{name} ({CURVES[name].shape})", *(counts[s] / max(1, sum(counts.values())) for s in SHAPES)])
         table(["planted (its shape)", *SHAPES], rows)
 

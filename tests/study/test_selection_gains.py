@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study.selection import Gain, StrategyGains, choose_strategy, holm, paired_gain, select, verdict
-
-STRENGTHS = np.array([0, 0.25, 0.5, 1, 2])
+from study.selection import Gain, Selection, StrategyGains, choose_strategy, conclude, holm, paired_gain, select
 
 
 def made(mean: float, error: float = 0.005, *, seeds: int = 10) -> Gain:
@@ -129,32 +127,83 @@ def test_holm_refuses_what_is_no_p_value(values: list[float]) -> None:
         holm(values)
 
 
-# --- the verdict
+# --- verdict, shape and the reported λ*
+
+AXIS = np.linspace(0, 1, 9)
 
 
-def searched(slope: float) -> object:
+def searched(curve: np.ndarray, *, noise: float = 0.1, seeds: int = 5) -> Selection:
     rng = np.random.default_rng(0)
-    return select(STRENGTHS, slope * STRENGTHS[:, None] + rng.normal(size=4) + 0.1 * rng.normal(size=(5, 4)))
+    return select(AXIS, curve[:, None] + rng.normal(size=seeds) + noise * rng.normal(size=(len(AXIS), seeds)))
 
 
-def test_confirmed_gain_means_align() -> None:
-    assert verdict(searched(1), made(0.1)) == "align"
+RISING, FALLING, FLAT = searched(AXIS), searched(-AXIS), searched(0 * AXIS)
+PEAKED = searched(1 - 4 * (AXIS - 0.4) ** 2)
+FALLING_LATE = searched(np.where(AXIS <= 0.25, 0.0, 0.25 - AXIS), noise=0.05)
+
+
+@pytest.mark.parametrize(("selection", "shape"), [(RISING, "rising"), (PEAKED, "inverted-u")])
+def test_confirmed_gain_means_align(selection: Selection, shape: str) -> None:
+    concluded = conclude(selection, made(0.1))
+    assert (concluded.verdict, concluded.shape) == ("align", shape)
+    assert concluded.lambda_star == selection.lambda_star > 0
+    assert concluded.gain.mean == 0.1
+
+
+def test_confirmed_gain_of_a_curve_that_falls_in_the_end_makes_it_an_inverted_u() -> None:
+    """The search alone could not tell its peak from λ = 0; fresh seeds could."""
+    low_peak = searched(np.where(AXIS <= 0.25, 0.2 * AXIS, 0.3 - AXIS), noise=0.1)
+    assert (low_peak.shape, conclude(low_peak, made(0.0)).shape) == ("falling", "falling")
+    assert conclude(low_peak, made(0.1)).shape == "inverted-u"
 
 
 def test_gain_that_the_study_does_not_bear_is_indifferent() -> None:
-    assert verdict(searched(1), made(0.1), adjusted_p=0.2) == "indifferent"
+    concluded = conclude(RISING, made(0.1), adjusted_p=0.2)
+    assert (concluded.verdict, concluded.shape) == ("indifferent", "rising")
 
 
-def test_falling_curve_without_a_gain_means_avoid() -> None:
-    assert verdict(searched(-1), made(0.0)) == "avoid"
+@pytest.mark.parametrize("selection", [FALLING, FALLING_LATE])
+def test_falling_curve_without_a_gain_means_avoid_and_no_alignment(selection: Selection) -> None:
+    concluded = conclude(selection, made(0.002))
+    assert (concluded.verdict, concluded.shape) == ("avoid", "falling")
+    assert (concluded.lambda_star, concluded.lambda_1se, concluded.interval[0]) == (0, 0, 0)
+    assert (concluded.gain.mean, concluded.gain.interval) == (0, (0, 0))
+
+
+def test_unconfirmed_peak_is_neither_avoided_nor_aligned() -> None:
+    """Its interval leaves out 0, so that not aligning is not shown to be the answer."""
+    concluded = conclude(searched(1 - 9 * (AXIS - 0.3) ** 2), made(0.0))
+    assert (concluded.verdict, concluded.shape) == ("indifferent", "inverted-u")
+    assert concluded.lambda_star > 0
 
 
 def test_confirmed_loss_means_avoid() -> None:
-    assert verdict(searched(0), made(-0.1)) == "avoid"
+    concluded = conclude(PEAKED, made(-0.1))
+    assert (concluded.verdict, concluded.shape, concluded.lambda_star) == ("avoid", "falling", 0)
+    assert concluded.interval[0] == 0
 
 
 def test_flat_curve_is_indifferent() -> None:
-    assert verdict(searched(0), made(0.004)) == "indifferent"
+    concluded = conclude(FLAT, made(0.004))
+    assert (concluded.verdict, concluded.shape) == ("indifferent", "flat")
+
+
+@given(st.floats(-2, 2), st.floats(-4, 4), st.floats(-0.02, 0.02), st.floats(0, 1), st.integers(0, 50))
+@settings(max_examples=60, deadline=None)
+def test_no_answer_contradicts_itself(slope: float, bend: float, gain: float, adjusted: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    curve = slope * AXIS - bend * AXIS**2
+    selection = select(AXIS, curve[:, None] + rng.normal(size=(9, 3)))
+    concluded = conclude(selection, made(gain if selection.lambda_star else 0.0), adjusted_p=adjusted)
+    low, high = concluded.interval
+    assert low <= concluded.lambda_star <= high
+    if concluded.verdict == "align":
+        assert concluded.shape in ("rising", "inverted-u")
+        assert concluded.lambda_star > 0
+        assert concluded.gain.mean > 0
+    if concluded.verdict == "avoid":
+        assert concluded.shape == "falling"
+        assert concluded.lambda_star == concluded.gain.mean == 0
 
 
 # --- the strategy
@@ -210,6 +259,12 @@ def test_strategies_compared_share_one_error_rate() -> None:
 def test_single_seed_recommends_none() -> None:
     alone = replace(made(0.1), p_value=1.0, seeds=1, interval=(np.nan, np.nan), standard_error=np.nan)
     assert choose_strategy({"shared": StrategyGains(gain_1=alone, gain_2=alone, gain_mean=alone)}).strategy == "none"
+
+
+def test_strategies_are_held_to_the_correction_of_the_whole_study() -> None:
+    clear = {"shared": gains(0.02, 0.02)}
+    assert choose_strategy(clear, adjusted_p={"shared": 0.01}).strategy == "shared"
+    assert choose_strategy(clear, adjusted_p={"shared": 0.2}).strategy == "none"
 
 
 @pytest.mark.parametrize("candidates", [{}, {"both": gains(0.1, 0.1)}])

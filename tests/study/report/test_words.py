@@ -110,6 +110,26 @@ def test_an_encoder_at_zero_is_not_compared_with_itself() -> None:
     assert "over λ = 0" not in words.encoder_sentence(cell, 0)
 
 
+def test_a_peak_that_was_not_borne_out_is_told_with_its_test() -> None:
+    cell = _cell()
+    searched = {"lambda_star": 0.15, "gain_over_zero": {"mean": 0.002, "interval": [-0.002, 0.006]}}
+    cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling", "searched": searched}
+    assert "At λ = 0.15, where the searched curve is highest, it gets +0.2 [−0.2, +0.6] points over λ = 0" in (
+        words.encoder_sentence(cell, 0)
+    )
+
+
+@pytest.mark.parametrize(("mean", "told"), [(0.005, "about 24 seeds"), (0.0005, ""), (-0.01, "")])
+def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(mean: float, told: str) -> None:
+    """A gain of 0.005 with sd 0.0086 over seeds: (2.8 · 0.0086 / 0.005)² seeds for a power of 0.8."""
+    cell = _cell()
+    gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1}
+    cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
+    lines = [line for line in words.caveats(cell) if "confirmed by about" in line]
+    assert ([told] if told else []) == [told for line in lines if told and told in line]
+    assert bool(lines) == bool(told)
+
+
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     cell = _cell() | {"metrics": ["r2", "loss_of_x"]}
     assert words.gain_with_interval({"mean": 0.014}, "r2") == "+0.014"

@@ -1,0 +1,123 @@
+"""Whole studies of real pairs, and what each one recommends: strategy, strengths and the evidence for them.
+
+    python tests/bench/real.py                # every study whose data are at hand
+    python tests/bench/real.py digits mosi752
+
+Digits ship with scikit-learn and `synthetic` is generated; the others are read from `shared/data` beside the checkout
+and left out where it is absent. The settings are those that `tests/bench/tabulate.py` makes its curves with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from study.config import StudyConfig, load_config, parse_config
+from study.progress import Display, summary
+from study.report import words
+from study.session import run_study
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+SPACES = ROOT / "search_spaces"
+
+_COMMON = """
+strength: {range: [0, 4], initial: [0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4], refine: 8}
+replicates: {search: 5, confirm: 10}
+"""
+# Widths and epochs at which every encoder has learnt what it can; 2 layers throughout.
+_SHARED: Mapping[str, tuple[str, str]] = {
+    "leaves": (
+        "leaves100/leaves100.npz",
+        """
+        encoder: {kind: mlp, layers: 2, width: 64}
+        training: {epochs: 60, batch_size: 64, learning_rate: 2e-3, temperature: 0.1}
+        """,
+    ),
+    "mosi752": (
+        "mosi752/mosi752.npz",
+        """
+        encoder: {kind: mlp, layers: 2, width: 32}
+        training: {epochs: 30, batch_size: 64, learning_rate: 1e-3, temperature: 0.1}
+        """,
+    ),
+    "avdigits": (
+        "avdigits/avdigits.npz",
+        """
+        encoder: {kind: mlp, layers: 2, width: 32}
+        training: {epochs: 20, batch_size: 64, learning_rate: 1e-3, temperature: 0.1}
+        """,
+    ),
+    "mfeat": (
+        "mfeat/mfeat.npz",
+        """
+        pairs: [[fou, mor], [zer, mor], [fac, pix]]
+        encoder: {kind: mlp, layers: 2, width: 32}
+        training: {epochs: 30, batch_size: 64, learning_rate: 2e-3, temperature: 0.1}
+        """,
+    ),
+}
+_OPTIONS: Mapping[str, str] = {"avdigits": ", modalities: [image, audio]"}
+
+
+def configurations() -> dict[str, StudyConfig]:
+    """Every study whose data are at hand, by name."""
+    found = {name: load_config(SPACES / f"{name}.yaml") for name in ("digits", "synthetic")}
+    for name, (path, settings) in _SHARED.items():
+        if (SHARED / path).exists():
+            lines = [line.strip() for line in settings.strip().splitlines()]
+            dataset = f"dataset: {{name: arrays, path: {SHARED / path}{_OPTIONS.get(name, '')}}}"
+            found[name] = parse_config("\n".join([f"study: {name}", dataset, *lines, _COMMON]), source=name)
+    return found
+
+
+def evidence(report: Mapping[str, Any]) -> list[str]:
+    """For each pair the recommendation in words, then what each strategy would have given."""
+    lines = []
+    for cell in report["cells"]:
+        choice = cell["pair_choice"]
+        lines.append(f"{cell['label']}: strategy {choice['strategy']} {choice['strengths']} ({choice['reason']})")
+        lines.append(f"  {words.cell_sentence(cell)}")
+        for other in choice["alternatives"]:
+            gains = [words.gain_with_interval(g, cell["metrics"][i]) for i, g in enumerate(other["gains"])]
+            told = ", ".join(f"{name} {gain}" for name, gain in zip(cell["pair"], gains, strict=True))
+            strengths = ", ".join(map(words.strength_text, other["strengths"]))
+            lines.append(f"  {other['strategy']} ({strengths}): {told}; p {other['gain_mean']['p_adjusted']:.2g}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="STUDY", help="digits, synthetic, leaves, mosi752, avdigits, mfeat")
+    parser.add_argument("--out", type=Path, help="keep the studies here (a temporary folder)")
+    options = parser.parse_args()
+    configs = configurations()
+    if missing := [name for name in options.names if name not in configs]:
+        parser.error(f"no data for {', '.join(missing)}; at hand are {', '.join(configs)}")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.out or Path(scratch)
+        for name in options.names or configs:
+            begin = time.monotonic()
+            with Display(Console(stderr=True, quiet=True)) as display:
+                report = run_study(
+                    configs[name],
+                    out=folder,
+                    tracking=f"sqlite:///{(folder / 'mlflow.db').resolve()}",
+                    display=display,
+                    started=begin,
+                )
+            Console().print(summary(report))
+            print("\n".join(["", *evidence(report)]))
+            print(f"\n{report['trainings']} trainings, {time.monotonic() - begin:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()
