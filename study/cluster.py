@@ -94,6 +94,11 @@ class Cluster:
         ray.shutdown()
 
     @property
+    def nodes(self) -> int:
+        """Machines of the cluster."""
+        return sum(bool(node["Alive"]) for node in ray.nodes())
+
+    @property
     def share(self) -> Share:
         """What one pack gets."""
         gpus = self._resources.gpus

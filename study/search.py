@@ -10,26 +10,34 @@ the replicates that were recorded and waits for the rest.
 from __future__ import annotations
 
 import math
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 
-from study.config import Sampler
+from study.config import ConfigError, Sampler
 from study.selection import Curve, select, warp, warp_scale
+from study.storage import Storage, first_line
 from study.trials import Arm, Asked, Setting
 from trainables.spec import ReplicaResult, derive_seed
 
+T = TypeVar("T")
+_PAUSE_SECONDS, _PATIENCE_SECONDS = 0.2, 30.0  # before a write is tried again, and until it is not any more
 _RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
 
 
@@ -40,41 +48,55 @@ class Ledger:
         storage: as `open_storage` gives it.
         name: name of the study; Optuna's studies are called `<name>/<cell>/<arm>`.
         space: smallest and largest value of every parameter, `strength` and the nuisance hyperparameters.
+        renew: makes sure that this process may still write, waiting for a database that is down, and says whether it
+            had lost that right meanwhile; called before every write.
+
+    Every change is one transaction that may be repeated: where it is not known whether one came through, what is
+    stored is read again and only what is missing is written.
     """
 
-    def __init__(self, storage: BaseStorage, *, name: str, space: Mapping[str, tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        storage: BaseStorage,
+        *,
+        name: str,
+        space: Mapping[str, tuple[float, float]],
+        renew: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._storage = storage
         self._name = name
         self._space = space
-        self._studies: dict[tuple[str, Arm], optuna.Study] = {}
-        self._handles: dict[tuple[str, Arm, int], optuna.Trial] = {}
-        self._asked: dict[tuple[str, Arm], dict[int, Asked]] = {}
-        self._notes = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+        self._renew = renew
+        self._writer: str | None = None
+        self._fault: OSError | None = None
+        self._studies: dict[str, int] = {}
+        self._trial_ids: dict[tuple[str, Arm, int, int], int] = {}
+        self._asked: dict[tuple[str, Arm], dict[tuple[int, int], Asked]] = {}  # by round and slot
+        self._notes = self._durably(lambda: self._study_id(name))
 
     def note(self, key: str) -> Any:
         """What `set_note` stored under `key`; None where nothing is."""
-        return self._notes.user_attrs.get(key)
+        return self._durably(lambda: self._storage.get_study_user_attrs(self._notes)).get(key)
 
     def set_note(self, key: str, value: Any) -> None:
         """Store a JSON value beside the trials: the configuration, a cell's profile."""
-        self._notes.set_user_attr(key, value)
+        self._durably(lambda: self._storage.set_study_user_attr(self._notes, key, value))
+
+    def take_over(self) -> None:
+        """Sign as the one who writes from now on: a coordinator that lost its lock for a while finds out by this."""
+        self._writer = uuid.uuid4().hex
+        self.set_note("writer", self._writer)
 
     def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
         """Everything asked so far in one arm of a cell, ordered by round and slot."""
-        return tuple(sorted(self._load(cell, arm).values(), key=lambda asked: (asked.round, asked.slot)))
+        found = self._durably(lambda: self._load(cell, arm), cell, arm)
+        return tuple(found[place] for place in sorted(found))
 
     def ask(
         self, cell: str, arm: Arm, *, round_: int, settings: Sequence[Setting], replicates: Sequence[int]
     ) -> tuple[Asked, ...]:
         """The trials of a round, one per setting; those that an interrupted run asked already are found again."""
-        study, asked = self._study(cell, arm), self._load(cell, arm)
-        present = {trial.slot for trial in asked.values() if trial.round == round_}
-        for slot, setting in enumerate(settings):
-            if slot not in present:
-                params = setting.params(arm)
-                attributes = {"round": round_, "slot": slot, "replicates": list(replicates), "params": params}
-                study.enqueue_trial(params, user_attrs=attributes)
-                self._start(cell, arm)
+        self._durably(lambda: self._ask(cell, arm, round_, settings, replicates), cell, arm)
         return tuple(trial for trial in self.trials(cell, arm) if trial.round == round_)
 
     def suggest(
@@ -111,80 +133,143 @@ class Ledger:
 
     def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
         """Store replicates of a trial, and tell Optuna its value once none is missing; known ones are left alone."""
-        current = self._load(cell, asked.arm)[asked.number]
+        self._durably(lambda: self._record(cell, asked, results), cell, asked.arm)
+
+    def _ask(self, cell: str, arm: Arm, round_: int, settings: Sequence[Setting], replicates: Sequence[int]) -> None:
+        asked = self._load(cell, arm)
+        for slot, setting in enumerate(settings):
+            if (round_, slot) not in asked:
+                params = setting.params(arm)
+                trial = create_trial(
+                    state=TrialState.RUNNING,
+                    params=params,
+                    distributions={name: self._distribution(name, value) for name, value in params.items()},
+                    user_attrs={"round": round_, "slot": slot, "replicates": list(replicates)},
+                )
+                study = self._study_id(f"{self._name}/{cell}/{arm}")
+                frozen = self._storage.get_trial(self._storage.create_new_trial(study, trial))
+                self._adopt(cell, _read(arm, frozen), frozen)
+
+    def _distribution(self, name: str, value: float) -> FloatDistribution:
+        low, high = self._space["strength" if name.startswith("strength") else name]
+        return FloatDistribution(min(low, value), max(high, value))
+
+    def _record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
+        place = (asked.round, asked.slot)
+        current = self._load(cell, asked.arm)[place]
         fresh = {index: results[index] for index in current.missing if index in results}
         if not fresh:
             return
         payload = {str(index): result.to_json() for index, result in fresh.items()}
-        handle = self._handles[cell, asked.arm, asked.number]
-        handle.set_user_attr(f"{_RESULTS}{min(fresh)}", payload)
+        trial = self._trial_ids[cell, asked.arm, *place]
+        self._storage.set_trial_user_attr(trial, f"{_RESULTS}{min(fresh)}", payload)
         updated = replace(current, results={**current.results, **fresh})
-        self._asked[cell, asked.arm][asked.number] = updated
+        self._asked[cell, asked.arm][place] = updated
         if not updated.missing:
             self._tell(cell, updated)
 
     def _tell(self, cell: str, asked: Asked) -> None:
-        value = asked.value
-        self._handles[cell, asked.arm, asked.number].set_user_attr("scores", asked.scores)
-        state = TrialState.FAIL if math.isnan(value) else TrialState.COMPLETE
-        values = None if math.isnan(value) else value
-        self._study(cell, asked.arm).tell(asked.number, values, state=state)
+        trial, value = self._trial_ids[cell, asked.arm, asked.round, asked.slot], asked.value
+        self._storage.set_trial_user_attr(trial, "scores", asked.scores)
+        if math.isnan(value):
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+        else:
+            self._storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
 
-    def _study(self, cell: str, arm: Arm) -> optuna.Study:
-        key = (cell, arm)
-        if key not in self._studies:
-            self._studies[key] = optuna.create_study(
-                storage=self._storage,
-                study_name=f"{self._name}/{cell}/{arm}",
-                direction="maximize",
-                load_if_exists=True,
-            )
-        return self._studies[key]
-
-    def _load(self, cell: str, arm: Arm) -> dict[int, Asked]:
+    def _load(self, cell: str, arm: Arm) -> dict[tuple[int, int], Asked]:
         key = (cell, arm)
         if key not in self._asked:
-            study = self._study(cell, arm)
+            found = self._storage.get_all_trials(self._study_id(f"{self._name}/{cell}/{arm}"), deepcopy=False)
             self._asked[key] = {}
-            for frozen in study.get_trials(deepcopy=False):
-                if frozen.state == TrialState.WAITING:  # killed between enqueueing and asking
-                    self._start(cell, arm)
-                else:
-                    self._adopt(cell, arm, frozen)
-                    asked = self._asked[key][frozen.number]
-                    if frozen.state == TrialState.RUNNING and not asked.missing:  # killed before telling
-                        self._tell(cell, asked)
+            for frozen in sorted(found, key=lambda trial: (-len(_read(arm, trial).results), trial.number)):
+                asked = _read(arm, frozen)
+                if (asked.round, asked.slot) in self._asked[key]:  # made twice, as the answer to the first got lost
+                    if not frozen.state.is_finished():
+                        self._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+                    continue
+                self._adopt(cell, asked, frozen)
+                if frozen.state == TrialState.RUNNING and not asked.missing:  # killed before telling
+                    self._tell(cell, asked)
         return self._asked[key]
 
-    def _start(self, cell: str, arm: Arm) -> None:
-        """Turn the oldest enqueued trial into a running one; its values are fixed, so no sampler is asked."""
-        study = self._study(cell, arm)
-        trial = study.ask()
-        for name, value in trial.user_attrs["params"].items():
-            low, high = self._space["strength" if name.startswith("strength") else name]
-            trial.suggest_float(name, min(low, value), max(high, value))
-        self._adopt(cell, arm, study.get_trials(deepcopy=False)[trial.number])
+    def _adopt(self, cell: str, asked: Asked, frozen: FrozenTrial) -> None:
+        self._trial_ids[cell, asked.arm, asked.round, asked.slot] = frozen._trial_id
+        self._asked[cell, asked.arm][asked.round, asked.slot] = asked
 
-    def _adopt(self, cell: str, arm: Arm, frozen: FrozenTrial) -> None:
-        self._handles[cell, arm, frozen.number] = optuna.Trial(self._study(cell, arm), frozen._trial_id)
-        self._asked[cell, arm][frozen.number] = _read(arm, frozen)
+    def _study_id(self, name: str) -> int:
+        """Of the Optuna study of this name, which is made if there is none."""
+        if name not in self._studies:
+            try:
+                self._studies[name] = self._storage.get_study_id_from_name(name)
+            except KeyError:
+                self._studies[name] = self._storage.create_new_study([StudyDirection.MAXIMIZE], name)
+        return self._studies[name]
+
+    def _durably(self, work: Callable[[], T], cell: str | None = None, arm: Arm | None = None) -> T:
+        """Do `work`, and again from what is stored if the database goes away meanwhile; it must bear repetition."""
+        failing_since: float | None = None
+        while True:
+            if self._fault is not None:  # a file that was written in part must not be written on
+                raise self._fault
+            if self._renew():
+                failing_since = None
+                self._check_writer()
+            try:
+                return work()
+            except OSError as error:
+                self._fault = error
+                raise
+            except (StorageInternalError, DBAPIError) as error:
+                lost = error if isinstance(error, DBAPIError) else error.__cause__
+                failing_since = failing_since or time.monotonic()
+                if not isinstance(lost, OperationalError | InterfaceError | InternalError):
+                    raise
+                if time.monotonic() - failing_since > _PATIENCE_SECONDS:
+                    raise ConfigError(
+                        f"the storage of {self._name} takes no more ({first_line(lost)}); "
+                        "see to it and run the same command again, nothing is lost"
+                    ) from None
+                self._asked.pop((cell, arm), None)  # type: ignore[arg-type]
+                time.sleep(_PAUSE_SECONDS)
+
+    def _check_writer(self) -> None:
+        if self._writer is not None and self._storage.get_study_user_attrs(self._notes).get("writer") != self._writer:
+            raise ConfigError(
+                f"another coordinator ran the study {self._name} while its storage was away; "
+                "run the same command again to go on from there"
+            )
 
 
-def open_storage(url: str | None, *, folder: Path) -> BaseStorage:
-    """Optuna's storage at `url`; None is a journal file in `folder`, for studies of one machine.
+def open_storage(storage: Storage = Storage(), *, folder: Path) -> BaseStorage:  # noqa: B008 - frozen
+    """Optuna's storage; a journal lies in `folder`. Makes or checks the tables of a database.
 
     Must be called with the study's lock held: what a killed writer left half-written at the end of the journal, and
     its lock, are removed.
+
+    Raises:
+        ConfigError: the database cannot be reached, or holds the tables of another version of Optuna.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url is not None:
-        return RDBStorage(url)
+    if storage.kind != "journal":
+        return _open_database(storage)
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / "journal.log"
     for suffix in (".lock", ".rename"):
         Path(f"{journal}{suffix}").unlink(missing_ok=True)
     _drop_torn_tail(journal)
     return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _open_database(storage: Storage) -> BaseStorage:
+    """Tables are made once, under the database's lock: two that make them at the same time would disturb each other."""
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if storage.kind == "postgresql":
+        options |= {"pool_size": 2, "max_overflow": 3, "pool_recycle": 1800, "connect_args": {"connect_timeout": 10}}
+    try:
+        with storage.migrating():
+            return RDBStorage(storage.address, engine_kwargs=options)
+    except (ImportError, RuntimeError, SQLAlchemyError) as error:
+        raise ConfigError(f"cannot open the storage {storage.label}: {first_line(error)}; check the address") from None
 
 
 def _drop_torn_tail(journal: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -25,6 +23,7 @@ from study.report.answers import recommended_settings
 from study.report.build import Run, build_report
 from study.report.models import collect_encoders
 from study.search import Ledger, open_storage
+from study.storage import FileLock, Storage, held
 from study.tracking import Tracker, TrackingResult
 
 LOCK = ".lock"
@@ -57,13 +56,16 @@ def run_study(
     with ExitStack() as stack:
         memory = stack.enter_context(PeakMemory())
         folder = stack.enter_context(locked(out, config.study))
-        ledger = _open_ledger(config, cells, folder)
+        storage = Storage(config.storage)
+        renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=display.say))
+        ledger = _open_ledger(config, cells, folder, renew)
         tracker = Tracker(tracking)
         background = stack.enter_context(ThreadPoolExecutor(1))
         # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
         profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))
         busy: Future[TrackingResult] = background.submit(tracker.prepare)
         cluster = stack.enter_context(Cluster(config.resources, address=address))
+        storage.check_nodes(cluster.nodes)
         profiles = _noted(profiling.result(), ledger)
         forecasts = ledger.note("forecasts")
         if forecasts is None:
@@ -107,9 +109,10 @@ def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str
     Raises:
         ConfigError: there is no study in `folder`, or it is being run.
     """
-    with locked(folder.parent, folder.name, create=False):
+    with locked(folder.parent, folder.name, create=False), ExitStack() as stack:
         config = load_config(folder / "config.yaml")
-        ledger = Ledger(open_storage(None, folder=folder / "optuna"), name=config.study, space=_space(config))
+        stack.enter_context(held(Storage(config.storage), config.study, folder=folder, on_wait=display.say))
+        ledger = Ledger(_storage(config, folder), name=config.study, space=_space(config))
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells") or ())
         if not cells:
             raise ConfigError(f"{folder} holds no study that has begun; run it first")
@@ -139,33 +142,25 @@ def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
         ConfigError: another process holds it, it cannot be written, or it does not exist and `create` is false.
     """
     folder = out / study
-    try:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / LOCK).open("a+")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no study in {folder}; give the name of one in {out}, or its folder") from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write the output folder {folder}: {error.strerror}; choose another one with --out"
-        ) from None
-    with handle:
+    busy = f"the study {study} in {out} is being run already ({{holder}}); "
+    busy += "wait for it, or give this one another name or --out"
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            handle.seek(0)
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / LOCK, busy=busy).held())
+        except FileNotFoundError:
+            raise ConfigError(f"there is no study in {folder}; give the name of one in {out}, or its folder") from None
+        except OSError as error:
             raise ConfigError(
-                f"the study {study} in {out} is being run already (process {handle.read().strip() or '?'}); "
-                "wait for it, or give this one another name or --out"
+                f"cannot write the output folder {folder}: {error.strerror}; choose another one with --out"
             ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
         yield folder
 
 
-def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path) -> Ledger:
-    ledger = Ledger(open_storage(None, folder=folder / "optuna"), name=config.study, space=_space(config))
+def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew: Callable[[], bool]) -> Ledger:
+    ledger = Ledger(_storage(config, folder), name=config.study, space=_space(config), renew=renew)
+    ledger.take_over()
     known = ledger.note("configuration")
     if known is None:
         ledger.set_note("cells", [cell.to_json() for cell in cells])
@@ -177,6 +172,10 @@ def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path) -> Le
         )
     (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     return ledger
+
+
+def _storage(config: StudyConfig, folder: Path) -> Any:
+    return open_storage(Storage(config.storage), folder=folder / "optuna")
 
 
 def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:

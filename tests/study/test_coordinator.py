@@ -46,7 +46,7 @@ def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer,
 
     def ledger() -> Ledger:
         space = {"strength": config.strength.range, "learning_rate": (1e-3, 1e-2)}
-        return Ledger(open_storage(None, folder=folder), name=config.study, space=space)
+        return Ledger(open_storage(folder=folder), name=config.study, space=space)
 
     return cells, train, ledger
 

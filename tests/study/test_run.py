@@ -293,7 +293,7 @@ def wait_for(condition: Any, driver: subprocess.Popen[str], *, seconds: float = 
 
 
 def optuna_trials(study: Study) -> list[optuna.trial.FrozenTrial]:
-    storage = open_storage(None, folder=study.folder / "studies/tiny/optuna")
+    storage = open_storage(folder=study.folder / "studies/tiny/optuna")
     names = [name for name in optuna.get_all_study_names(storage) if name.endswith(("shared", "confirm"))]
     return [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).trials]
 

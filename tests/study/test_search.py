@@ -29,7 +29,7 @@ def shared(strength: float, **nuisance: float) -> Setting:
 
 
 def ledger(folder: Path) -> Ledger:
-    return Ledger(open_storage(None, folder=folder), name="study", space=SPACE)
+    return Ledger(open_storage(folder=folder), name="study", space=SPACE)
 
 
 def fill(book: Ledger, cell: str = "a", round_: int = 0) -> None:
@@ -69,7 +69,7 @@ def test_recorded_replicates_survive_and_complete_the_trial(tmp_path: Path) -> N
 
     (complete,) = ledger(tmp_path).trials("a", "shared")
     assert [complete.results[i].scores[0] for i in range(3)] == [0.5, 0.6, 0.7]
-    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(folder=tmp_path)).trials
     assert trial.state.name == "COMPLETE"
     assert trial.value == pytest.approx(0.75 * 0.6)
 
@@ -83,7 +83,7 @@ def test_no_trial_is_left_running_when_the_driver_died_before_telling(tmp_path: 
 
     ledger(tmp_path).trials("a", "shared")
 
-    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    (trial,) = optuna.load_study(study_name="study/a/shared", storage=open_storage(folder=tmp_path)).trials
     assert trial.state.name == "COMPLETE"
 
 
@@ -93,7 +93,7 @@ def test_a_diverged_training_is_kept_and_fails_the_trial_only_if_no_other_is_lef
     book.record("a", half, {0: result(0.5), 1: result(nan, status="diverged")})
     book.record("a", none, {i: result(nan, status="diverged") for i in range(2)})
 
-    trials = optuna.load_study(study_name="study/a/shared", storage=open_storage(None, folder=tmp_path)).trials
+    trials = optuna.load_study(study_name="study/a/shared", storage=open_storage(folder=tmp_path)).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL"]
     assert [t.results[1].status for t in ledger(tmp_path).trials("a", "shared")] == ["diverged", "diverged"]
 
