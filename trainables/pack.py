@@ -21,8 +21,8 @@ from trainables.objectives import ALIGNMENT_OBJECTIVES, TASK_LOSSES, alignment_l
 from trainables.optim import AdamW
 from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
 
-# What an encoder minimises for its task, by the kind of its target.
-TASK_LOSS_OF: dict[str, str] = {"classes": "cross_entropy", "real": "l1"}
+# What an encoder minimises for its task, by the score of its target (R² is a squared error).
+TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
 _EVALUATION_VALUES = 2**22  # how many numbers a chunk of the evaluation may hold per layer
 
@@ -232,7 +232,7 @@ class Pack:
 
     def _task_losses(self, outputs: list[Outputs], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
         return [
-            TASK_LOSSES[TASK_LOSS_OF[target.kind]](out.predictions, values)
+            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out.predictions, values)
             for out, values, target in zip(outputs, targets, self._targets, strict=True)
         ]
 

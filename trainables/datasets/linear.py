@@ -1,11 +1,11 @@
 """Linear-Gaussian modalities, each informative of its own target: what alignment keeps is not what both targets need.
 
 Modality i is a rotation of [s_i, u_i, noise]: `latents` shared directions s_i, correlated with those of the other
-modality, as many directions u_i of its own, and noise; all of variance 1. Its target is [√r s_i, √(1 - r) u_i] plus
-noise, r being the redundancy. In the notation of `study.theory` the shared directions have canonical correlation
-ρ = `correlation` and prediction eigenvalue μ_s = r, its own have ρ = 0 and μ_u = 1 - r. An encoder of width `latents`
-must choose: it keeps its own directions below the strength (μ_u - μ_s) / ρ², and the shared ones above.
-The setting is that of Thoreau et al. 2025 (arXiv 2509.17943); its numbers are this project's.
+modality, as many directions u_i of its own, and noise; all of variance 1. Its target is [√r s_i, √(1 - r) u_i], r
+being the redundancy, and noise that gives every component the variance 1 + noise². In the notation of `study.theory`
+the shared directions have canonical correlation ρ = `correlation` and prediction eigenvalue μ_s = r, its own have ρ = 0
+and μ_u = 1 - r. An encoder of width `latents` must choose: it keeps its own directions below the strength
+(μ_u - μ_s) / ρ², and the shared ones above. The setting is that of Thoreau et al. 2025 (arXiv 2509.17943); its numbers are this project's.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def load_linear(options: Mapping[str, Any]) -> MultimodalData:
     rng = np.random.default_rng((options["seed"], 0))
     z = rng.standard_normal((2, rows, features))
     z[1, :, :k] = law.correlation * z[0, :, :k] + np.sqrt(1 - law.correlation**2) * z[1, :, :k]
-    noise = options["noise"] * rng.standard_normal((2, rows, 2 * k))
+    noise = np.sqrt(1 + options["noise"] ** 2 - law.target_scale**2) * rng.standard_normal((2, rows, 2 * k))
     scaled = z[:, :, : 2 * k] * law.target_scale
     names = ("first", "second")
     return MultimodalData(
@@ -115,7 +115,7 @@ LINEAR = Dataset(
         "correlation": Option(doc="of the shared directions", types=(float,), default=0.9, bounds=(0.01, 1)),
         "latents": Option(doc="shared directions, and own ones", types=(int,), default=1, bounds=(1, 1000)),
         "features": Option(doc="of each modality", types=(int,), default=20, bounds=(2, 10_000)),
-        "noise": Option(doc="standard deviation of the targets' noise", types=(float,), default=0.3, bounds=(0, 100)),
+        "noise": Option(doc="√(variance of a target's component - 1)", types=(float,), default=0.3, bounds=(0, 100)),
         "rows": Option(doc="of all splits together", types=(int,), default=4000, bounds=(100, 10_000_000)),
         "seed": SEED,
     },
