@@ -25,6 +25,17 @@ _STATUS = {"complete": "FINISHED", "partial": "RUNNING", "interrupted": "KILLED"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """A model that MLflow should have: `training` identifies its weights, `path` is the file of the encoder."""
+
+    name: str
+    training: str
+    path: Path
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One run: `identity` finds it again, the rest is what it should hold.
 
@@ -43,6 +54,7 @@ class RunRecord:
     files: tuple[tuple[str, Path], ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)  # artifacts given as text, by name
     dataset: Mapping[str, str] | None = None
+    models: tuple[ModelRecord, ...] = ()
 
     @property
     def content(self) -> str:
@@ -51,7 +63,7 @@ class RunRecord:
         return content_hash(
             [
                 self.name, self.status, dict(self.params), self.metrics, dict(self.tags), self.note, files,
-                dict(self.texts), dict(self.dataset or {}),
+                dict(self.texts), dict(self.dataset or {}), [(model.name, model.training) for model in self.models],
             ]
         )  # fmt: skip
 
@@ -112,6 +124,7 @@ def _cell_record(report: Report, cell: Part, position: int, name: str, folder: P
         files=files,
         texts={"config.yaml": config} if config else {},
         dataset=_dataset(cell),
+        models=tuple(_models(report, cell, folder)) if folder else (),
     )
 
 
@@ -202,12 +215,15 @@ def _note(cell: Part, pictures: Sequence[str]) -> str:
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
     images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
+    models = [part(entry, "model").get("registered") for entry in parts(cell, "encoders")]
+    usage = [f'- `mlflow.pyfunc.load_model("models:/{name}@best")`' for name in models if name]
     doubts = [f"- {_markdown(line)}" for line in words.caveats(cell)]
     sections = [
         f"**{_markdown(words.cell_sentence(cell))}**",
         "\n".join(rows),
         "\n".join(images),
         "\n".join(["What would change this answer:", "", *doubts]) if doubts else "",
+        "\n".join(["The encoders, trained at the recommended strengths:", "", *usage]) if usage else "",
         "The whole report is `report.html` among the artifacts.",
     ]
     note = "\n\n".join(section for section in sections if section)
@@ -225,6 +241,31 @@ def _files(folder: Path | None, stem: str) -> Iterator[tuple[str, Path]]:
         for extension in ("png", "svg"):
             if (path := folder / "figures" / f"{stem}-{kind}.{extension}").is_file():
                 yield "figures", path
+
+
+def _models(report: Report, cell: Part, folder: Path) -> Iterator[ModelRecord]:
+    """The kept encoders whose files are there."""
+    for index, (modality, entry) in enumerate(zip(reading.pair_of(cell), parts(cell, "encoders"), strict=False)):
+        model = part(entry, "model")
+        if not model or not (path := folder / str(model.get("file"))).is_file():
+            continue
+        metric, score = reading.metric_of(cell, index), number(model.get("score"))
+        strengths = " and ".join(f"{strength:g}" for strength in model.get("strengths", ()))
+        yield ModelRecord(
+            name=str(model.get("registered")),
+            training=str(model.get("training")),
+            path=path,
+            description=f"Encoder of {modality} of {reading.label_of(cell)}, trained with strengths {strengths}; "
+            f"{metric} {score:.4f} on the test split.",
+            tags={
+                **{key: _line(cell.get(key)) for key in ("dataset", "label") if cell.get(key)},
+                "modality": _line(modality),
+                "strengths": strengths,
+                f"test_{_key(metric)}": f"{score:.6f}",
+                "stand_in": "yes" if report.get("stand_in") else "no",
+                "config_hash": _line(report.get("config_hash")),
+            },
+        )
 
 
 def _dataset(cell: Part) -> dict[str, str]:

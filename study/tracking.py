@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from study import projection
+from study.model_registry import register
 from study.projection import RunRecord
 from study.report.reading import Report
 from trainables.spec import content_hash
@@ -36,6 +37,7 @@ _ENVIRONMENT = {
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _LOGGERS = ("mlflow", "alembic", "urllib3")
 _ATTEMPTS = 2
@@ -160,6 +162,8 @@ class Tracker:
                 _update(client, run, record, parent, content)
                 count["written"] += 1
             runs[record.identity] = str(run.info.run_id)
+            for model in record.models:
+                register(client, model, experiment=experiment, run=str(run.info.run_id))
 
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""

@@ -49,7 +49,7 @@ class TrainedEncoder:
         Raises:
             ValueError: another shape, or a value that is not finite.
         """
-        x = np.asarray(values, dtype=np.float32)
+        x = np.array(values, dtype=np.float32)  # a copy: torch wants to be able to write
         size = int(np.prod(self.shape))
         if x.ndim == 0 or x.shape[1:] not in (self.shape, (size,)):
             raise ValueError(

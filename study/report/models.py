@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from study.cells import Cell
-from study.report.reading import Part, Report, pair_of, part, parts
+from study.report.reading import Report, part, parts
 from study.search import Ledger
 from trainables.export import encoder_path
 
@@ -51,14 +50,6 @@ def collect_encoders(report: Report, folder: Path, *, written: Path) -> None:
             model = part(entry, "model")
             if model and (source := encoder_path(written, str(model["training"]), index)).exists():
                 os.replace(source, folder / str(model["file"]))
-
-
-def encoders_with_files(cell: Part, folder: Path) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
-    """Modality, entry and file of each kept encoder of a cell whose file is there."""
-    for modality, entry in zip(pair_of(cell), parts(cell, "encoders"), strict=False):
-        model = part(entry, "model")
-        if model and (path := folder / str(model.get("file"))).is_file():
-            yield modality, model, path
 
 
 def _registered_name(cell: Cell, encoder: int) -> str:

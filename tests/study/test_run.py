@@ -21,7 +21,8 @@ from mlflow import MlflowClient
 from study.config import load_config
 from study.run import main
 from study.search import open_storage
-from trainables.datasets import DATASETS
+from trainables.datasets import DATASETS, load
+from trainables.spec import DatasetSpec
 
 TINY = """
 study: tiny
@@ -125,6 +126,42 @@ def test_mlflow_shows_a_parent_a_cell_and_a_child_a_strength(
     report = study.report()
     assert len(parents) == len(report["cells"])
     assert len(children) == sum(len(cell["encoders"][0]["curve"]) for cell in report["cells"])
+
+
+USE = """
+import sys, mlflow, numpy as np
+mlflow.set_tracking_uri(sys.argv[1])
+for name, file in zip(sys.argv[2::2], sys.argv[3::2]):
+    rows = np.load(file)
+    said = mlflow.pyfunc.load_model(f"models:/{name}@best").predict(rows["x"])
+    print((said["logits"].argmax(1) == rows["y"]).mean())
+    assert np.allclose(said["probabilities"].sum(1), 1, atol=1e-5) and len(said["features"]) == len(rows["y"])
+"""
+
+
+def test_the_kept_encoders_are_models_that_score_what_the_report_says(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    study, _ = undisturbed
+    models, arguments = [], []
+    for cell in study.report()["cells"]:
+        data = load(DatasetSpec(name="digits")).pair(*cell["pair"])
+        rows = data.rows("test")
+        for modality, target, encoder in zip(data.modalities, data.targets, cell["encoders"], strict=True):
+            model = encoder["model"]
+            assert model["registered"] == f"tiny.{'-'.join(cell['pair'])}.{encoder['modality']}"
+            assert model["strengths"] == cell["pair_choice"]["strengths"]
+            assert (study.folder / "studies/tiny" / model["file"]).is_file()
+            file = tmp_path / f"{len(models)}.npz"
+            np.savez(file, x=modality.values[rows], y=target.values[rows])
+            models.append(model)
+            arguments += [model["registered"], str(file)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    used = subprocess.run(  # in a process that knows nothing of this package
+        [sys.executable, "-P", "-c", USE, f"sqlite:///{study.folder / 'mlflow.db'}", *arguments],
+        cwd=tmp_path, env={**environment, "OMP_NUM_THREADS": "1"}, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert [float(line) for line in used.stdout.split()] == pytest.approx([m["score"] for m in models], abs=1e-6)
 
 
 def test_the_same_command_again_trains_nothing_and_says_the_same(

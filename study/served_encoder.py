@@ -1,0 +1,35 @@
+"""A trained encoder as an MLflow model: MLflow stores this file with the model and runs it where it is loaded."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import mlflow
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.export import TrainedEncoder, load_encoder
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow asks for a type of the input, but knows only types that it is not
+
+    class ServedEncoder(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        """Raw inputs in, as an array (N, …) or a data frame of N rows; a dictionary of arrays out, one row each.
+
+        `features`, and `logits` and `probabilities` of classes or `predictions` of a real target.
+        """
+
+        encoder: TrainedEncoder
+
+        def load_context(self, context: Any) -> None:
+            """Read the weights."""
+            self.encoder = load_encoder(context.artifacts["encoder"])
+
+        def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[np.float32]]:  # type: ignore[no-untyped-def]
+            """See `trainables.export.TrainedEncoder.predict`."""
+            del context, params
+            return self.encoder.predict(model_input)
+
+
+mlflow.models.set_model(ServedEncoder())

@@ -1,0 +1,138 @@
+"""Encoders written to files and read back: they say what the pack that trained them says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.checkpoint import CheckpointError
+from trainables.datasets.base import Modality, PairData, Target
+from trainables.export import load_encoder, trained_encoders, training_hash
+from trainables.metrics import SCORES
+from trainables.pack import Pack
+from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+
+N = 60
+SPECS = {
+    "linear": (EncoderSpec(kind="linear", width=6), (5,)),
+    "mlp": (EncoderSpec(kind="mlp", width=6), (5,)),
+    "transformer": (EncoderSpec(kind="transformer", width=6, heads=2, layers=1), (4, 3)),
+    "vit": (EncoderSpec(kind="vit", width=6, heads=2, layers=1, patch=2), (4, 4)),
+}
+
+
+def trained(kind: str, *, projector: str = "none") -> tuple[Pack, PairData]:
+    """A pack of two replicas whose first modality has an encoder of this kind, the second classes for a target."""
+    rng = np.random.default_rng(0)
+    spec, shape = SPECS[kind]
+    mask = np.arange(shape[0])[None, :] < rng.integers(1, shape[0] + 1, size=N)[:, None]
+    first = Modality(
+        name="first",
+        values=rng.normal(size=(N, *shape)).astype(np.float32),
+        mask=mask if kind == "transformer" else None,
+    )
+    second = Modality(name="second", values=rng.normal(size=(N, 7)).astype(np.float32))
+    classes = Target(values=rng.integers(0, 3, N), kind="classes", n_classes=3)
+    real = Target(values=rng.normal(size=N).astype(np.float32), kind="real", metric="r2")
+    split = np.repeat([0, 1, 2], N // 3).astype(np.int8)
+    data = PairData(dataset="made", modalities=(first, second), targets=(classes, real), split=split)
+    pack = Pack(
+        PackSpec(
+            dataset=DatasetSpec(name="made"),
+            pair=data.names,
+            encoders=(spec, EncoderSpec(width=6)),
+            alignment=AlignmentSpec(projector=projector),  # type: ignore[arg-type]
+            training=TrainingSpec(epochs=3, batch_size=20),
+            replicas=tuple(ReplicaSpec(strength_1=0.5, strength_2=0.5, seed=seed) for seed in (1, 2)),
+            fit=("train", "valid"),
+            evaluate="test",
+        ),
+        data,
+    )
+    pack.run()
+    return pack, data
+
+
+def inputs(data: PairData, modality: int) -> np.ndarray:
+    """The raw test rows as whoever uses an encoder has them: padding is NaN."""
+    rows, given = data.rows("test"), data.modalities[modality]
+    values = given.values[rows].copy()
+    if given.mask is not None:
+        values[~given.mask[rows]] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("projector", ["none", "linear", "mlp"])
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_file_scores_what_the_pack_scored(kind: str, projector: str, tmp_path: Path) -> None:
+    pack, data = trained(kind, projector=projector)
+    for replica, result in enumerate(pack.results()):
+        for modality, encoder in enumerate(trained_encoders(pack, data, replica)):
+            encoder.save(tmp_path / "encoder.pt")
+            said = load_encoder(tmp_path / "encoder.pt").predict(inputs(data, modality))
+            outputs = torch.from_numpy(said["logits" if modality == 0 else "predictions"])[None]
+            target = data.targets[modality]
+            truth = torch.from_numpy(target.values[data.rows("test")])[None]
+            assert float(SCORES[target.metric](outputs, truth)[0]) == pytest.approx(result.scores[modality], abs=1e-6)
+            assert said["features"].shape == (N // 3, 6)
+
+
+def test_probabilities_are_those_of_the_logits() -> None:
+    pack, data = trained("mlp")
+    said = trained_encoders(pack, data, 0)[0].predict(inputs(data, 0))
+    np.testing.assert_allclose(said["probabilities"].sum(axis=1), 1, rtol=1e-6)
+    assert (said["probabilities"].argmax(axis=1) == said["logits"].argmax(axis=1)).all()
+
+
+def test_rows_are_independent_of_one_another() -> None:
+    pack, data = trained("transformer")
+    encoder, x = trained_encoders(pack, data, 0)[0], inputs(data, 0)
+    alone = np.concatenate([encoder.predict(row[None])["features"] for row in x])
+    np.testing.assert_allclose(encoder.predict(x)["features"], alone, atol=1e-6)
+
+
+def test_flat_rows_are_folded_into_the_shape_of_a_sample() -> None:
+    pack, data = trained("vit")
+    encoder, x = trained_encoders(pack, data, 0)[0], inputs(data, 0)
+    np.testing.assert_array_equal(encoder.predict(x.reshape(len(x), -1))["features"], encoder.predict(x)["features"])
+
+
+def test_no_rows_are_no_rows() -> None:
+    pack, data = trained("mlp")
+    assert trained_encoders(pack, data, 0)[0].predict(np.empty((0, 5)))["logits"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        ("mlp", np.zeros((2, 4)), r"reads inputs of shape .*given \(2, 4\)"),
+        ("mlp", np.float64(3), "reads inputs of shape"),
+        ("mlp", np.array([[0.0] * 5, [np.nan] * 5]), "row 1 has a value that is not finite"),
+        ("transformer", np.full((1, 4, 3), np.nan), "row 0 is padding alone"),
+    ],
+)
+def test_inputs_that_make_no_sense_are_refused(kind: str, values: np.ndarray, message: str) -> None:
+    pack, data = trained(kind)
+    with pytest.raises(ValueError, match=message):
+        trained_encoders(pack, data, 0)[0].predict(values)
+
+
+def test_a_torn_or_foreign_file_is_refused(tmp_path: Path) -> None:
+    pack, data = trained("mlp")
+    whole, torn, foreign = (tmp_path / f"{name}.pt" for name in ("whole", "torn", "foreign"))
+    trained_encoders(pack, data, 0)[0].save(whole)
+    torn.write_bytes(whole.read_bytes()[:-200])
+    torch.save({"epoch": 3}, foreign)
+    for path in (torn, foreign):
+        with pytest.raises(CheckpointError):
+            load_encoder(path)
+
+
+def test_the_identity_of_a_training_does_not_depend_on_its_pack() -> None:
+    pack, _ = trained("mlp")
+    alone = {**pack.spec.to_json(), "replicas": [pack.spec.to_json()["replicas"][1]]}
+    assert training_hash(pack.spec, 1) == PackSpec.from_json(alone).hash
+    assert training_hash(pack.spec, 0) != training_hash(pack.spec, 1)
