@@ -74,6 +74,10 @@ class Ledger:
         self._asked: dict[tuple[str, Arm], dict[tuple[int, int], Asked]] = {}  # by round and slot
         self._notes = self._durably(lambda: self._study_id(name))
 
+    def close(self) -> None:
+        """Close the connections to the database, if it is one."""
+        close_storage(self._storage)
+
     def note(self, key: str) -> Any:
         """What `set_note` stored under `key`; None where nothing is."""
         return self._durably(lambda: self._storage.get_study_user_attrs(self._notes)).get(key)
@@ -258,6 +262,13 @@ def open_storage(storage: Storage = Storage(), *, folder: Path) -> BaseStorage: 
         Path(f"{journal}{suffix}").unlink(missing_ok=True)
     _drop_torn_tail(journal)
     return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Close what `open_storage` opened."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _open_database(storage: Storage) -> BaseStorage:

@@ -59,6 +59,7 @@ def run_study(
         storage = Storage(config.storage)
         renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=display.say))
         ledger = _open_ledger(config, cells, folder, renew)
+        stack.callback(ledger.close)
         tracker = Tracker(tracking)
         background = stack.enter_context(ThreadPoolExecutor(1))
         # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
@@ -113,6 +114,7 @@ def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str
         config = load_config(folder / "config.yaml")
         stack.enter_context(held(Storage(config.storage), config.study, folder=folder, on_wait=display.say))
         ledger = Ledger(_storage(config, folder), name=config.study, space=_space(config))
+        stack.callback(ledger.close)
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells") or ())
         if not cells:
             raise ConfigError(f"{folder} holds no study that has begun; run it first")

@@ -250,6 +250,9 @@ class PostgresLock:
                 self._connection.close()
                 self._connect()
                 self._lock()
+            except ConfigError:  # the next call must not take this connection for one that holds the lock
+                self._connection.close()
+                raise
             except self._psycopg.Error as error:
                 if time.monotonic() - start > PATIENCE_SECONDS:
                     raise ConfigError(

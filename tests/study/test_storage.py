@@ -1,0 +1,264 @@
+"""Where a record may be kept, passwords that nobody sees, and a ledger over a real PostgreSQL that comes and goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
+
+from study import search
+from study.config import ConfigError, parse_config
+from study.config.secrets import expand, has_literal_password, redacted
+from study.search import Ledger, close_storage, open_storage
+from study.storage import PostgresLock, Storage, file_system, held
+from study.trials import Setting
+from trainables.spec import ReplicaResult
+
+SPACE = {"strength": (0.0, 4.0)}
+SECRET = "p@ss/w:rd %"
+MINIMAL = "study: x\ndataset: {name: digits}\n"
+
+
+def result(score: float) -> ReplicaResult:
+    return ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+
+
+def shared(strength: float) -> Setting:
+    return Setting(strength_1=strength, strength_2=strength)
+
+
+@contextmanager
+def writing(storage: Storage, folder: Path, *, name: str = "s", waits: list[str] | None = None) -> Iterator[Ledger]:
+    with held(storage, name, folder=folder, on_wait=(waits if waits is not None else []).append) as renew:
+        ledger = Ledger(open_storage(storage, folder=folder), name=name, space=SPACE, renew=renew)
+        try:
+            ledger.take_over()
+            yield ledger
+        finally:
+            ledger.close()
+
+
+@given(st.text(min_size=1))
+def test_a_password_of_any_characters_reaches_the_driver(secret: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if "\0" in secret or any(0xD800 <= ord(c) <= 0xDFFF for c in secret):
+            return
+        patch.setenv("SECRET", secret)
+        assert make_url(expand("postgresql://me:${SECRET}@host/db")).password == secret
+
+
+def test_a_reference_may_name_a_file_or_the_whole_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("a/b\n")
+    monkeypatch.setenv("STORAGE", "postgres://me@host/db")
+
+    assert expand(f"postgresql://me:${{file:{tmp_path}/secret}}@host/db") == "postgresql://me:a%2Fb@host/db"
+    assert Storage("${STORAGE}").address == "postgresql+psycopg://me@host/db"
+
+
+@pytest.mark.parametrize("given", ["postgresql://me:${NOT_SET}@host/db", "postgresql://me:${file:/nowhere}@host/db"])
+def test_a_reference_that_leads_nowhere_is_named(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"storage: \$\{.*(not set|cannot be read)"):
+        _ = Storage(given).address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql://me:hunter2@host/db", "postgresql://host/db?user=me&password=hunter2", "http://a:hunter2@b"],
+)
+def test_a_password_in_the_study_file_is_refused_and_never_shown(address: str) -> None:
+    assert has_literal_password(address)
+    with pytest.raises(ConfigError, match="storage") as caught:
+        parse_config(MINIMAL + f"storage: {address}")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in redacted(f"cannot reach {address}, sorry")
+
+
+def test_where_the_record_lies_is_no_part_of_what_the_study_is() -> None:
+    assert parse_config(MINIMAL).hash == parse_config(MINIMAL + "storage: postgresql://host/db").hash
+
+
+@pytest.mark.parametrize("address", ["mysql://host/db", "redis://host", "file.db", "sqlite:/x"])
+def test_other_databases_are_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="journal, sqlite:///FILE or postgresql://"):
+        parse_config(MINIMAL + f"storage: {address}")
+
+
+def test_files_are_refused_on_network_file_systems_and_on_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / {tmp_path}/share rw shared:1 - nfs4 host:/x rw\n")
+    assert file_system(tmp_path / "share/a/b", mounts=mounts) == "nfs4"
+    assert file_system(tmp_path / "shared", mounts=mounts) == "ext4"
+    monkeypatch.setattr("study.storage.file_system", lambda path: file_system(path, mounts=mounts))
+
+    for address in ("journal", f"sqlite:///{tmp_path}/share/x.db"):
+        with pytest.raises(ConfigError, match=r"network file system \(nfs4\).*postgresql://"):
+            Storage(address).check_file_system(tmp_path / "share")
+        with pytest.raises(ConfigError, match=r"3 nodes.*postgresql://"):
+            Storage(address).check_nodes(3)
+        Storage(address).check_nodes(1)
+    Storage("journal").check_file_system(tmp_path)
+    Storage("postgresql://host/db").check_file_system(tmp_path / "share")
+    Storage("postgresql://host/db").check_nodes(200)
+
+
+def test_two_coordinators_of_one_sqlite_file_exclude_each_other(tmp_path: Path) -> None:
+    storage = Storage(f"sqlite:///{tmp_path}/record.db")
+    with (
+        writing(storage, tmp_path / "a"),
+        pytest.raises(ConfigError, match=r"s in sqlite.*is being run already \(process"),
+        writing(storage, tmp_path / "b"),
+    ):
+        pass
+
+
+class TestPostgres:
+    @pytest.fixture
+    def storage(self, postgres: Any, request: pytest.FixtureRequest) -> Storage:
+        return Storage(postgres.database(f"t{abs(hash(request.node.name))}"))
+
+    def test_the_record_is_that_of_a_journal(self, storage: Storage, tmp_path: Path) -> None:
+        settings = [shared(value) for value in (0, 1, 3)]
+        kept = []
+        for place in (storage, Storage()):
+            with writing(place, tmp_path) as ledger:
+                for asked in ledger.ask("a", "shared", round_=0, settings=settings, replicates=range(2)):
+                    ledger.record("a", asked, {0: result(asked.setting.strength_1)})
+                ledger.set_note("configuration", {"a": [1, None]})
+            with writing(place, tmp_path) as ledger:
+                for asked in ledger.trials("a", "shared"):
+                    ledger.record("a", asked, {0: result(9), 1: result(float("nan"))})
+                kept.append((ledger.trials("a", "shared"), ledger.note("configuration")))
+        assert repr(kept[0]) == repr(kept[1])
+
+    def test_a_second_coordinator_is_refused_and_told_who_has_the_study(self, storage: Storage, tmp_path: Path) -> None:
+        with writing(storage, tmp_path):
+            with writing(storage, tmp_path, name="another"):
+                pass
+            with pytest.raises(ConfigError, match=r"being run already \(align-study .*:\d+, since 2"):
+                PostgresLock(storage, "s").held().__enter__()
+        with writing(storage, tmp_path):
+            pass
+
+    def test_wrong_passwords_hosts_and_databases_are_one_line_without_the_password(
+        self, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WRONG", "hunter2")
+        for address in (
+            storage.given.replace("align@", "align:${WRONG}@"),
+            "postgresql://align@127.0.0.1:9/x",
+            storage.given + "-not-there",
+        ):
+            with (
+                pytest.raises(ConfigError, match="cannot reach the storage") as caught,
+                writing(Storage(address), tmp_path),
+            ):
+                pass
+            assert "\n" not in str(caught.value)
+            assert "hunter2" not in str(caught.value)
+
+    def test_tables_are_made_once_by_many_at_the_same_time(self, storage: Storage, tmp_path: Path) -> None:
+        problems: list[BaseException] = []
+
+        def open_() -> None:
+            try:
+                close_storage(open_storage(storage, folder=tmp_path))
+            except BaseException as error:  # noqa: BLE001
+                problems.append(error)
+
+        threads = [threading.Thread(target=open_) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_writing_waits_for_a_server_that_is_away_and_repeats_nothing(
+        self, storage: Storage, postgres: Any, tmp_path: Path, crash: bool
+    ) -> None:
+        waits: list[str] = []
+        with writing(storage, tmp_path, waits=waits) as ledger:
+            first, *_ = ledger.ask("a", "shared", round_=0, settings=[shared(0)], replicates=range(2))
+            ledger.record("a", first, {0: result(1)})
+            postgres.stop(crash=crash)
+            back = threading.Timer(1.5, postgres.start)
+            back.start()
+            start = time.monotonic()
+            ledger.record("a", first, {1: result(2)})
+            assert time.monotonic() - start > 1
+            back.join()
+            ledger.ask("a", "shared", round_=1, settings=[shared(1)], replicates=range(2))
+        assert len(waits) == 1
+        assert "does not answer" in waits[0]
+        with writing(storage, tmp_path) as again:
+            trials = again.trials("a", "shared")
+            assert [(t.round, sorted(t.results)) for t in trials] == [(0, [0, 1]), (1, [])]
+
+    def test_a_transaction_whose_answer_is_lost_is_not_written_twice(
+        self, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with writing(storage, tmp_path) as ledger:
+            create, lost = ledger._storage.create_new_trial, [True, True, False]
+
+            def create_and_lose(*arguments: Any) -> int:
+                number = int(create(*arguments))
+                if lost.pop(0):
+                    raise search.OperationalError("INSERT", {}, psycopg.OperationalError("the connection is lost"))
+                return number
+
+            monkeypatch.setattr(ledger._storage, "create_new_trial", create_and_lose)
+            asked = ledger.ask("a", "shared", round_=0, settings=[shared(0), shared(1), shared(2)], replicates=range(1))
+            for trial in asked:
+                ledger.record("a", trial, {0: result(trial.setting.strength_1)})
+        with writing(storage, tmp_path) as again:
+            assert [t.results[0].scores[0] for t in again.trials("a", "shared")] == [0, 1, 2]
+
+    def test_a_trial_that_was_made_twice_is_read_once_with_its_results(self, storage: Storage, tmp_path: Path) -> None:
+        with writing(storage, tmp_path) as ledger:
+            ledger.ask("a", "shared", round_=0, settings=[shared(1)], replicates=range(2))
+            twin = ledger._storage.get_all_trials(ledger._study_id("s/a/shared"))[0]
+            number = ledger._storage.create_new_trial(ledger._study_id("s/a/shared"), twin)
+            ledger._storage.set_trial_user_attr(number, "results:0", {"0": result(5).to_json()})
+        for _ in range(2):
+            with writing(storage, tmp_path) as again:
+                (trial,) = again.trials("a", "shared")
+                assert trial.missing == (1,)
+                states = [t.state.name for t in again._storage.get_all_trials(again._study_id("s/a/shared"))]
+                assert states == ["FAIL", "RUNNING"]
+
+    def test_a_coordinator_that_was_cut_off_while_another_one_ran_stops(
+        self, storage: Storage, postgres: Any, tmp_path: Path
+    ) -> None:
+        with writing(storage, tmp_path / "a") as ledger:
+            (asked,) = ledger.ask("a", "shared", round_=0, settings=[shared(0)], replicates=range(2))
+            postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'align-%'")
+            with writing(storage, tmp_path / "b"), pytest.raises(ConfigError, match="being run already"):
+                ledger.record("a", asked, {0: result(1)})
+            with pytest.raises(ConfigError, match="another coordinator ran the study"):
+                ledger.record("a", asked, {0: result(1)})
+
+    def test_names_of_cells_are_data_not_sql(self, storage: Storage, tmp_path: Path) -> None:
+        cell = "x'); DROP TABLE trials; --/\"${PGPASSWORD}\\%s"
+        with writing(storage, tmp_path) as ledger:
+            ledger.ask(cell, "shared", round_=0, settings=[shared(0)], replicates=range(1))
+        with writing(storage, tmp_path) as again:
+            assert len(again.trials(cell, "shared")) == 1
+
+
+def test_the_server_of_the_tests_asks_for_its_password(postgres: Any, servers: ModuleType) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(postgres.database("postgres-test"), password="wrong")
+    psycopg.connect(postgres.with_password(postgres.database("postgres-test"))).close()
+    assert servers.PASSWORD == SECRET
