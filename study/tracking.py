@@ -22,6 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from study import projection
+from study.config import ConfigError
+from study.config.secrets import expand, redacted
 from study.model_registry import register
 from study.projection import RunRecord
 from study.report.reading import Report
@@ -77,6 +79,8 @@ class TrackingResult:
 class Tracker:
     """The view of studies in the MLflow store at `uri`: `sqlite:///…`, `http://…`, any that MLflow takes.
 
+    Passwords in it may be references, see `study.config.secrets`; those of a server are better left to MLflow's own
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
     A relative SQLite path is resolved at once. Artifacts of a database that this process opens itself lie in
     `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the server says.
     One call takes at most about `deadline` seconds; the next one writes what is left over. After a failure, calls
@@ -84,7 +88,10 @@ class Tracker:
     """
 
     def __init__(self, uri: str = DEFAULT_URI, *, deadline: float = 60.0, pause: float = 30.0) -> None:
-        self.uri, self._artifact_root = _resolve(uri)
+        try:
+            self.uri, self._artifact_root = _resolve(expand(uri))
+        except ValueError as error:
+            raise ConfigError(f"the tracking URI: {error}") from None
         self._deadline, self._pause = deadline, pause
         self._client: Any = None
         self._failure: tuple[float, str] | None = None  # when and why the last projection failed
@@ -117,9 +124,9 @@ class Tracker:
     def hint(self) -> str:
         """The command, or for a server the address, that shows the studies."""
         if self.uri.startswith(("http://", "https://")):
-            return _without_password(self.uri)
+            return redacted(self.uri)
         here = self.uri == _resolve(DEFAULT_URI)[0] and not Path("mlruns").exists()  # else it shows that folder
-        return "mlflow ui" if here else f"mlflow ui --backend-store-uri {_without_password(self.uri)}"
+        return "mlflow ui" if here else f"mlflow ui --backend-store-uri {redacted(self.uri)}"
 
     def _attempt(self, work: Callable[[dict[str, int]], object]) -> TrackingResult:
         """Do `work`, which counts the runs it has seen to; whatever it raises becomes the result's `problem`."""
@@ -129,7 +136,7 @@ class Tracker:
                 work(count)
         except Exception as error:  # noqa: BLE001  MLflow is a view: no fault in it may stop a study
             self._client = None
-            problem = f"MLflow at {_without_password(self.uri)} does not show all of the study ({_reason(error)})"
+            problem = f"MLflow at {redacted(self.uri)} does not show all of the study ({_reason(error)})"
         return TrackingResult(**count, problem=problem, seconds=time.monotonic() - start)
 
     def _connect(self) -> Any:
@@ -323,6 +330,8 @@ def _resolve(uri: str) -> tuple[str, Path | None]:
         path, mark, options = uri.removeprefix("sqlite:///").partition("?")
         database = Path(path).resolve()
         return f"sqlite:///{database}{mark}{options}", database.parent / "mlartifacts"
+    if uri.startswith(("postgresql://", "postgres://")):  # by the one driver that the project installs
+        uri = f"postgresql+psycopg://{uri.partition('://')[2]}"
     a_database = urlsplit(uri).scheme.partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
     return uri, Path.cwd() / "mlartifacts" if a_database else None
 
@@ -337,8 +346,4 @@ def _reason(error: Exception) -> str:
     """An exception as one short line without passwords."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = next((told for sign, told in _KNOWN_FAULTS.items() if sign in text), None)
-    return known or _without_password(text if len(text) <= 200 else f"{text[:199]}…")
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"(?<=://)[^/@\s]+@", "…@", text)
+    return known or redacted(text if len(text) <= 200 else f"{text[:199]}…")

@@ -355,3 +355,30 @@ def test_the_hint_is_a_command_that_shows_this_store(tmp_path: Path, monkeypatch
     assert Tracker("http://user:secret@head:5000").hint() == "http://…@head:5000"
     (tmp_path / "mlruns").mkdir()
     assert Tracker().hint() == f"mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_postgresql_shows_the_same_study_and_nobody_its_password(
+    postgres: Any,
+    servers: ModuleType,
+    folder: Path,
+    small: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("MLFLOW_DATABASE", postgres.with_password(postgres.database("mlflow")))
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.chdir(tmp_path)  # where artifacts go
+    tracker = Tracker("${MLFLOW_DATABASE}", deadline=120)
+    assert tracker.prepare().problem is None
+    assert tracker.project(small, folder=folder, last=True).problem is None
+    again = tracker.project(small, folder=folder, last=True)
+    assert (again.written, again.problem) == (0, None)
+    assert "align" not in tracker.hint().partition("://")[2].partition("/")[0]
+    postgres.stop()
+    try:
+        problem = Tracker("${MLFLOW_DATABASE}").project(small).problem or ""
+    finally:
+        postgres.start()
+    assert "does not show all" in problem
+    assert "p%40ss" not in problem
+    assert servers.PASSWORD not in problem
