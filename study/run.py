@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import signal
 import sys
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
     options.add_argument(
-        "--tracking-uri", default="sqlite:///mlflow.db", metavar="URI", help="MLflow store (sqlite:///mlflow.db)"
+        "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)"
     )
     options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
     options.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train nothing")
@@ -77,27 +78,33 @@ def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
             return 0
         from study.report.build import answered
         from study.session import run_study
+        from study.tracking import Tracker, tracking_uri
 
+        tracking = tracking_uri(given.tracking_uri)
         with Display(Console(stderr=True)) as display:
             report = run_study(
                 config,
                 out=given.out,
                 address=given.address,
-                tracking=given.tracking_uri,
+                tracking=tracking,
                 display=display,
                 started=STARTED,
             )
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
+              file=sys.stderr)  # fmt: skip
+        return 2
     Console().print(summary(report))
-    _say_where(report, given)
+    _say_where(report, given.out, Tracker(tracking).hint())
     return 0 if answered(report) else 1
 
 
-def _say_where(report: dict[str, Any], given: argparse.Namespace) -> None:
-    from study.tracking import Tracker
-
+def _say_where(report: dict[str, Any], out: Path, browse: str) -> None:
     outside = report["wall_seconds"] - report["training_seconds"]
     print(
         f"{report['trainings']} trainings in {report['wall_seconds']:.0f} s ({outside:.0f} s of it outside training), "
@@ -106,8 +113,8 @@ def _say_where(report: dict[str, Any], given: argparse.Namespace) -> None:
     for cell in report["cells"]:
         if cell["error"]:
             print(f"no answer for {cell['label']}: {cell['error']}", file=sys.stderr)
-    print(f"report: {given.out / report['study'] / 'report.html'}")
-    print(f"browse: {Tracker(given.tracking_uri).hint()}")
+    print(f"report: {out / report['study'] / 'report.html'}")
+    print(f"browse: {browse}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -61,6 +61,7 @@ def run_study(
         ledger = _open_ledger(config, cells, folder, renew)
         stack.callback(ledger.close)
         tracker = Tracker(tracking)
+        storage.check_apart(tracker.uri)
         background = stack.enter_context(ThreadPoolExecutor(1))
         # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
         profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from study.config import ConfigError
 from study.config.secrets import expand, redacted
@@ -96,6 +97,21 @@ class Storage:
             raise ConfigError(
                 f"this cluster has {count} nodes and the study's record is a file of this one ({self.label}), "
                 "which would be lost with it; give storage: postgresql://USER@HOST/DATABASE"
+            )
+
+    def check_apart(self, tracking: str) -> None:
+        """Refuse one database for the record and for MLflow: both count the versions of their tables in one place.
+
+        Raises:
+            ConfigError: they are the same.
+        """
+        if self.kind == "journal" or not tracking.startswith(("postgresql", "sqlite:")):
+            return
+        ours, theirs = urlsplit(self.address), urlsplit(tracking)
+        if (ours.hostname, ours.port or 5432, ours.path) == (theirs.hostname, theirs.port or 5432, theirs.path):
+            raise ConfigError(
+                f"storage and MLflow share the database {self.label}, in which their tables would collide; "
+                "give MLflow one of its own with --tracking-uri"
             )
 
     @contextmanager

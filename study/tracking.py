@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from study import projection
 from study.config import ConfigError
-from study.config.secrets import expand, redacted
+from study.config.secrets import expand, has_literal_password, redacted
 from study.model_registry import register
 from study.projection import RunRecord
 from study.report.reading import Report
@@ -74,6 +74,20 @@ class TrackingResult:
     unchanged: int = 0
     problem: str | None = None
     seconds: float = 0.0
+
+
+def tracking_uri(option: str | None) -> str:
+    """What a command uses: its option, else MLFLOW_TRACKING_URI, else a SQLite file where `mlflow ui` looks.
+
+    Raises:
+        ConfigError: the option holds a password, which everyone on the machine could read.
+    """
+    if option and has_literal_password(option):
+        raise ConfigError(
+            "--tracking-uri holds a password, which the process list shows; write '${VARIABLE}' in its place, "
+            "or set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
 class Tracker:

@@ -14,6 +14,7 @@ from study.config import ConfigError
 from study.progress import Display, summary
 from study.report.build import answered
 from study.session import rebuild
+from study.tracking import tracking_uri
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
     )
     options.add_argument("--sync", action="store_true", help="bring MLflow up to date too")
-    options.add_argument("--tracking-uri", default="sqlite:///mlflow.db", metavar="URI", help="MLflow store for --sync")
+    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync, as of study.run")
     return options
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         report = rebuild(
             folder.resolve(),
-            tracking=given.tracking_uri if given.sync else None,
+            tracking=tracking_uri(given.tracking_uri) if given.sync else None,
             display=Display(Console(stderr=True)),
         )
     except ConfigError as error:
