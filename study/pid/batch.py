@@ -19,7 +19,7 @@ from trainables.datasets.base import PairData
 _EMBEDDING = 10  # per class
 _HIDDEN = 32
 _STEPS, _BATCH = 60, 128
-_SINKHORN = 30
+_SINKHORN, _DIFFERENTIATED = 30, 3
 _COMPONENTS = 64
 
 
@@ -94,14 +94,24 @@ def _standardised(x: Tensor) -> Tensor:
 def _conditional_information(score: Tensor, p1: Tensor, p2: Tensor) -> Tensor:
     """I_q(X2; Y | X1) in nats, (K,), of exp(score) (K, n_y, B, B) scaled to marginals p1, p2 (K, n_y, B)."""
     mass = (p1.sum(dim=2, keepdim=True) + p2.sum(dim=2, keepdim=True)) / 2
-    rows = (p1 / p1.sum(dim=2, keepdim=True) * mass).clamp_min(1e-12).log()
-    columns = (p2 / p2.sum(dim=2, keepdim=True) * mass).clamp_min(1e-12).log()
-    a, b = torch.zeros_like(rows), torch.zeros_like(columns)
+    rows, columns = ((p / p.sum(dim=2, keepdim=True) * mass).clamp_min(1e-9) for p in (p1, p2))
+    kernel = score.exp()  # scores of standardised embeddings are at most sqrt(10) in size: no need for logarithms
+    left = _left_scale(kernel.detach(), rows, columns)
+    # At the fixed point the scales' own derivative is that of a few more steps: only these are differentiated.
+    for _ in range(_DIFFERENTIATED):
+        right = columns / (kernel.mT @ left[..., None])[..., 0]
+        left = rows / (kernel @ right[..., None])[..., 0]
+    q = kernel * left[..., None] * right[:, :, None, :]
+    given_y = q / q.sum(dim=3, keepdim=True)
+    marginal = q.sum(dim=1, keepdim=True) / q.sum(dim=(1, 3), keepdim=True)
+    return (q * (given_y.log() - marginal.log())).sum(dim=(1, 2, 3)) / q.sum(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def _left_scale(kernel: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Sinkhorn's scale of the rows, (K, n_y, B)."""
+    left = torch.ones_like(rows)
     for _ in range(_SINKHORN):
-        b = columns - torch.logsumexp(score + a[..., None], dim=2)
-        a = rows - torch.logsumexp(score + b[:, :, None, :], dim=3)
-    log_q = score + a[..., None] + b[:, :, None, :]
-    log_given_y = log_q - torch.logsumexp(log_q, dim=3, keepdim=True)
-    log_marginal = torch.logsumexp(log_q, dim=1, keepdim=True) - torch.logsumexp(log_q, dim=(1, 3), keepdim=True)
-    q = log_q.exp()
-    return (q * (log_given_y - log_marginal)).sum(dim=(1, 2, 3)) / q.sum(dim=(1, 2, 3))
+        right = columns / (kernel.mT @ left[..., None])[..., 0]
+        left = rows / (kernel @ right[..., None])[..., 0]
+    return left
