@@ -207,7 +207,6 @@ class TestContinuous:
             assert 0.94 * exact - 0.006 < found < exact + 0.006
 
     def test_profile_is_known_for_two_classes_only(self):
-        assert _load("continuous", setting="mix1").pair("first", "second").exact_profile is None
         assert _load("continuous", classes=32).pair("first", "second").exact_profile is None
 
 
