@@ -81,8 +81,8 @@ class DatasetSection(_Section):
 class PidSection(_Section):
     """How the information of a pair about the target is decomposed."""
 
-    estimator: Annotated[str, _one_of(_estimators)] = "broja"
-    """A line of the estimator table: `broja` (discretised, exact), `batch`, `lsmi`."""
+    estimator: Annotated[str, _one_of(_estimators)] = "posterior"
+    """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
     bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=20)] = 200
     """Resamples behind the interval."""
 
@@ -139,7 +139,7 @@ class StrengthSection(_Section):
     initial: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
     """Strengths of the first round; 0 is always among them."""
     refine: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 8
-    """Strengths that the sampler may add."""
+    """Strengths that the sampler may add; `posterior` adds fresh seeds at a strength instead where they tell more."""
     per_round: Count = 4
     """How many of them in one round."""
 
@@ -165,7 +165,7 @@ class ReplicatesSection(_Section):
     """How many seeds."""
 
     search: Count = 5
-    """Seeds at every strength, the same ones (common random numbers)."""
+    """Seeds at every strength, the same ones (common random numbers); the sampler may add as many again where needed."""
     confirm: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
 
@@ -204,7 +204,7 @@ class SearchSection(_Section):
     """How strengths after the first round are chosen, and when to stop."""
 
     sampler: Sampler = "posterior"
-    """`posterior` (ours: where the posterior of the optimum is), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
+    """`posterior` (ours: the trainings that tell most about λ*), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
     nuisance: dict[Literal["learning_rate", "weight_decay", "temperature"], NuisanceRange] = {}
     """Hyperparameters to be tuned fairly at each strength."""
     trials_per_strength: Count = 1
