@@ -123,6 +123,8 @@ def classes(targets: tuple[Target, Target], split: NDArray[np.int8], *, quantile
 
 def _one_target(target: Target, split: NDArray[np.int8], quantiles: int) -> Codes:
     values = np.asarray(target.values)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"the target has {values.dtype} values; labels must be integers from 0, real targets numbers")
     if not np.isfinite(values.astype(np.float64)).all():
         raise ValueError("the target has NaN or infinite values; drop these rows")
     if target.kind == "classes":

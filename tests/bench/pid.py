@@ -208,7 +208,8 @@ def detail(found: Sequence[Outcome], estimators: Sequence[str]) -> Iterator[str]
             )
             rows.append(
                 [
-                    "", "", name, *(f"{m:.3f} ± {s:.3f}" for m, s in zip(value.mean(axis=0), value.std(axis=0), strict=True)),
+                    "", "", name,
+                    *(f"{m:.3f} ± {s:.3f}" for m, s in zip(value.mean(axis=0), value.std(axis=0), strict=True)),
                     " ".join(f"{c:.2f}" for c in inside.mean(axis=0)),
                     " ".join(sorted({o.dominant for o in of_name})),
                 ]
