@@ -61,13 +61,13 @@ class _ScaleGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         factor = ctx.saved_tensors[0].view(-1, 1, 1)
-        return (upstream * factor).masked_fill(factor == 0, 0), None
+        return (upstream * factor).masked_fill_(factor == 0, 0), None
 
 
 class _ScaleValue(torch.autograd.Function):
     @staticmethod
     def forward(_ctx: Any, loss: Tensor, factor: Tensor) -> Tensor:
-        return (loss * factor).masked_fill(factor == 0, 0)
+        return (loss * factor).masked_fill_(factor == 0, 0)
 
     @staticmethod
     def backward(_ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:

@@ -256,7 +256,8 @@ def _centred(z: Tensor) -> Tensor:
     """
     centred = z - z.mean(1, keepdim=True)
     rms, noise = (v.detach().square().mean((1, 2), keepdim=True).sqrt() for v in (centred, z))
-    return centred * torch.where(rms > 1e-6 * noise, 1 / rms, 0)
+    scaled: Tensor = centred * torch.where(rms > 1e-6 * noise, 1 / rms, 0)
+    return scaled
 
 
 def _whitened(z: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainables.checkpoint import CheckpointError as CheckpointError
 from trainables.checkpoint import read_checkpoint, write_checkpoint
 from trainables.datasets.base import PairData
-from trainables.encoders import Outputs, SoloEncoder, build_networks
+from trainables.encoders import SoloEncoder, build_networks
 from trainables.feed import epoch_order, load_feeds
 from trainables.layers import Dropout, no_dropout
 from trainables.metrics import SCORES, alignment_metrics
@@ -24,7 +24,8 @@ from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, deriv
 # What an encoder minimises for its task, by the score of its target (R² is a squared error).
 TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
-_EVALUATION_VALUES = 2**22  # how many numbers a chunk of the evaluation may hold per layer
+# How many numbers a chunk of the evaluation may hold per layer: as many as a CPU's cache has room for.
+_CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**17, 2**24
 
 
 class Pack:
@@ -216,7 +217,7 @@ class Pack:
         with _arithmetic(self.spec.training.precision, self._device):
             for i, flat in enumerate(self._parts()):
                 outputs.append(self._networks[i](flat, *self._fit.batch(i, index), dropouts[i]))
-        loss_1, loss_2 = self._task_losses(outputs, self._fit.batch_targets(index))
+        loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], self._fit.batch_targets(index))
         loss = loss_1 + loss_2
         if self._is_aligned:
             alignment = self.spec.alignment
@@ -230,34 +231,36 @@ class Pack:
             )
         return loss
 
-    def _task_losses(self, outputs: list[Outputs], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
+    def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
         return [
-            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out.predictions, values)
+            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out, values)
             for out, values, target in zip(outputs, targets, self._targets, strict=True)
         ]
 
     @torch.no_grad()
-    def _predict(self, rows: Tensor) -> list[Outputs]:
-        """What all replicas say of evaluated `rows`, in chunks that bound the memory."""
+    def _predict(self, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
+        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory."""
         n_replicas = len(self.spec.replicas)
+        room = _CPU_EVALUATION_VALUES if self._device.type == "cpu" else _DEVICE_EVALUATION_VALUES
         outputs = []
         with _arithmetic(self.spec.training.precision, self._device):
             for i, flat in enumerate(self._parts()):
                 values = self.evaluated.inputs[i].values
                 width = max(self.spec.encoders[i].width * values[0, ..., 0].numel(), values[0].numel())
-                size = max(self.spec.training.batch_size, _EVALUATION_VALUES // (n_replicas * width))
+                size = max(self.spec.training.batch_size, room // (n_replicas * width))
                 chunks = [
-                    self._networks[i](flat, *self.evaluated.chunk(i, r, n_replicas)) for r in torch.split(rows, size)
+                    getattr(self._networks[i](flat, *self.evaluated.chunk(i, r, n_replicas)), field)
+                    for r in torch.split(rows, size)
                 ]
-                outputs.append(Outputs(*(torch.cat(parts, 1) for parts in zip(*chunks, strict=True))))
+                outputs.append(torch.cat(chunks, 1))
         return outputs
 
     @torch.no_grad()
     def score(self) -> Tensor:
         """Scores and task losses of both encoders on the evaluated rows, (4, K); NaN where a replica is frozen."""
-        outputs = self._predict(torch.arange(self.evaluated.rows, device=self._device))
+        outputs = self._predict(torch.arange(self.evaluated.rows, device=self._device), "predictions")
         scores = [
-            SCORES[target.metric](out.predictions, values)
+            SCORES[target.metric](out, values)
             for out, values, target in zip(outputs, self.evaluated.targets, self._targets, strict=True)
         ]
         values = torch.stack([*scores, *self._task_losses(outputs, self.evaluated.targets)])
@@ -268,7 +271,7 @@ class Pack:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
         n = self.evaluated.rows
         rows = torch.linspace(0, n - 1, min(n, ALIGNMENT_ROWS), device=self._device).round().long()
-        first, second = (out.features for out in self._predict(rows))
+        first, second = self._predict(rows, "features")
         return {name: values.cpu() for name, values in alignment_metrics(first, second).items()}
 
 
