@@ -28,13 +28,13 @@ _SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
 class Curve:
     """Scores (S, R) at ascending strengths (S,), one column a replicate; NaN where a training diverged or is missing.
 
-    `diverged` (S,) counts the trainings that diverged; `chosen` names the trial whose nuisance setting was best at each
+    `diverged` (S, R) is True where one did; `chosen` names the trial whose nuisance setting was best at each
     strength.
     """
 
     strengths: NDArray[np.float64]
     scores: NDArray[np.float64]
-    diverged: NDArray[np.int64]
+    diverged: NDArray[np.bool_]
     chosen: tuple[Asked, ...]
 
 
@@ -53,13 +53,14 @@ def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
         by_strength[strength][tuple(sorted(trial.setting.nuisance.items()))].append(trial)
     strengths = sorted(by_strength)
     scores = np.full((len(strengths), len(replicates)), np.nan)
-    diverged = np.zeros(len(strengths), dtype=np.int64)
+    diverged = np.zeros(scores.shape, bool)
     chosen = []
     for row, strength in enumerate(strengths):
         rows = {key: _row(group, column, subject) for key, group in by_strength[strength].items()}
         best = max(rows, key=lambda key: (_mean(rows[key]), key))
         scores[row] = rows[best]
-        diverged[row] = sum(r.status == "diverged" for t in by_strength[strength][best] for r in t.results.values())
+        for trial in by_strength[strength][best]:
+            diverged[row, [column[i] for i, result in trial.results.items() if result.status == "diverged"]] = True
         chosen.append(by_strength[strength][best][0])
     return Curve(strengths=np.array(strengths), scores=scores, diverged=diverged, chosen=tuple(chosen))
 

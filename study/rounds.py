@@ -15,7 +15,7 @@ from scipy.stats import qmc
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
 from study.search import Ledger
-from study.selection import Selection, select, warp_scale
+from study.selection import Selection, Unit, select, warp_scale
 from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
@@ -97,6 +97,7 @@ def select_curve(cell: Cell, found: Curve) -> Selection:
         seed=derive_seed(cell.config.seed, cell.id, "select"),
         range_=strength.range,
         scale=warp_scale(strength.design),
+        diverged=found.diverged,
     )
 
 
@@ -123,7 +124,10 @@ def rounded(strength: float) -> float:
 
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
     config = cell.config
-    yield _ask(cell, ledger, dict.fromkeys(arms, config.strength.design), 0)
+    seeds = config.replicates.search
+    design = [Unit(strength=strength, columns=tuple(range(seeds))) for strength in config.strength.design]
+    # λ = 0 of a one-sided arm is that of the shared one.
+    yield _ask(cell, ledger, {arm: [u for u in design if u.strength or arm == "shared"] for arm in arms}, 0)
     refined, index = 0, 0
     while refined < config.strength.refine:
         open_arms = [arm for arm in arms if not _settled(cell, ledger, arm)]
@@ -132,36 +136,37 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
         index += 1
         count = min(config.strength.per_round, config.strength.refine - refined)
         refined += count
-        sampler, highest = config.search.sampler, config.strength.range[1]
         suggested = {
             arm: ledger.suggest(
                 cell.id,
                 arm,
                 round_=index,
                 count=count,
-                sampler=sampler,
+                sampler=config.search.sampler,
                 seed=config.seed,
                 scale=warp_scale(config.strength.design),
+                seeds=seeds,
             )
             for arm in open_arms
         }
-        yield _ask(
-            cell, ledger, {arm: [min(rounded(s), highest) for s in new] for arm, new in suggested.items()}, index
-        )
+        yield _ask(cell, ledger, suggested, index)
 
 
-def _ask(cell: Cell, ledger: Ledger, strengths: Mapping[Arm, Sequence[float]], round_: int) -> Round:
+def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_: int) -> Round:
+    nuisance = nuisance_settings(cell)
     asked: list[Asked] = []
-    for arm, values in strengths.items():
-        settings = [
-            _at(setting, strength, arm)
-            for strength in values
-            if strength or arm == "shared"
-            for setting in nuisance_settings(cell)
-        ]
-        asked += ledger.ask(
-            cell.id, arm, round_=round_, settings=settings, replicates=range(cell.config.replicates.search)
-        )
+    for arm, wanted in units.items():
+        found: Round = ()
+        for place, unit in enumerate(wanted):
+            found = ledger.ask(
+                cell.id,
+                arm,
+                round_=round_,
+                settings=[_at(setting, unit.strength, arm) for setting in nuisance],
+                replicates=unit.columns,
+                first_slot=place * len(nuisance),
+            )
+        asked += found
     return tuple(asked)
 
 

@@ -13,6 +13,9 @@ from trainables.spec import ReplicaResult
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
 Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
 PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
+# What each encoder's score counts for whoever is served: encoder 1, encoder 2, the pair as one.
+Weights = tuple[float, float]
+ENCODER_1, ENCODER_2, PAIR = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +63,20 @@ class Asked:
         """Replicates that still have to be trained."""
         return tuple(index for index in self.replicates if index not in self.results)
 
+    def scores_of(self, weights: Weights) -> dict[int, float | None]:
+        """Weighted scores by replicate; None where the training diverged."""
+        pairs = {index: self.results[index].scores for index in sorted(self.results)}
+        values = {index: weights[0] * first + weights[1] * second for index, (first, second) in pairs.items()}
+        return {index: None if math.isnan(value) else value for index, value in values.items()}
+
     @property
     def scores(self) -> list[float | None]:
         """What the arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled.
 
         None where the training diverged.
         """
-        weights = {"to_1": (1.0, 0.0), "to_2": (0.0, 1.0)}.get(self.arm, (0.5, 0.5))
-        pairs = [self.results[index].scores for index in sorted(self.results)]
-        values = [weights[0] * first + weights[1] * second for first, second in pairs]
-        return [None if math.isnan(value) else value for value in values]
+        weights = {"to_1": ENCODER_1, "to_2": ENCODER_2}.get(self.arm, PAIR)
+        return list(self.scores_of(weights).values())
 
     @property
     def value(self) -> float:

@@ -165,7 +165,7 @@ class ReplicatesSection(_Section):
     """How many seeds."""
 
     search: Count = 5
-    """Seeds at every strength, the same ones (common random numbers); the sampler may add as many again where needed."""
+    """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
     confirm: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
 

@@ -171,7 +171,7 @@ def _answer(subject: Finding, adjusted_p: float) -> dict[str, Any]:
                 "mean": _number(_mean(row)),
                 "sd": _number(_sd(row)),
                 "seeds": int(np.isfinite(row).sum()),
-                "diverged": int(diverged),
+                "diverged": int(diverged.sum()),
                 "scores": [_number(score) for score in row],
             }
             for strength, row, diverged in zip(found.strengths, found.scores, found.diverged, strict=True)

@@ -3,6 +3,7 @@
 from study.selection.conclusion import Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
+from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
 from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
@@ -20,10 +21,13 @@ __all__ = [
     "Strategy",
     "StrategyChoice",
     "StrategyGains",
+    "Unit",
     "Verdict",
     "choose_strategy",
     "conclude",
+    "free_columns",
     "holm",
+    "next_strength",
     "paired_gain",
     "sample_posterior",
     "select",

@@ -3,7 +3,7 @@
     python tests/bench/tabulate.py                       # all cells; about half an hour on two cores
     python tests/bench/tabulate.py --only leaves         # some, added to the file
 
-Trains every cell of the studies of `tests/bench/real.py` at 25 strengths × 40 seeds, with the trainings that a study
+Trains every cell of the studies of `tests/bench/real.py` at 25 strengths × 24 seeds, with the trainings that a study
 would do (`Cell.pack`, trained by `trainables.pack.Pack`), and writes `curves.npz`: `<cell>` (2, strengths, seeds)
 float16 scores of encoder 1 and 2, NaN where a training diverged, and `<cell>:strengths`.
 """
@@ -26,7 +26,7 @@ TABLE = Path(__file__).parent / "curves.npz"
 # Those of the papers (Fang et al. 2026, both grids) and enough between them for a curve to be read off anywhere.
 FRACTIONS = (0, 0.00625, 0.0125, 0.025, 0.0375, 0.05, 0.0625, 0.075, 0.1, 0.125, 0.15, 0.1875, 0.225, 0.25, 0.3)
 FRACTIONS += (0.35, 0.4, 0.45, 0.5, 0.575, 0.65, 0.725, 0.8, 0.9, 1)
-SEEDS = 40
+SEEDS = 24
 
 
 def strengths(cell: Cell) -> np.ndarray:

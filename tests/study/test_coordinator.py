@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from study.cells import Cell, build_cells
@@ -110,8 +111,10 @@ def test_every_strength_has_the_same_nuisance_settings_and_seeds(tmp_path: Path)
         assert len(settings) == 2
         for strength in strengths:
             tried = [trial for trial in trials if trial.setting.strength_1 == strength]
-            assert {tuple(trial.setting.nuisance.items()) for trial in tried} == settings
-            assert {tuple(sorted(trial.results)) for trial in tried} == {(0, 1)}
+            seeds = {setting: set[int]() for setting in settings}
+            for trial in tried:
+                seeds[tuple(trial.setting.nuisance.items())] |= set(trial.results)
+            assert all(found == seeds[min(settings)] >= {0, 1} for found in seeds.values())
         assert {0.0, 1.0, 4.0} < strengths
 
 
@@ -122,9 +125,15 @@ def test_the_best_nuisance_setting_stands_for_its_strength(tmp_path: Path) -> No
 
     found = curve(trials, "pair")
 
-    at_zero = [trial.value for trial in trials if trial.setting.strength_1 == 0]
-    assert found.scores[0].mean() == pytest.approx(max(at_zero))
-    assert found.chosen[0].value == max(at_zero)
+    at_zero: dict[float, list[float]] = {}
+    for trial in trials:
+        if trial.setting.strength_1 == 0:
+            scores = [score for score in trial.scores if score is not None]
+            at_zero.setdefault(trial.setting.nuisance["learning_rate"], []).extend(scores)
+    means = {rate: np.mean(scores) for rate, scores in at_zero.items()}
+    assert len(means) == 2
+    assert np.nanmean(found.scores[0]) == pytest.approx(max(means.values()))
+    assert means[found.chosen[0].setting.nuisance["learning_rate"]] == max(means.values())
 
 
 def test_confirmation_uses_fresh_seeds_and_the_test_split(tmp_path: Path) -> None:
@@ -137,7 +146,8 @@ def test_confirmation_uses_fresh_seeds_and_the_test_split(tmp_path: Path) -> Non
     )
     seeds = {split: {r.seed for s in specs if s.evaluate == split for r in s.replicas} for split in ("valid", "test")}
 
-    assert len(seeds["test"]) == len(seeds["valid"]) == 2 * len(cells)
+    assert len(seeds["test"]) == 2 * len(cells)
+    assert len(seeds["valid"]) >= 2 * len(cells)
     assert seeds["test"].isdisjoint(seeds["valid"])
     assert all(0.0 in {r.strength_1 for r in s.replicas} for s in specs if s.evaluate == "test")
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from study.search import Ledger, PosteriorSampler, open_storage
 from study.trials import Setting
@@ -112,15 +114,54 @@ def test_a_journal_torn_in_its_last_line_is_read_up_to_it(tmp_path: Path) -> Non
 def test_suggestions_depend_on_earlier_rounds_alone(tmp_path: Path, sampler: str) -> None:
     book = ledger(tmp_path)
     fill(book)
-    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7, "scale": 0.5}
+    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7, "scale": 0.5, "seeds": 2}
     before = book.suggest("a", "shared", **arguments)  # type: ignore[arg-type]
 
-    asked = book.ask("a", "shared", round_=1, settings=[shared(s) for s in before], replicates=range(2))
+    settings = [shared(unit.strength) for unit in before]
+    asked = book.ask("a", "shared", round_=1, settings=settings, replicates=range(2))
     book.record("a", asked[0], {0: result(9.0), 1: result(9.0)})
 
     assert ledger(tmp_path).suggest("a", "shared", **arguments) == before  # type: ignore[arg-type]
-    assert all(0 <= strength <= 4 for strength in before)
-    assert len(set(before)) == 3
+    assert all(0 <= unit.strength <= 4 for unit in before)
+    trainings = [(unit.strength, seed) for unit in before for seed in unit.columns]
+    assert len(set(trainings)) == 6
+    assert not {(strength, seed) for strength in (0, 1, 2, 4) for seed in (0, 1)} & set(trainings)
+
+
+def test_units_of_one_round_may_have_seeds_of_their_own(tmp_path: Path) -> None:
+    book = ledger(tmp_path)
+    book.ask("a", "shared", round_=1, settings=[shared(0)], replicates=range(2))
+    both = book.ask("a", "shared", round_=1, settings=[shared(0)], replicates=range(2, 4), first_slot=1)
+
+    assert [asked.replicates for asked in both] == [(0, 1), (2, 3)]
+    assert ledger(tmp_path).trials("a", "shared") == both
+
+
+def test_a_repeated_strength_is_one_row_of_more_seeds() -> None:
+    """Without attributes, the k-th trial of a strength is its k-th seed."""
+    study = optuna.create_study(direction="maximize", sampler=PosteriorSampler(seed=0))
+    for strength in (0.0, 1.0, 2.0, 4.0, 1.0, 2.0):
+        study.enqueue_trial({"strength": strength})
+    study.optimize(lambda trial: -((trial.suggest_float("strength", 0, 4) - 1.5) ** 2), n_trials=7)
+
+    assert 0 <= study.trials[-1].params["strength"] <= 4
+
+
+def test_strengths_at_which_everything_diverges_are_left_alone() -> None:
+    study = optuna.create_study(direction="maximize", sampler=PosteriorSampler(seed=0, seeds=2))
+    space = {"strength": FloatDistribution(0, 4)}
+    for strength in (0.0, 0.5, 1.0, 2.0, 4.0):
+        dead = strength > 1
+        study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if dead else TrialState.COMPLETE,
+                params={"strength": strength},
+                distributions=space,
+                value=None if dead else strength,
+                user_attrs={"scores": [None, None] if dead else [strength, strength + 0.1], "replicates": [0, 1]},
+            )
+        )
+    assert all(study.ask(space).params["strength"] < 1.6 for _ in range(4))
 
 
 def test_the_default_sampler_looks_where_the_optimum_is() -> None:

@@ -12,16 +12,12 @@ from __future__ import annotations
 import math
 import time
 import uuid
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -31,7 +27,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 
 from study.config import ConfigError, Sampler
-from study.selection import Curve, select, warp, warp_scale
+from study.search.samplers import suggest
+from study.selection import Unit
 from study.storage import Storage, first_line
 from study.trials import Arm, Asked, Setting
 from trainables.spec import ReplicaResult, derive_seed
@@ -97,51 +94,50 @@ class Ledger:
         return tuple(found[place] for place in sorted(found))
 
     def ask(
-        self, cell: str, arm: Arm, *, round_: int, settings: Sequence[Setting], replicates: Sequence[int]
+        self,
+        cell: str,
+        arm: Arm,
+        *,
+        round_: int,
+        settings: Sequence[Setting],
+        replicates: Sequence[int],
+        first_slot: int = 0,
     ) -> tuple[Asked, ...]:
-        """The trials of a round, one per setting; those that an interrupted run asked already are found again."""
-        self._durably(lambda: self._ask(cell, arm, round_, settings, replicates), cell, arm)
+        """The trials of a round, one per setting; those that an interrupted run asked already are found again.
+
+        Settings of one round with different replicates are asked for one after another, `first_slot` counting on.
+        """
+        slots = dict(enumerate(settings, start=first_slot))
+        self._durably(lambda: self._ask(cell, arm, round_, slots, replicates), cell, arm)
         return tuple(trial for trial in self.trials(cell, arm) if trial.round == round_)
 
     def suggest(
-        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int, scale: float
-    ) -> tuple[float, ...]:
-        """`count` new strengths for a round, from the complete trials of earlier rounds alone.
-
-        Each comes from `sampler` on an in-memory copy of those trials in which the strengths suggested before it are
-        running, so that the answer is a function of the record and the seed. `scale` is that of the warp of strengths.
-        """
-        strength = FloatDistribution(*self._space["strength"])
+        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int, scale: float, seeds: int
+    ) -> tuple[Unit, ...]:
+        """The next `count` units of a round, see `study.search.samplers.suggest`; from earlier rounds' trials alone."""
         earlier = [asked for asked in self.trials(cell, arm) if asked.round < round_]
-        tried = [asked.setting.params(arm)["strength"] for asked in earlier]
-        study = optuna.create_study(
-            direction="maximize",
-            sampler=_sampler(
-                sampler,
-                seed=derive_seed(seed, cell, arm, round_),
-                scale=scale,
-                gaps=_gaps([*tried, *self._space["strength"]]),
-            ),
+        if arm != "shared":  # λ = 0 is the same trainings in every arm
+            earlier += [asked for asked in self.trials(cell, "shared") if not asked.setting.strength_1]
+        return suggest(
+            earlier,
+            arm,
+            count=count,
+            sampler=sampler,
+            seed=derive_seed(seed, cell, arm, round_),
+            range_=self._space["strength"],
+            scale=scale,
+            seeds=seeds,
         )
-        for asked, tried_strength in zip(earlier, tried, strict=True):
-            if not math.isnan(value := asked.value):
-                study.add_trial(
-                    create_trial(
-                        params={"strength": tried_strength},
-                        distributions={"strength": strength},
-                        value=value,
-                        user_attrs={"scores": asked.scores},
-                    )
-                )
-        return tuple(float(study.ask({"strength": strength}).params["strength"]) for _ in range(count))
 
     def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
         """Store replicates of a trial, and tell Optuna its value once none is missing; known ones are left alone."""
         self._durably(lambda: self._record(cell, asked, results), cell, asked.arm)
 
-    def _ask(self, cell: str, arm: Arm, round_: int, settings: Sequence[Setting], replicates: Sequence[int]) -> None:
+    def _ask(
+        self, cell: str, arm: Arm, round_: int, settings: Mapping[int, Setting], replicates: Sequence[int]
+    ) -> None:
         asked = self._load(cell, arm)
-        for slot, setting in enumerate(settings):
+        for slot, setting in settings.items():
             if (round_, slot) not in asked:
                 params = setting.params(arm)
                 trial = create_trial(
@@ -291,25 +287,6 @@ def _drop_torn_tail(journal: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def _gaps(strengths: Iterable[float]) -> list[float]:
-    """Middles of the gaps between strengths, which a grid is refined by."""
-    return [(low + high) / 2 for low, high in pairwise(sorted(set(strengths)))]
-
-
-def _sampler(name: Sampler, *, seed: int, scale: float, gaps: Sequence[float]) -> optuna.samplers.BaseSampler:
-    seed %= 2**32  # the largest that numpy's legacy generators take
-    samplers: dict[Sampler, Callable[[], optuna.samplers.BaseSampler]] = {
-        "posterior": lambda: PosteriorSampler(seed=seed, scale=scale),
-        "gp": lambda: optuna.samplers.GPSampler(seed=seed),
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
-        "qmc": lambda: optuna.samplers.QMCSampler(seed=seed, scramble=True),
-        "grid": lambda: optuna.samplers.GridSampler({"strength": list(gaps)}, seed=seed),
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # QMC, since years
-        return samplers[name]()
-
-
 def _read(arm: Arm, frozen: FrozenTrial) -> Asked:
     results = {
         int(index): ReplicaResult.from_json(result)
@@ -326,71 +303,3 @@ def _read(arm: Arm, frozen: FrozenTrial) -> Asked:
         replicates=tuple(frozen.user_attrs["replicates"]),
         results=results,
     )
-
-
-class PosteriorSampler(optuna.samplers.BaseSampler):
-    """Refines the strength where its optimum may lie: asked k times, it covers the posterior of the argmax by k points.
-
-    The surrogate is the Gaussian process of `study.selection`, with a seed effect where trials carry their replicates'
-    `scores` in the user attribute of that name. Each strength is the one that most reduces the expected distance, on
-    the warped axis, from the optimum to the nearest strength being tried; so the first lies at the posterior's median
-    and further running trials spread over its width. Below three different strengths, and for any other parameter, it
-    draws uniformly. Deterministic given the trials and the seed; usable in any Optuna study that maximises.
-
-    Args:
-        name: the parameter that is the strength.
-        seed: of all random choices.
-        scale: of the warp, see `study.selection.warp_scale`; None: from the strengths of the first ten trials.
-    """
-
-    def __init__(self, *, name: str = "strength", seed: int = 0, scale: float | None = None) -> None:
-        self._name = name
-        self._scale = scale
-        self._random = optuna.samplers.RandomSampler(seed=seed % 2**32)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Nothing: every parameter is sampled on its own."""
-        del study, trial
-        return {}
-
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        del study, trial, search_space
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """The strength from the posterior of its optimum; any other parameter uniformly."""
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        complete = [t for t in complete if self._name in t.params]
-        if param_name != self._name or len({t.params[self._name] for t in complete}) < 3:
-            return self._random.sample_independent(study, trial, param_name, param_distribution)
-        best: dict[float, FrozenTrial] = {}  # one a strength, where it was tried with several nuisance settings
-        for done in sorted(complete, key=lambda t: t.value or 0.0):
-            best[done.params[self._name]] = done
-        rows = [trial.user_attrs.get("scores") or [trial.value] for trial in best.values()]
-        scores = np.full((len(rows), max(map(len, rows))), np.nan)
-        for i, row in enumerate(rows):
-            scores[i, : len(row)] = [np.nan if score is None else score for score in row]
-        bounds = (param_distribution.low, param_distribution.high)
-        others = [t for t in study.get_trials(deepcopy=False) if self._name in t.params]
-        scale = self._scale or warp_scale([*bounds, *(t.params[self._name] for t in others[:10])])
-        posterior = select(list(best), scores, range_=bounds, scale=scale).posterior
-        running = [t.params[self._name] for t in others if not t.state.is_finished()]
-        return _most_covering(posterior, scale, running=running, tried=[t.params[self._name] for t in others])
-
-
-def _most_covering(posterior: Curve, scale: float, *, running: Sequence[float], tried: Sequence[float]) -> float:
-    """The untried grid point that, with the running ones, is expected to lie closest to the optimum."""
-    grid = posterior.strengths
-    place = warp(grid, scale=scale)
-    distance = np.abs(place[:, None] - place[None, :])  # (optimum, candidate)
-    covered = distance[:, [_nearest(grid, strength) for strength in running]].min(axis=1, initial=np.inf)
-    expected = posterior.argmax_probability @ np.minimum(distance, covered[:, None])
-    expected[[_nearest(grid, strength) for strength in tried]] = np.inf
-    return float(grid[expected.argmin()])
-
-
-def _nearest(grid: NDArray[np.float64], strength: float) -> int:
-    return int(np.abs(grid - strength).argmin())
