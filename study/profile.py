@@ -14,8 +14,8 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config, with_stand_in
 from study.pid import COMPONENTS, Discretiser, PIDProfile, profile_pair
-from study.theory import forecast
-from trainables.datasets import MultimodalData
+from study.theory import forecast, forecast_together, squared_distance_weight
+from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
 
 
@@ -50,6 +50,8 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
 
     Per encoder, in the pair's order: `strengths`, `risk` and `held_out` (shares of the target's variance),
     `best_strength` and `critical_strengths`. Strengths are in units of the theory: comparable by their order alone.
+    `together` is what the theory expects the study itself to measure, at the study's own strengths, and None where the
+    study minimises something else: it needs targets scored by R² and an objective that is a squared distance.
     """
     forecasts = {}
     for cell in cells:
@@ -59,6 +61,7 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
             "k": found.k,
             "correlations": list(found.correlations),
             "shrinkage": [effect.intensity for effect in found.shrinkage],
+            "together": _together(cell, datasets[cell.data_key].pair(*cell.pair)),
             "encoders": [
                 {
                     "modality": encoder.modality,
@@ -72,6 +75,23 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
             ],
         }
     return forecasts
+
+
+def _together(cell: Cell, data: PairData) -> dict[str, Any] | None:
+    section = cell.config.alignment
+    weight = squared_distance_weight(section.objective, temperature=cell.config.training.temperature)
+    if weight is None or cell.metrics != ("r2", "r2") or section.projector != "none" or section.direction != "both":
+        return None
+    width = min(encoder.width for encoder in cell.encoders)
+    found = forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
+    return {
+        "objective": section.objective,
+        "strengths": list(found.strengths),
+        "encoders": [
+            {"modality": name, "scores": list(scores), "crossing": crossing}
+            for name, scores, crossing in zip(cell.pair, found.scores, found.crossings, strict=True)
+        ],
+    }
 
 
 def parser() -> argparse.ArgumentParser:

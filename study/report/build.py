@@ -20,6 +20,7 @@ from study.pid import PIDProfile
 from study.report.answers import Answer, Claim, Finding, Scores, adjusted_p_values, evaluate
 from study.report.models import kept_encoder
 from study.report.reading import file_stem
+from study.report.theory import with_measured
 from study.rounds import has_answer, rounded
 from study.search import Ledger
 from study.selection import Gain, choose_strategy, conclude
@@ -54,13 +55,9 @@ def build_report(
     config = cells[0].config
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
     adjusted = adjusted_p_values(answers)
-    entries = [
-        {
-            **_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run),
-            "forecast": forecasts.get(cell.id),
-        }
-        for cell in cells
-    ]
+    entries = [_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run) for cell in cells]
+    for cell, entry in zip(cells, entries, strict=True):
+        entry["forecast"] = with_measured(forecasts.get(cell.id), entry["encoders"])
     for position, (cell, entry) in enumerate(zip(cells, entries, strict=True), start=1):
         for index, encoder in enumerate(entry["encoders"]):
             encoder["model"] = kept_encoder(cell, ledger, index, stem=file_stem(entry, position))

@@ -5,7 +5,6 @@ Legible without colour: what differs in colour also differs in marker, line styl
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
-from study.report import reading
+from study.report import reading, theory
 from study.report.canvas import (
     BLUE,
     GREEN,
@@ -64,7 +62,9 @@ def figures(report: Report) -> dict[str, Figure]:
             if any(number(part(cell, "pid").get(key)) is not None for key in reading.COMPONENTS):
                 drawn[f"{stem}-pid"] = _pid(cell)
             if parts(part(cell, "forecast"), "encoders"):
-                drawn[f"{stem}-forecast"] = _forecast(cell)
+                drawn[f"{stem}-forecast"] = theory.forecast_figure(cell)
+            if theory.has_together(cell):
+                drawn[f"{stem}-theory"] = theory.together_figure(cell)
         if overview := _overview(cells):
             drawn[OVERVIEW] = overview
     return dict(sorted(drawn.items()))
@@ -115,8 +115,8 @@ def _curve(cell: Part, index: int, entry: Part) -> Figure:
     if means:
         axes.errorbar(
             [float(point["strength"]) for point in means], [float(point["mean"]) for point in means],
-            yerr=[_half_width(point) for point in means], color=color, marker=look["marker"], markerfacecolor="white",
-            linestyle="none", elinewidth=1, capsize=2, label="mean, 90 % CI", zorder=4,
+            yerr=[theory.half_width(point) for point in means], color=color, marker=look["marker"],
+            markerfacecolor="white", linestyle="none", elinewidth=1, capsize=2, label="mean, 90 % CI", zorder=4,
         )  # fmt: skip
         base = [float(point["mean"]) for point in means if point["strength"] == 0]
         if base:
@@ -160,30 +160,6 @@ def _alignment(cell: Part) -> Figure:
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel("similarity")
-    legend(figure, axes)
-    return figure
-
-
-def _forecast(cell: Part) -> Figure:
-    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap."""
-    figure, axes = blank("Linear forecast, before any training")
-    every: list[float] = []
-    for entry, look, name in zip(
-        parts(part(cell, "forecast"), "encoders"), _ENCODERS, reading.pair_of(cell), strict=False
-    ):
-        strengths, risks = entry.get("strengths") or [], entry.get("held_out") or []
-        known = [(float(s), float(r)) for s, r in zip(strengths, risks, strict=False) if number(s) is not None]
-        if not known:
-            continue
-        every += [strength for strength, _ in known]
-        axes.plot(*zip(*known, strict=True), label=shortened(name, 16), **{**look, "marker": ""})
-        for critical in entry.get("critical_strengths") or ():
-            axes.axvline(float(critical), color=look["color"], linestyle=look["linestyle"], linewidth=0.8, alpha=0.6)
-    axes.set_xscale("symlog", linthresh=min((s for s in every if s > 0), default=1.0))
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter("{x:g}")  # the default writes formulas, which no text of ours may be read as
-    axes.set_xlabel("strength, in units of the theory")
-    axes.set_ylabel("unexplained share of the target")
     legend(figure, axes)
     return figure
 
@@ -266,9 +242,3 @@ def _band(posterior: Part) -> tuple[list[float], ...] | None:
         return None
     rows = [row for row in zip(*columns, strict=False) if all(number(value) is not None for value in row)]
     return tuple(map(list, zip(*rows, strict=True))) if rows else None
-
-
-def _half_width(point: Part) -> float:
-    """Half of the 90 % t interval of a mean over seeds; 0 for a single seed."""
-    seeds, sd = number(point.get("seeds")) or 0, number(point.get("sd"))
-    return float(stats.t.ppf(0.95, seeds - 1) * sd / math.sqrt(seeds)) if sd is not None and seeds > 1 else 0.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from study.report import reading, words
+from study.report import reading, theory, words
 from study.report.reading import FIGURES, OVERVIEW, Part, Report, number, part, parts
 from study.report.tables import alternatives_table, answer_table, curve_table, escaped
 
@@ -19,6 +19,9 @@ _CAPTIONS = {
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
     "forecast": "What linear encoders would lose, from second moments alone; thin lines: strengths at which a "
     "direction that predicts is swapped for one that is shared. Read their order over pairs, not their size.",
+    "theory": "What the linear theory expects of linear encoders trained with this study's losses (lines) and what was "
+    "trained (marks, 90 % intervals). Below: where half of the loss is expected (diamond, thin line) and where it was "
+    "measured, with its 90 % interval.",
     OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
 }
 _METHOD = (
@@ -96,14 +99,18 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
     """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
     stem = reading.file_stem(cell, position)
     sentences = [words.encoder_sentence(cell, index) for index in range(len(parts(cell, "encoders")[:2]))]
-    told = {**dict(zip(FIGURES, sentences, strict=False)), "pid": words.profile_text(cell)}
+    told = {
+        **dict(zip(FIGURES, sentences, strict=False)),
+        "pid": words.profile_text(cell),
+        "theory": theory.together_sentence(cell),
+    }
     drawn = "".join(
         _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
         for kind in FIGURES
     )
     return (
         f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
-        + "".join(f"<p>{_sentence(_capital(sentence))}</p>\n" for sentence in sentences)
+        + "".join(f"<p>{_sentence(_capital(sentence))}</p>\n" for sentence in [*sentences, told["theory"]] if sentence)
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + alternatives_table(cell)
         + curve_table(cell)

@@ -15,7 +15,14 @@ Report = Mapping[str, Any]
 Part = Mapping[str, Any]
 
 COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
-FIGURES = ("curve-1", "curve-2", "alignment", "pid", "forecast")  # of a cell, named `file_stem(cell, position)-KIND`
+FIGURES = (
+    "curve-1",
+    "curve-2",
+    "alignment",
+    "pid",
+    "forecast",
+    "theory",
+)  # of a cell, named `file_stem(cell, position)-KIND`
 OVERVIEW = "00-strength-against-redundancy"  # of the study
 
 

@@ -83,6 +83,7 @@ def forecast_together(
 ) -> TogetherForecast:
     """What a study of linear encoders of width k will measure on a pair with real targets, from 0 to `largest`.
 
+    An encoder is k directions wide, or as many as both modalities have.
     Task losses are means over the target's columns, the alignment objective is worth `weight` of the squared distance
     (`squared_distance_weight`). The moments of the training split are not shrunk, because the encoders' training is not
     either: believe this only where there are many more rows than features.
@@ -103,7 +104,8 @@ def forecast_together(
     (x_1, y_1), (x_2, y_2) = rows
     power_1, power_2 = (float(np.mean(np.var(_columns(target.values[train]), axis=0))) for target in data.targets)
     moments = Moments.from_samples(x_1[train], x_2[train], y_1[train], y_2[train], shrinkage=None)
-    pair = _pair(moments, k=k, weights=(power_1, power_2))
+    widest = min(joint_problem(moments, encoder=encoder).rank for encoder in (1, 2))
+    pair = _pair(moments, k=min(k, widest), weights=(power_1, power_2))
     strengths = np.concatenate([[0.0], np.geomspace(largest / 200, largest, _GRID)])
     path = pair.path(strengths * weight)
 
