@@ -120,7 +120,7 @@ def _linear(spec: EncoderSpec, shape: Shape) -> Encoder:
 
 
 def _mlp(spec: EncoderSpec, shape: Shape) -> Encoder:
-    widths = [math.prod(shape)] + [spec.width] * spec.layers
+    widths = [math.prod(shape)] + [spec.feedforward or spec.width] * (spec.layers - 1) + [spec.width]
     if spec.activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {spec.activation!r}; known are {', '.join(ACTIVATIONS)}")
     layers = tuple(Linear(f"layer{i}", n_in, n_out) for i, (n_in, n_out) in enumerate(pairwise(widths)))

@@ -49,7 +49,7 @@ class EncoderSpec:
     layers: int = 2
     width: int = 32
     heads: int = 1
-    feedforward: int | None = None  # None: equal to width
+    feedforward: int | None = None  # width inside a transformer's layers and of an mlp's hidden ones; None: `width`
     patch: int = 4
     pooling: Literal["mean", "cls", "last"] = "mean"
     activation: Literal["relu", "leaky_relu", "tanh", "gelu"] = "relu"

@@ -97,6 +97,7 @@ class EncoderSection(_Section):
     """Width of the representation."""
     heads: Count | None = None
     feedforward: Count | None = None
+    """Width inside a transformer's layers, and of an mlp's hidden ones; that of the representation unless given."""
     patch: Count | None = None
     pooling: Literal["mean", "cls", "last"] | None = None
     activation: Literal["relu", "leaky_relu", "tanh", "gelu"] | None = None

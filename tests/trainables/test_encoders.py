@@ -86,6 +86,13 @@ def test_mlp_is_a_sequence_of_nn_linear_and_activation_whose_last_activation_the
         torch.testing.assert_close(outputs.predictions[k], head(function(features)))
 
 
+def test_hidden_layers_of_an_mlp_may_be_wider_than_its_representation():
+    network = build("mlp", layers=3, width=2, feedforward=11)
+    shapes = {name: values.shape[1:] for name, values in network.layout.split(draw(network)).items()}
+    assert [shapes[f"layer{i}.weight"] for i in range(3)] == [(T * D, 11), (11, 11), (11, 2)]
+    assert network(draw(network), samples(SHAPES["mlp"]), None).features.shape == (K, N, 2)
+
+
 def test_linear_encoder_has_no_activation():
     network = build("linear")
     flat, x = draw(network), samples((D,))
