@@ -1,0 +1,98 @@
+"""Theory and training in a report: the measured crossing, the figure, the sentence, and what is not there."""
+
+from __future__ import annotations
+
+import copy
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from study.report import figures, html, theory
+
+STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
+
+
+@pytest.fixture
+def cell(example: ModuleType) -> dict[str, Any]:
+    """A pair of which encoder 1 loses half of its R² near 0.35, as expected, and encoder 2 nothing."""
+    rng = np.random.default_rng(0)
+    cell: dict[str, Any] = copy.deepcopy(example.digits_report()["cells"][0])
+    cell["metrics"] = ["r2", "r2"]
+    for encoder, curve in zip(
+        cell["encoders"], (np.where(np.array(STRENGTHS) < 0.35, 0.4, 0.1), np.full(8, 0.4)), strict=True
+    ):
+        rows = curve[:, None] + 0.005 * rng.standard_normal((8, 5))
+        encoder["curve"] = [
+            {"strength": s, "mean": float(r.mean()), "sd": float(r.std(ddof=1)), "seeds": 5, "scores": r.tolist()}
+            for s, r in zip(STRENGTHS, rows, strict=True)
+        ]
+    forecast = {
+        "encoders": [],
+        "together": {
+            "objective": "whitened_mse",
+            "strengths": STRENGTHS,
+            "encoders": [
+                {"modality": "left", "scores": [0.4] * 4 + [0.1] * 4, "crossing": 0.36},
+                {"modality": "right", "scores": [0.4] * 8, "crossing": None},
+            ],
+        },
+    }
+    cell["forecast"] = theory.with_measured(forecast, cell["encoders"])
+    return cell
+
+
+def test_the_measured_crossing_stands_beside_the_expected_one(cell: dict[str, Any]) -> None:
+    first, second = cell["forecast"]["together"]["encoders"]
+    assert first["measured"]["strength"] == pytest.approx(0.35, abs=0.01)
+    assert first["measured"]["interval"] == (0.3, 0.4)
+    assert first["measured"]["lost"] == pytest.approx(0.3, abs=0.01)
+    assert second["measured"] is None
+
+
+def test_the_sentence_says_whether_the_expected_crossing_is_inside(cell: dict[str, Any]) -> None:
+    assert theory.together_sentence(cell) == (
+        "The linear theory: left: half of its loss expected by λ = 0.36, measured by 0.35 [0.3, 0.4], "
+        "the expected one inside the interval; right: no loss expected, and none was measured."
+    )
+    cell["forecast"]["together"]["encoders"][0]["crossing"] = 0.5
+    assert "outside the interval" in theory.together_sentence(cell)
+    cell["forecast"]["together"]["encoders"][1]["crossing"] = 0.5
+    assert "right: half of its loss expected by λ = 0.5, but no loss was measured" in theory.together_sentence(cell)
+
+
+def test_the_figure_and_the_sentence_are_on_the_page(cell: dict[str, Any]) -> None:
+    report = {"cells": [cell]}
+    name = next(name for name in figures.figures(report) if name.endswith("-theory"))
+    drawn = figures.figures(report)[name]
+    labels = drawn.axes[0].get_legend_handles_labels()[1]
+    assert {"left, trained", "left, theory", "expected there", "half lost, 90 % interval"} <= set(labels)
+    assert "half of its loss expected by λ = 0.36" in html.render(report).replace("\u00a0", " ")
+
+
+def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
+    cell["encoders"][0]["curve"][-1]["scores"][2] = None
+    found = theory.with_measured(cell["forecast"], cell["encoders"])
+    assert found is not None
+    assert found["together"]["encoders"][0]["measured"]["strength"] == pytest.approx(0.35, abs=0.01)
+
+
+@pytest.mark.parametrize("forecast", [None, {}, {"together": None}, {"together": {"encoders": [{}]}}])
+def test_where_the_theory_says_nothing_nothing_is_said(example: ModuleType, forecast: dict[str, Any] | None) -> None:
+    cell = copy.deepcopy(example.digits_report()["cells"][0])
+    cell["forecast"] = theory.with_measured(forecast, [])
+    assert not theory.has_together(cell)
+    assert not theory.together_sentence(cell)
+    assert not any(name.endswith("-theory") for name in figures.figures({"cells": [cell]}))
+
+
+def test_a_search_without_a_curve_has_no_crossing(cell: dict[str, Any]) -> None:
+    for encoder in cell["encoders"]:
+        encoder["curve"] = []
+    found = theory.with_measured(cell["forecast"], cell["encoders"])
+    assert found is not None
+    assert [entry["measured"] for entry in found["together"]["encoders"]] == [None, None]
+    cell["forecast"] = found
+    assert theory.has_together(cell)
+    assert figures.figures({"cells": [cell]})
