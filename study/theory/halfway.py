@@ -11,6 +11,7 @@ from scipy import stats
 
 Vector = NDArray[np.float64]
 
+SMALLEST_LOSS = 0.05  # of the first level; less is no crossing
 _LEVEL = 0.90  # as for every interval of a study
 _RESAMPLES = 1000
 
@@ -32,8 +33,8 @@ def halfway(strengths: ArrayLike, scores: ArrayLike) -> Halfway | None:
     runs from the 5 % quantile of their lower to the 95 % quantile of their upper ends. `strengths` ascend from 0; NaN
     is a training that diverged.
 
-    None where nothing is lost: the 90 % interval of the paired difference between both ends holds 0, or fewer than 2
-    seeds have both.
+    None where next to nothing is lost: less than 5 % of the first level, or no more than what the 90 % interval of the
+    paired difference between both ends allows for, or fewer than 2 seeds have both ends.
 
     Raises:
         ValueError: the shapes do not match, there are fewer than 2 strengths, or they do not ascend.
@@ -49,7 +50,8 @@ def halfway(strengths: ArrayLike, scores: ArrayLike) -> Halfway | None:
     if len(losses) < 2:
         return None
     error = losses.std(ddof=1) / math.sqrt(len(losses))
-    if losses.mean() <= max(float(stats.t.ppf((1 + _LEVEL) / 2, len(losses) - 1) * error), 0.0):
+    noise = float(stats.t.ppf((1 + _LEVEL) / 2, len(losses) - 1) * error)
+    if losses.mean() <= max(noise, SMALLEST_LOSS * abs(float(np.nanmean(rows[0])))):
         return None
     seeds = rows.shape[1]
     draws = np.random.default_rng(0).integers(seeds, size=(_RESAMPLES, seeds))

@@ -24,6 +24,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from study.theory.halfway import SMALLEST_LOSS
 from study.theory.moments import Matrix, Moments
 from study.theory.problem import joint_problem
 from study.theory.rows import feature_rows, target_rows
@@ -34,7 +35,6 @@ _STEPS = 300
 _TOLERANCE = 1e-9  # of the objective, a step of the climb
 _GRID = 48  # strengths of a forecast: 12 % from one to the next
 _BISECTIONS = 8  # of one such step: to 0.05 %
-_SMALLEST_LOSS = 0.05
 
 Encoders = tuple[Matrix, Matrix]
 
@@ -135,7 +135,7 @@ def _crossing(
 ) -> float | None:
     """Where the score first falls halfway from its value at the first strength to that at the last, by bisection."""
     values = [score(encoders) for encoders in path]
-    if values[0] - values[-1] < _SMALLEST_LOSS * max(values[0], 0.0):
+    if values[0] - values[-1] < SMALLEST_LOSS * max(values[0], 0.0):
         return None
     half = (values[0] + values[-1]) / 2
     right = next(i for i, value in enumerate(values) if value < half)

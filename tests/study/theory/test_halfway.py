@@ -58,6 +58,7 @@ def test_diverged_trainings_are_left_out():
         np.full((9, 4), 0.3),
         np.linspace(0, 1, 9)[:, None] + np.zeros((9, 4)),  # it gains
         0.01 * np.random.default_rng(3).standard_normal((9, 5)),  # no loss beyond noise
+        np.linspace(1, 0.96, 9)[:, None] + np.zeros((9, 4)),  # a loss of 4 %
         np.linspace(1, 0, 9)[:, None],  # a single seed shows no noise
         np.where(np.arange(9)[:, None] < 8, np.ones((9, 3)), np.nan),
     ],
