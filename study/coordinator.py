@@ -16,8 +16,6 @@ from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
 
-AUTO_PACK_CPU = 24
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:

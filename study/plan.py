@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.cells import Cell
-from study.coordinator import AUTO_PACK_CPU
 from study.rounds import planned_trainings
 
 
@@ -14,9 +13,10 @@ def describe(cells: Sequence[Cell]) -> str:
     config = cells[0].config
     strength, search, replicates = config.strength, config.search, config.replicates
     trainings = sum(planned_trainings(cell) for cell in cells)
-    size = AUTO_PACK_CPU if isinstance(config.resources.pack, str) else config.resources.pack
+    size = config.resources.pack
+    packs = "packs as large as pays" if isinstance(size, str) else f"about {-(-trainings // size)} packs"
     lines = [
-        f"{config.study}: {len(cells)} cells, at most {trainings} trainings in about {-(-trainings // size)} packs",
+        f"{config.study}: {len(cells)} cells, at most {trainings} trainings in {packs}",
         f"strengths: {', '.join(f'{value:g}' for value in strength.design)}; "
         f"then up to {strength.refine} more by {search.sampler}",
         f"seeds: {replicates.search} at each of {search.trials_per_strength} nuisance setting(s), "

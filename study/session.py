@@ -13,7 +13,8 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.cluster import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
-from study.coordinator import AUTO_PACK_CPU, Coordinator
+from study.coordinator import Coordinator
+from study.packing import pack_size
 from study.peak_memory import PeakMemory
 from study.pid import PIDProfile
 from study.profile import forecast_cells, profile_cells
@@ -68,6 +69,9 @@ def run_study(
         busy: Future[TrackingResult] = background.submit(tracker.prepare)
         cluster = stack.enter_context(Cluster(config.resources, address=address))
         storage.check_nodes(cluster.nodes)
+        if ledger.note("pack_size") is None:  # a resumed study keeps its packs, on whatever it goes on
+            share = cluster.share
+            ledger.set_note("pack_size", pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
         profiles = _noted(profiling.result(), ledger)
         forecasts = ledger.note("forecasts")
         if forecasts is None:
@@ -83,7 +87,7 @@ def run_study(
         coordinator = Coordinator(
             cells,
             ledger,
-            pack_size=_pack_size(config),
+            pack_size=ledger.note("pack_size"),
             recommend=recommended_settings,
             on_progress=display.update,
             on_cell_end=show_in_mlflow,
@@ -196,7 +200,3 @@ def _noted(profiles: dict[str, PIDProfile], ledger: Ledger) -> dict[str, PIDProf
 def _known_profiles(cells: Sequence[Cell], ledger: Ledger) -> dict[str, PIDProfile]:
     notes = {cell.id: ledger.note(f"pid:{cell.id}") for cell in cells}
     return {cell: PIDProfile.from_json(note) for cell, note in notes.items() if note is not None}
-
-
-def _pack_size(config: StudyConfig) -> int:
-    return AUTO_PACK_CPU if isinstance(config.resources.pack, str) else config.resources.pack

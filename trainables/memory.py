@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import weakref
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +26,10 @@ from trainables.spec import PackSpec
 
 # What the model may be wrong by, and what allocators lose to fragments.
 _RESERVE = 0.2
+
+# Where larger packs stop being faster: measured on CPUs (`tests/bench/packs.py`), a guess for GPUs: none was tried.
+_WORKING_SET_BYTES = {"cpu": 8 * 2**20, "cuda": 2**28}
+LEAST_PACK = 4  # a trial of Ray Tune costs a fraction of a second, whatever it trains
 
 
 class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -73,57 +76,49 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int) -> int:
         4 * math.prod(m.values.shape[1:]) + (0 if m.mask is None else m.mask.shape[1]) for m in data.modalities
     )
     sample += sum(8 if target.kind == "classes" else 4 * target.n_outputs for target in data.targets)
-    seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_replicas)]
-    # No other strength or temperature changes the memory; without any strength there would be no alignment term.
-    replicas = tuple(replace(spec.replicas[0], strength_1=1.0, seed=seed) for seed in seeds)
-    peak, resident = _trace(replace(spec, replicas=replicas, fit=("train",), evaluate="valid"), data, evaluate_rows)
+    need = _trace(spec, data, n_replicas)
     rows = min(evaluate_rows, ALIGNMENT_ROWS)
     widths = sum(encoder.width for encoder in spec.encoders)
     alignment = 24 * rows**2 + 29 * n_replicas * rows * widths  # measured: float64 and its copies, similarities
-    orders = 8 * fit_rows * len(set(seeds))
-    return sample * (fit_rows + evaluate_rows) + orders + max(peak, resident + alignment)
+    orders = 8 * fit_rows * len({replica.seed for replica in spec.replicas[:n_replicas]})
+    return sample * (fit_rows + evaluate_rows) + orders + max(need.peak, need.resident + alignment)
 
 
-def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, at_most: int) -> int:
-    """How many replicas of a pack like `spec` (1 … `at_most`) `budget` bytes hold, by prediction.
+def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str = "cpu") -> int:
+    """How many replicas of a pack like `spec` to train in lockstep on a kind of device, with `budget` bytes of memory.
 
-    A fifth of the budget is held back for what the prediction may be wrong by, and for fragments.
+    A pack is faster than its replicas alone as long as its operators are too small for the device; that ends where a
+    training step's tensors no longer fit the CPU's caches, or fill the GPU (`_WORKING_SET_BYTES`). Fewer where the
+    prediction exceeds the budget, a fifth of which is held back for what the prediction may be wrong by, and for
+    fragments. At least 1. The answer depends on the arguments alone, not on what memory is free at the moment.
     """
-    budget = int(budget * (1.0 - _RESERVE))
-    most = predict_bytes(spec, data, at_most)
-    if most <= budget or at_most == 1:
-        return at_most
-    one = predict_bytes(spec, data, 1)
-    each = (most - one) / (at_most - 1)  # the need is linear in K, but for workspaces of a fixed size
-    size = max(1, min(at_most - 1, 1 + int((budget - one) / each)))
-    while size > 1 and predict_bytes(spec, data, size) > budget:
-        size -= 1
-    return size
+    one, two = (_trace(spec, data, n).step for n in (1, 2))
+    room = _WORKING_SET_BYTES[torch.device(device).type]
+    size = max(LEAST_PACK, 1 + (room - one) // (two - one))
+    allowed = int(budget * (1.0 - _RESERVE))
+    need = predict_bytes(spec, data, size)
+    if need > allowed:
+        least = predict_bytes(spec, data, 1)  # the need is linear in K, but for workspaces of a fixed size
+        size = min(size - 1, 1 + int((allowed - least) / ((need - least) / (size - 1)))) if size > 1 else 1
+        while size > 1 and predict_bytes(spec, data, size) > allowed:
+            size -= 1
+    return max(1, size)
 
 
-def free_bytes(device: str = "cpu") -> int:
-    """What a new pack could use of a device's memory; on a CPU within the limit of this process's cgroup."""
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    cgroup = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return free if limit == "max" else max(0, min(free, int(limit) - int(used)))
-    except OSError:  # no cgroup v2
-        return free
+class _Need(NamedTuple):
+    """Bytes of tensors: the peak of a training step, the peak with an evaluation, and what stays afterwards."""
+
+    step: int
+    peak: int
+    resident: int
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed: on a GPU, or on the CPU, where torch raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
-
-
-def _trace(spec: PackSpec, data: PairData, evaluate_rows: int) -> tuple[int, int]:
-    """Peak bytes of a training step on one batch and of an evaluation of so many rows; and what stays afterwards."""
+def _trace(spec: PackSpec, data: PairData, n_replicas: int) -> _Need:
+    """What a step on one batch and an evaluation of all rows need, of tensors without values."""
+    evaluate_rows = len(data.rows(spec.evaluate))
+    seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_replicas)]
+    # No other strength or temperature changes the memory; without any strength there would be no alignment term.
+    replicas = tuple(replace(spec.replicas[0], strength_1=1.0, seed=seed) for seed in seeds)
     few = spec.training.batch_size + 1
     first, second = (
         replace(m, values=_zeros(m.values, few), mask=None if m.mask is None else _zeros(m.mask, few))
@@ -132,14 +127,16 @@ def _trace(spec: PackSpec, data: PairData, evaluate_rows: int) -> tuple[int, int
     target_1, target_2 = (replace(target, values=_zeros(target.values, few)) for target in data.targets)
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
+    spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid")
     with FakeTensorMode(allow_non_fake_inputs=True):
         evaluated = Pack(spec, batch).evaluated.expanded(evaluate_rows)
         with PeakMemory() as memory:
             pack = Pack(spec, batch)
             pack.train_epoch()
+            step = memory.peak
             pack.evaluated = evaluated
             pack.score()
-            return memory.peak, memory.live
+            return _Need(step, memory.peak, memory.live)
 
 
 def _zeros(values: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -256,8 +256,7 @@ def _centred(z: Tensor) -> Tensor:
     """
     centred = z - z.mean(1, keepdim=True)
     rms, noise = (v.detach().square().mean((1, 2), keepdim=True).sqrt() for v in (centred, z))
-    scaled: Tensor = centred * torch.where(rms > 1e-6 * noise, 1 / rms, 0)
-    return scaled
+    return centred * torch.where(rms > 1e-6 * noise, 1 / rms, 0)
 
 
 def _whitened(z: Tensor) -> Tensor:
@@ -268,4 +267,5 @@ def _whitened(z: Tensor) -> Tensor:
     variance = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12).view(-1, 1, 1)
     # `cholesky_ex` leaves NaN in a replica that is not finite; `cholesky` would raise for all of them.
     factor = torch.linalg.cholesky_ex(covariance / variance + ridge)[0]
-    return torch.linalg.solve_triangular(factor, z.mT / variance.sqrt(), upper=False).mT
+    whitened: Tensor = torch.linalg.solve_triangular(factor, z.mT / variance.sqrt(), upper=False).mT
+    return whitened

@@ -25,7 +25,7 @@ from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, deriv
 TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
 # How many numbers a chunk of the evaluation may hold per layer: as many as a CPU's cache has room for.
-_CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**17, 2**24
+_CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**18, 2**24
 
 
 class Pack:
