@@ -8,12 +8,13 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config, with_stand_in
-from study.pid import COMPONENTS, Discretiser, PIDProfile, profile_pair
+from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
@@ -27,18 +28,26 @@ def profile_cells(
     Raises:
         ConfigError: the data cannot carry a profile (one class only, a constant modality, fewer rows than bins …).
     """
-    discretisers: dict[str, Discretiser] = {}  # one a dataset, so that each modality is binned once
     profiles = dict(known or {})
-    for cell in cells:
-        if cell.id in profiles:
-            continue
+    missing = [cell for cell in cells if cell.id not in profiles]
+    discretisers: dict[str, Discretiser] = {}  # one a dataset, so that each modality is prepared once
+    for key in dict.fromkeys(cell.data_key for cell in missing):
+        discretisers[key] = Discretiser()
+        own = [cell for cell in missing if cell.data_key == key]
+        with suppress(ValueError):  # said below, with the cell that it concerns
+            prepare(
+                [datasets[key].pair(*cell.pair) for cell in own],
+                estimator=own[0].config.pid.estimator,
+                discretiser=discretisers[key],
+            )
+    for cell in missing:
         try:
             profiles[cell.id] = profile_pair(
                 datasets[cell.data_key].pair(*cell.pair),
                 estimator=cell.config.pid.estimator,
                 bootstrap=cell.config.pid.bootstrap,
                 seed=derive_seed(cell.config.seed, cell.id, "pid"),
-                discretiser=discretisers.setdefault(cell.data_key, Discretiser()),
+                discretiser=discretisers[cell.data_key],
             )
         except ValueError as error:
             raise ConfigError(f"profile of {cell.label}: {error}") from None

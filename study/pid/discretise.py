@@ -72,11 +72,22 @@ class Discretiser:
 
     def keep(self, modalities: Sequence[Modality], key: Hashable, compute: Callable[[], NDArray[T]]) -> NDArray[T]:
         """What `compute` returned when it was first asked for these modalities and this key."""
-        full = (*map(id, modalities), key)
-        if full not in self._kept:
-            # The modalities are kept as well: as long as they are referenced, their ids are nobody else's.
-            self._kept[full] = (modalities, compute())
-        return self._kept[full][1]
+        return self.keep_all([modalities], key, lambda _: [compute()])[0]
+
+    def keep_all(
+        self,
+        groups: Sequence[Sequence[Modality]],
+        key: Hashable,
+        compute: Callable[[Sequence[Sequence[Modality]]], Sequence[NDArray[T]]],
+    ) -> list[NDArray[T]]:
+        """The same for several groups of modalities, those that are missing in one call."""
+        names = [(*map(id, group), key) for group in groups]
+        missing = {name: group for name, group in zip(names, groups, strict=True) if name not in self._kept}
+        if missing:
+            for (name, group), found in zip(missing.items(), compute(list(missing.values())), strict=True):
+                # The modalities are kept as well: as long as they are referenced, their ids are nobody else's.
+                self._kept[name] = (group, found)
+        return [self._kept[name][1] for name in names]
 
 
 def cluster(points: Array, *, bins: int, seed: int) -> KMeans:

@@ -8,8 +8,8 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from study.pid.batch import batch_profile
-from study.pid.binned import cluster_profile, posterior_profile
-from study.pid.discretise import Discretiser
+from study.pid.binned import cluster_profile, measured, posterior_profile, posteriors
+from study.pid.discretise import Codes, Discretiser
 from study.pid.lsmi import lsmi_profile
 from study.pid.profile import PIDProfile
 from trainables.datasets.base import PairData
@@ -39,6 +39,29 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "batch": batch_profile,
     "lsmi": lsmi_profile,
 }
+
+
+def prepare(
+    pairs: Sequence[PairData],
+    *,
+    discretiser: Discretiser,
+    estimator: str = "posterior",
+    splits: Sequence[str] = ("train", "valid"),
+) -> None:
+    """Train in lockstep what `profile_pair` would train pair by pair for pairs of one dataset; answers are the same.
+
+    Raises:
+        ValueError: as `profile_pair`, of whichever pair.
+    """
+    if estimator not in ESTIMATORS or estimator == "broja":
+        return
+    by_labels: dict[bytes, tuple[Codes, list[PairData]]] = {}
+    for pair in pairs:
+        _, y = measured(pair, splits)
+        by_labels.setdefault(y.tobytes(), (y, []))[1].append(pair)
+    with threadpool_limits(1):
+        for y, group in by_labels.values():
+            posteriors(group, y, splits=splits, discretiser=discretiser)
 
 
 def profile_pair(

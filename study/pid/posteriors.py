@@ -8,6 +8,9 @@ modality, however many features it has, is all that an exact solver needs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,51 +29,73 @@ _PATIENCE, _GAIN = 4, 2e-3  # stop after so many checks without a gain of so man
 _LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 3e-3, 0.5, 5.0
 
 
-def cross_fitted(points: Array, y: NDArray[np.int64], n_classes: int, *, seed: int) -> Array:
-    """p(y | x) of shape (N, n_classes) for rows `points` (N, d), each by the network of a fold that left it out.
+def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int, *, seed: int) -> list[Array]:
+    """p(y | x) of shape (N, n_classes) for each source's rows (N, d), by networks of a fold that left the row out.
 
-    The networks (two hidden layers, `INITS` per fold) train in lockstep. Each keeps its best state by the loss on a
-    seventh of its own rows; one that never beats the class frequencies answers with these.
+    All networks (two hidden layers, `INITS` per fold and source) train in lockstep, with the same folds and batches; a
+    source's answer does not depend on the others. Each network keeps its best state by the loss on a seventh of its
+    own rows; one that never beats the class frequencies answers with these.
     """
     rng = np.random.default_rng(seed)
     fold = _folds(y, rng)
     kept = [rng.permutation(np.flatnonzero(fold != k)) for k in range(FOLDS) for _ in range(INITS)]
     size = max(1, min(map(len, kept)) // 7)
-    x, labels = torch.from_numpy(points.astype(np.float32)), torch.from_numpy(y)
-    check = torch.from_numpy(np.stack([rows[:size] for rows in kept]))
-    fit = [rows[size:] for rows in kept]
-    network = Network(points.shape[1], _HIDDEN, n_classes)
-    flat = torch.stack([network.layout.draw(int(rng.integers(2**31))) for _ in fit]).requires_grad_()
-    optimiser = optimiser_of(flat.data)
+    check, fit = np.stack([rows[:size] for rows in kept]), [rows[size:] for rows in kept]
+    seeds = [int(rng.integers(2**31)) for _ in kept]
+    width = max(points.shape[1] for points in sources)
+    network = Network(width, _HIDDEN, n_classes)
+    x = torch.from_numpy(np.stack([np.pad(p, ((0, 0), (0, width - p.shape[1]))) for p in sources]).astype(np.float32))
+    labels = torch.from_numpy(y)
+    best = torch.stack([_drawn(p.shape[1], width, n_classes, seed) for p in sources for seed in seeds])
+    learned = torch.zeros(len(best), dtype=torch.bool)
     frequency = np.maximum(np.bincount(y, minlength=n_classes), 0.5) / len(y)
     chance = torch.from_numpy(np.log(frequency)).float()
-    best_loss = -chance[labels[check]].mean(dim=1)
-    best, learned = flat.detach().clone(), torch.zeros(len(fit), dtype=torch.bool)
-    waited = torch.zeros(len(fit))
+    best_loss = -chance[labels[torch.from_numpy(check)]].mean(dim=1).repeat(len(sources))
+    waited = torch.zeros(len(best))
+    active = torch.arange(len(best))  # networks of sources that still train
+    flat = best.clone().requires_grad_()
+    optimiser = optimiser_of(flat.data)
+
+    def losses(rows: NDArray[np.int64]) -> Tensor:
+        """Of the active networks, on the same rows (FOLDS · INITS, B) in every source."""
+        chosen = torch.from_numpy(rows)
+        of_source = x[active[:: len(kept)] // len(kept)]
+        logits = network(network.layout.split(flat), of_source[:, chosen].flatten(0, 1))
+        return _cross_entropy(logits, labels[chosen].repeat(len(of_source), 1))
+
     for step in range(1, _STEPS + 1):
-        rows = torch.from_numpy(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
-        loss = _cross_entropy(network(network.layout.split(flat), x[rows]), labels[rows])
+        loss = losses(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
         (gradient,) = torch.autograd.grad(loss.sum(), flat)
         optimiser.step(gradient, loss.detach())
         if step % _CHECK == 0:
             with torch.no_grad():
-                loss = _cross_entropy(network(network.layout.split(flat), x[check]), labels[check])
-            better = loss < best_loss
-            waited = torch.where(loss < best_loss - _GAIN, 0.0, waited + 1)
-            best_loss = torch.where(better, loss, best_loss)
-            best = torch.where(better[:, None], flat.detach(), best)
-            learned |= better
-            if bool((waited >= _PATIENCE).all()):
+                loss = losses(check)
+            waited[active] = torch.where(loss < best_loss[active] - _GAIN, 0.0, waited[active] + 1)
+            better = loss < best_loss[active]
+            chosen = active[better]
+            best[chosen], best_loss[chosen], learned[chosen] = flat.detach()[better], loss[better], True
+            going = (waited[active] < _PATIENCE).view(-1, len(kept)).any(dim=1).repeat_interleave(len(kept))
+            if not going.any():
                 break
-    posterior = np.empty((len(y), n_classes))
-    for k in range(FOLDS):
-        team = slice(k * INITS, (k + 1) * INITS)
+            if not going.all():
+                flat, optimiser = _of_those(going, optimiser)
+                active = active[going]
+    posterior = np.empty((len(sources), len(y), n_classes))
+    for source, k in product(range(len(sources)), range(FOLDS)):
+        team = slice(source * len(kept) + k * INITS, source * len(kept) + (k + 1) * INITS)
         left_out = torch.from_numpy(np.flatnonzero(fold == k))
         with torch.no_grad():
-            logits = network(network.layout.split(best[team]), x[left_out].expand(INITS, -1, -1))
+            logits = network(network.layout.split(best[team]), x[source, left_out].expand(INITS, -1, -1))
             logits = torch.where(learned[team, None, None], logits, chance)
-        posterior[fold == k] = torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
-    return posterior
+        posterior[source, fold == k] = torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
+    return list(posterior)
+
+
+def _drawn(n_in: int, width: int, n_classes: int, seed: int) -> Tensor:
+    """Initial parameters of a network of `n_in` inputs, with zero weights for those up to `width`."""
+    own = Network(n_in, _HIDDEN, n_classes).layout.draw(seed)
+    first = n_in * _HIDDEN  # the weights of the inputs come first
+    return torch.cat([own[:first], torch.zeros((width - n_in) * _HIDDEN), own[first:]])
 
 
 class Network:
@@ -96,6 +121,15 @@ def optimiser_of(flat: Tensor, *, learning_rate: float = _LEARNING_RATE, weight_
         weight_decay=same * weight_decay,
         clip_norm=same * _CLIP,
     )
+
+
+def _of_those(mask: Tensor, optimiser: AdamW) -> tuple[Tensor, AdamW]:
+    """The buffer and its optimiser with the replicas of `mask` alone, in the same state."""
+    state = {name: v[mask] if isinstance(v, Tensor) else v for name, v in optimiser.state_dict().items()}
+    flat = torch.empty_like(state["flat"]).requires_grad_()
+    reduced = optimiser_of(flat.data)
+    reduced.load_state_dict(state)
+    return flat, reduced
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from study.pid.binned import measured, posterior
+from study.pid.binned import measured, posteriors
 from study.pid.discretise import Codes, Discretiser
 from study.pid.profile import COMPONENTS, PIDProfile
 from trainables.datasets.base import PairData
@@ -70,10 +70,7 @@ def replicated_profile(
         raise ValueError(f"{len(rows)} rows for the estimator {estimator}; give at least 40, or use posterior")
 
     def run(labels: Codes) -> Array:
-        logs = [
-            np.log(posterior(data, source, rows=rows, y=labels, splits=splits, discretiser=discretiser))
-            for source in ((data.modalities[0],), (data.modalities[1],), data.modalities)
-        ]
+        logs = [np.log(table) for table in posteriors([data], labels, splits=splits, discretiser=discretiser)[0]]
         points = [discretiser.points(m, data.split, components=components)[rows] for m in data.modalities]
         return parts(
             Rows(

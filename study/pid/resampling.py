@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _TOLERANCE = 3e-2  # bits, of a resample's optimum; the middle of its bounds is within 1e-3
-_BIAS_DRAWS = 50
-_NULL_DRAWS = 100
+_BIAS_DRAWS, _BIAS_DRAWS_OF_SPREAD = 50, 20
+_NULL_DRAWS = 60
 _NULL_LEVEL = 0.95
 _TEMPERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _AMPLIFY = (1.0, 5.0)
@@ -93,7 +93,8 @@ def measure(states: States, *, bootstrap: int, level: float, rng: np.random.Gene
     law, slope = _matched_law(states)
     per_cell = states.counts.sum(axis=1)
     truth, _ = states.components((law * (per_cell / n)[:, None])[None], tolerance=_TOLERANCE)
-    redrawn = np.stack([rng.multinomial(per_cell, law) for _ in range(_BIAS_DRAWS)]) / n
+    draws = _BIAS_DRAWS if bootstrap else _BIAS_DRAWS_OF_SPREAD
+    redrawn = np.stack([rng.multinomial(per_cell, law) for _ in range(draws)]) / n
     bias = states.components(redrawn, tolerance=_TOLERANCE)[0].mean(axis=0) - truth[0]
     value = plug_in[0] - bias
     if bootstrap == 0:
