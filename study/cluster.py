@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import tempfile
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,20 @@ import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig
 from ray.tune.search import Searcher
+from ray.util import metrics
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.config import ConfigError, ResourcesSection
-from study.coordinator import Coordinator
+from study.coordinator import Coordinator, Progress
+from study.events import EventLog
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult
 from trainables.tune import PackTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
+RETRIES_ON_CLUSTER = 8  # where nodes come and go
+_PENDING = 64  # packs waiting for room, by which an autoscaler sees how much is wanted
+_PROBE_SECONDS = 60.0
 _OBJECT_STORE_BYTES = 512 * 2**20
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of every trial
@@ -121,22 +129,48 @@ class Cluster:
             fitting = min(fitting, self._resources.workers)
         return max(1, fitting)
 
-    def train(self, coordinator: Coordinator, datasets: Mapping[str, MultimodalData], *, checkpoints: Path) -> None:
-        """Train packs until the coordinator has none left; `checkpoints` must be seen by every node."""
+    def train(
+        self,
+        coordinator: Coordinator,
+        datasets: Mapping[str, MultimodalData],
+        *,
+        checkpoints: Path,
+        events: EventLog,
+    ) -> None:
+        """Train packs until the coordinator has none left.
+
+        Nodes may join and leave meanwhile: a pack whose node is lost goes on from its checkpoint on another one.
+
+        Raises:
+            ConfigError: a node cannot write to `checkpoints`, which all must share.
+        """
         checkpoints.mkdir(parents=True, exist_ok=True)
+        self._check_shared(checkpoints.resolve())
         share = self.share
-        searcher = _PackSearcher(coordinator, checkpoints=checkpoints.resolve(), threads=share.threads)
+        searcher = _PackSearcher(
+            coordinator,
+            checkpoints=checkpoints.resolve(),
+            threads=share.threads,
+            checkpoint_seconds=self._resources.checkpoint_seconds,
+            retries=self._retries,
+            events=events,
+            metrics=Metrics(events.study) if self._address else None,
+        )
         trainable = tune.with_resources(
             tune.with_parameters(PackTrainable, datasets=dict(datasets)),
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
-        with tempfile.TemporaryDirectory(prefix="align-study-") as scratch:
+        if self._address:
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_PENDING)
+        # Tune wants one folder for all nodes, although none of them keeps anything there.
+        shared = checkpoints.parent if self.nodes > 1 else None
+        with tempfile.TemporaryDirectory(prefix=".align-study-", dir=shared) as scratch:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,
-                    max_concurrent_trials=self.slots,
+                    max_concurrent_trials=self._concurrency,
                     reuse_actors=True,
                     trial_name_creator=lambda trial: trial.trial_id,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -144,7 +178,7 @@ class Cluster:
                 run_config=RunConfig(
                     name="packs",
                     storage_path=scratch,
-                    failure_config=FailureConfig(max_failures=RETRIES),
+                    failure_config=FailureConfig(max_failures=self._retries),
                     checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                     verbose=0,
                 ),
@@ -153,17 +187,110 @@ class Cluster:
         if searcher.error is not None:
             raise searcher.error
 
+    @property
+    def _concurrency(self) -> int | None:
+        """Packs in flight at most; None on a cluster, which may grow: there Tune starts whatever finds room."""
+        if self._address:
+            return self._resources.workers if isinstance(self._resources.workers, int) else None
+        return self.slots
+
+    @property
+    def _retries(self) -> int:
+        return RETRIES_ON_CLUSTER if self._address else RETRIES
+
+    def _check_shared(self, folder: Path) -> None:
+        """Write to `folder` from every node: what one of them cannot see would be lost with the other."""
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        if len(nodes) < 2:
+            return
+        probe = ray.remote(num_cpus=0, max_retries=0)(_probe)
+        marker = folder / f".probe-{uuid.uuid4().hex}"
+        marker.touch()
+        try:
+            answers = {
+                probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                    str(marker), node["NodeID"]
+                ): node["NodeManagerAddress"]
+                for node in nodes
+            }
+            done, _ = ray.wait(list(answers), num_returns=len(answers), timeout=_PROBE_SECONDS)
+            for answer in done:  # a node that does not answer is about to leave
+                try:
+                    problem = ray.get(answer)
+                except ray.exceptions.RayError:
+                    continue
+                if problem:
+                    raise ConfigError(
+                        f"the node {answers[answer]} cannot use {folder} ({problem}), where packs keep their "
+                        "checkpoints; give an --out on a file system that all nodes share"
+                    )
+        finally:
+            for path in folder.glob(f"{marker.name}*"):
+                path.unlink(missing_ok=True)
+
     def _local_cpus(self) -> int:
         if isinstance(self._resources.workers, int):
             return max(1, round(self._resources.workers * self._resources.cpus))
         return len(os.sched_getaffinity(0))
 
 
+class Metrics:
+    """What Prometheus reads of a study at the metrics port of Ray, tagged with its name."""
+
+    def __init__(self, study: str) -> None:
+        tags = {"tag_keys": ("study",)}
+        self._packs = metrics.Counter("align_study_packs", "Packs that ended, by how.", tag_keys=("study", "end"))
+        self._seconds = metrics.Counter(
+            "align_study_pack_seconds", "Seconds that packs took, waiting included.", **tags
+        )
+        self._done = metrics.Gauge("align_study_trainings_done", "Trainings with a result.", **tags)
+        self._queue = metrics.Gauge("align_study_trainings_left", "Trainings planned and not done.", **tags)
+        self._diverged = metrics.Gauge("align_study_trainings_diverged", "Trainings that diverged.", **tags)
+        self._in_flight = metrics.Gauge("align_study_packs_in_flight", "Packs handed to Ray.", **tags)
+        self._gpus = metrics.Gauge("align_study_gpu_share", "Share of the cluster's GPUs that is in use.", **tags)
+        self._tags = {"study": study}
+
+    def show(self, end: str, progress: Progress, *, in_flight: int, seconds: float) -> None:
+        """Count a pack that ended, and bring the gauges up to date."""
+        self._packs.inc(1, {**self._tags, "end": end.removeprefix("pack_")})
+        self._seconds.inc(max(seconds, 1e-9), self._tags)
+        self._done.set(progress.done, self._tags)
+        self._queue.set(progress.planned - progress.done, self._tags)
+        self._diverged.set(progress.diverged, self._tags)
+        self._in_flight.set(in_flight, self._tags)
+        total, free = ray.cluster_resources().get("GPU", 0), ray.available_resources().get("GPU", 0)
+        self._gpus.set((total - free) / total if total else 0, self._tags)
+
+
+def _probe(marker: str, node: str) -> str | None:
+    """What keeps a node from using the folder of a file that the driver wrote; None where nothing does."""
+    try:
+        if not os.path.exists(marker):
+            return "it does not see what the driver writes there"
+        Path(f"{marker}-{node}").touch()
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 class _PackSearcher(Searcher):  # type: ignore[misc]
     """Gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
 
-    def __init__(self, coordinator: Coordinator, *, checkpoints: Path, threads: int) -> None:
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        *,
+        checkpoints: Path,
+        threads: int,
+        checkpoint_seconds: float,
+        retries: int,
+        events: EventLog,
+        metrics: Metrics | None,
+    ) -> None:
         super().__init__()
+        self._retries, self._events, self._metrics = retries, events, metrics
+        self._checkpoint_seconds = checkpoint_seconds
+        self._started: dict[str, float] = {}
         self._coordinator = coordinator
         self._checkpoints = checkpoints
         self._threads = threads
@@ -177,15 +304,26 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
         if pack is None:
             return str(Searcher.FINISHED) if self._coordinator.finished else None
         self._packs[trial_id] = pack.id
+        self._started[pack.id] = time.monotonic()
+        self._events.emit("pack_queued", {"pack": pack.id, "cell": pack.cell.id, "trainings": len(pack.members)})
         return {
             "spec": json.dumps(pack.spec.to_json()),
             "data_key": pack.cell.data_key,
             "folder": str(self._checkpoints),
             "threads": self._threads,
+            "checkpoint_seconds": self._checkpoint_seconds,
             "keep": pack.keeps_encoders,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("iterations_since_restore") == 1:
+            self._events.emit(
+                "pack_running",
+                {
+                    "pack": self._packs[trial_id], "node": result.get("node_ip"), "process": result.get("pid"),
+                    "resumed_from": result.get("resumed_from", 0),
+                },
+            )  # fmt: skip
         if result.get("total"):
             self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
 
@@ -195,18 +333,29 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
             return
         try:
             if not error and result and result.get("out_of_memory"):
+                self._note("pack_split", pack_id)
                 if not self._coordinator.split(pack_id):
                     self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
                 return
             if error or not result or "results" not in result:
-                self._coordinator.fail(pack_id, f"its training failed {RETRIES + 1} times; see the logs of Ray")
+                self._note("pack_failed", pack_id)
+                self._coordinator.fail(pack_id, f"its training failed {self._retries + 1} times; see the logs of Ray")
                 return
             results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
             self._coordinator.complete(pack_id, results)
+            self._note("pack_done", pack_id)
         except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
             self.error = caught
             return
         (self._checkpoints / f"{pack_id}.pt").unlink(missing_ok=True)
+
+    def _note(self, event: str, pack_id: str) -> None:
+        progress = self._coordinator.progress
+        seconds = time.monotonic() - self._started.pop(pack_id, time.monotonic())
+        known = {"done": progress.done, "planned": progress.planned, "diverged": progress.diverged}
+        self._events.emit(event, {"pack": pack_id, "seconds": round(seconds, 2), **known})
+        if self._metrics:
+            self._metrics.show(event, progress, in_flight=len(self._packs), seconds=seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher to restore it some day, which this project never does."""

@@ -14,6 +14,7 @@ from study.cells import Cell, build_cells
 from study.cluster import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
 from study.coordinator import Coordinator
+from study.events import EventLog
 from study.packing import pack_size
 from study.peak_memory import PeakMemory
 from study.pid import PIDProfile
@@ -57,8 +58,14 @@ def run_study(
     with ExitStack() as stack:
         memory = stack.enter_context(PeakMemory())
         folder = stack.enter_context(locked(out, config.study))
-        storage = Storage(config.storage)
-        renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=display.say))
+        storage, events = Storage(config.storage), EventLog(folder, study=config.study)
+
+        def on_wait(line: str) -> None:
+            display.say(line)
+            events.emit("storage_away", {"reason": line})
+
+        renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=on_wait))
+        events.emit("study_started", {"storage": storage.label, "cells": len(cells), "config_hash": config.hash})
         ledger = _open_ledger(config, cells, folder, renew)
         stack.callback(ledger.close)
         tracker = Tracker(tracking)
@@ -93,7 +100,7 @@ def run_study(
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
-        cluster.train(coordinator, datasets, checkpoints=folder / CHECKPOINTS)
+        cluster.train(coordinator, datasets, checkpoints=folder / CHECKPOINTS, events=events)
         training_seconds = time.monotonic() - begin
         run = Run(
             complete=True,
@@ -103,6 +110,7 @@ def run_study(
             errors=coordinator.errors,
         )
         ledger.set_note("run", asdict(run))
+        events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
         busy.result()  # two writers of one projection would make runs twice
         report = build_report(cells, ledger, profiles, forecasts, run=run)
         collect_encoders(report, folder, written=folder / CHECKPOINTS)

@@ -6,6 +6,7 @@ the whole study was killed; Tune's own checkpoints are not used.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from trainables.pack import CheckpointError, Pack
 from trainables.spec import PackSpec
 
 STEP_SECONDS = 1.0
-CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS = 5.0  # unless `checkpoint_seconds` of the configuration says otherwise
 
 
 class PackTrainable(tune.Trainable):  # type: ignore[misc]
@@ -42,7 +43,9 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         self._path = Path(config["folder"]) / f"{self._spec.hash}.pt"
         self._keep = bool(config.get("keep", False))
         self._pack: Pack | None = None
+        self._resumed_from = 0  # epoch of the checkpoint that it went on from
         self._saved = time.monotonic()
+        self._checkpoint_seconds = float(config.get("checkpoint_seconds", CHECKPOINT_SECONDS))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next pack in the same process, which saves its start."""
@@ -59,7 +62,9 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
                 raise
             self._pack = None
             return {"epochs": 0, "total": total, "done": True, "out_of_memory": True}
-        progress: dict[str, Any] = {"epochs": pack.epoch, "total": total, "done": pack.done}
+        progress: dict[str, Any] = {
+            "epochs": pack.epoch, "total": total, "done": pack.done, "resumed_from": self._resumed_from
+        }  # fmt: skip
         if pack.done:
             progress["results"] = json.dumps([result.to_json() for result in pack.results()])
             if self._keep:
@@ -75,8 +80,9 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         start = time.monotonic()
         while not pack.done and time.monotonic() - start < STEP_SECONDS:
             pack.run(1)
-        if pack.done or time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            pack.save(self._path)
+        if pack.done or time.monotonic() - self._saved > self._checkpoint_seconds:
+            with contextlib.suppress(OSError):  # a full or absent disk costs the checkpoint, not the training
+                pack.save(self._path)
             self._saved = time.monotonic()
         return pack
 
@@ -94,7 +100,8 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         if self._path.exists():
             try:
                 pack.load(self._path)
-            except CheckpointError:  # torn by a crash while the file system wrote it: start this pack over
+                self._resumed_from = pack.epoch
+            except (CheckpointError, OSError):  # torn by a crash while the file system wrote it: start this pack over
                 pack = Pack(self._spec, data, device=device)
         return pack
 

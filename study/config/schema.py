@@ -226,6 +226,8 @@ class ResourcesSection(_Section):
     """Replicates trained in lockstep by one trial."""
     workers: Literal["auto"] | Count = "auto"
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
+    checkpoint_seconds: Positive = 5.0
+    """Time between two checkpoints of a pack; a pack whose worker dies loses no more than that."""
 
     @field_validator("gpus")
     @classmethod

@@ -1,6 +1,6 @@
 """Strengths asked from and told to Optuna: the record of a study, and what to try next."""
 
-from study.search.ledger import Ledger, open_storage
+from study.search.ledger import Ledger, close_storage, open_storage
 from study.search.samplers import PosteriorSampler
 
-__all__ = ["Ledger", "PosteriorSampler", "open_storage"]
+__all__ = ["Ledger", "PosteriorSampler", "close_storage", "open_storage"]

@@ -24,6 +24,12 @@ def servers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def studies() -> ModuleType:
+    """`tests/study/studies.py`: a tiny study, run by its command."""
+    return _module("studies.py")
+
+
+@pytest.fixture(scope="session")
 def postgres_server(servers: ModuleType) -> Iterator[Any]:
     """A PostgreSQL server for the whole session; whoever stops it starts it again."""
     programs = servers.postgres_programs()

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
-from study import search
 from study.config import ConfigError, parse_config
 from study.config.secrets import expand, has_literal_password, redacted
 from study.search import Ledger, close_storage, open_storage
@@ -215,7 +215,7 @@ class TestPostgres:
             def create_and_lose(*arguments: Any) -> int:
                 number = int(create(*arguments))
                 if lost.pop(0):
-                    raise search.OperationalError("INSERT", {}, psycopg.OperationalError("the connection is lost"))
+                    raise OperationalError("INSERT", {}, psycopg.OperationalError("the connection is lost"))
                 return number
 
             monkeypatch.setattr(ledger._storage, "create_new_trial", create_and_lose)

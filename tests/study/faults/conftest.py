@@ -1,0 +1,57 @@
+"""A Ray cluster of raylets on this machine, and the answers that disturbed studies must come to as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+HEAD = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 200 * 2**20}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here takes its time."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A head with two CPUs, that outlives the drivers that are killed."""
+    cluster = Cluster(initialize_head=True, head_node_args=HEAD)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The tiny study, run once in peace."""
+    study = studies.TinyStudy(tmp_path_factory.mktemp("undisturbed"), "--address", cluster.address)
+    study.finish()
+    return study
+
+
+@pytest.fixture(scope="session")
+def long_answer(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The report of the long study, run once in peace."""
+    folder = tmp_path_factory.mktemp("long")
+    return studies.TinyStudy(folder, "--address", cluster.address, text=studies.LONG).finish()
+
+
+@pytest.fixture
+def make(
+    cluster: Cluster, studies: ModuleType, postgres: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., Any]:
+    """Makes studies on the cluster that keep their record in PostgreSQL, in one database."""
+    storage = postgres.database(f"faults-{abs(hash(request.node.nodeid))}")
+
+    def study(name: str = "study", *options: str, **settings: Any) -> Any:
+        place = ("--address", cluster.address, "--set", f"storage={storage}")
+        return studies.TinyStudy(tmp_path / name, *place, *options, **settings)
+
+    return study

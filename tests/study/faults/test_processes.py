@@ -1,0 +1,130 @@
+"""Drivers, workers and nodes that die, and nodes that join: the same answer, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from ray.cluster_utils import Cluster
+
+Make = Callable[..., Any]
+
+
+def recorded(study: Any) -> list[tuple[str, str]]:
+    """Every pack's results in PostgreSQL: the Optuna study and the attribute that holds them."""
+    (address,) = [option.removeprefix("storage=") for option in study._options if option.startswith("storage=")]
+    with psycopg.connect(address) as connection:
+        exists = connection.execute("SELECT to_regclass('trial_user_attributes')").fetchone()
+        if exists == (None,):
+            return []
+        return connection.execute(
+            "SELECT s.study_name || '/' || t.number, a.key FROM trial_user_attributes a "
+            "JOIN trials t USING (trial_id) JOIN studies s USING (study_id) WHERE a.key LIKE 'results:%' ORDER BY 1, 2"
+        ).fetchall()
+
+
+def states(study: Any) -> set[str]:
+    (address,) = [option.removeprefix("storage=") for option in study._options if option.startswith("storage=")]
+    with psycopg.connect(address) as connection:
+        return {str(row[0]) for row in connection.execute("SELECT DISTINCT state::text FROM trials")}
+
+
+def workers(cluster: Cluster) -> list[psutil.Process]:
+    """Processes that train packs."""
+    raylets = [psutil.Process(p.process.pid) for node in cluster.list_all_nodes() for p in node.all_processes["raylet"]]
+    return [p for raylet in raylets for p in raylet.children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
+
+
+@pytest.mark.timeout(600)
+def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
+    make: Make, undisturbed: Any, studies: ModuleType
+) -> None:
+    study, moments = make(), random.Random(0)
+    before = 0
+    for kill in range(20):
+        driver = study.start()
+        if kill % 4:  # after some packs more, or while it starts
+            enough = len(recorded(study)) + moments.randrange(3)
+            started = len(study.events("study_started"))
+            done = lambda: len(study.events("study_started")) > started and len(recorded(study)) >= enough  # noqa: B023, E731
+            until = time.monotonic() + 60
+            while not done() and driver.poll() is None and time.monotonic() < until:
+                time.sleep(0.02)
+        time.sleep(moments.uniform(0, 0.5 if kill % 4 else 5))
+        studies.kill(driver)
+        after = len(recorded(study))
+        assert after >= before
+        before = after
+
+    assert study.finish()["cells"] == undisturbed.report()["cells"]
+    assert len(set(recorded(study))) == len(recorded(study)) == undisturbed_records(undisturbed)
+    assert states(study) <= {"COMPLETE", "RUNNING"}
+
+
+def undisturbed_records(study: Any) -> int:
+    """How often results were written to the journal of the undisturbed study."""
+    return int((study.out / "optuna" / "journal.log").read_text().count('"results:'))
+
+
+def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
+    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType
+) -> None:
+    study = make(text=studies.LONG)
+    driver = study.start()
+    studies.wait_for(lambda: list(study.out.glob("packs/*.pt")), driver)
+    for worker in workers(cluster):
+        worker.kill()
+    _, err = driver.communicate(timeout=200)
+
+    assert driver.returncode == 0, err
+    assert study.report()["cells"] == long_answer["cells"]
+    assert [event["resumed_from"] > 0 for event in study.events("pack_running")] == [False, True]
+
+
+def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_answer: Any, studies: ModuleType) -> None:
+    study = make(text=studies.LONG)
+    driver = study.start()
+    studies.wait_for(lambda: list(study.out.glob("packs/*.pt")), driver)
+    studies.kill(driver)
+    (checkpoint,) = study.out.glob("packs/*.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
+
+    assert study.finish()["cells"] == long_answer["cells"]
+    assert [event["resumed_from"] for event in study.events("pack_running")] == [0, 0]
+
+
+def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
+    make: Make, undisturbed: Any, cluster: Cluster, studies: ModuleType
+) -> None:
+    study = make()
+    lost = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
+    driver = study.start()
+    studies.wait_for(lambda: any(node is lost for node in busy_nodes(cluster)), driver)
+    cluster.remove_node(lost, allow_graceful=False)
+    joined = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
+    try:
+        studies.wait_for(lambda: any(node is joined for node in busy_nodes(cluster)), driver)
+        _, err = driver.communicate(timeout=200)
+    finally:
+        cluster.remove_node(joined)
+
+    assert driver.returncode == 0, err
+    assert study.report()["cells"] == undisturbed.report()["cells"]
+    assert len(set(recorded(study))) == len(recorded(study)) == undisturbed_records(undisturbed)
+
+
+def busy_nodes(cluster: Cluster) -> list[Any]:
+    """Nodes that train a pack."""
+    busy = []
+    for node in cluster.list_all_nodes():
+        for process in node.all_processes["raylet"]:
+            children = psutil.Process(process.process.pid).children(recursive=True)
+            if any("Trainable" in " ".join(child.cmdline()) for child in children):
+                busy.append(node)
+    return busy
