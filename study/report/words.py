@@ -95,13 +95,26 @@ def score_text(value: object, metric: str) -> str:
 
 
 def profile_text(cell: Part) -> str:
-    """What the pair knows about the target, in bits, by component."""
+    """What the pair knows about the target, in bits, by component; for generated data the exact values as well.
+
+    The synthetic generator's own "redundancy" counts features: it is said as a count, and that it is no part of the
+    profile.
+    """
     first, second = pair_of(cell)
     names = {"unique_1": f"unique to {first}", "unique_2": f"unique to {second}"}
     profile = part(cell, "pid")
     known = [(names.get(key, key), number(profile.get(key))) for key in COMPONENTS]
     bits = ", ".join(f"{name} {value:.2f}" for name, value in known if value is not None)
-    return f"{bits} {profile.get('units') or 'bits'}" if bits else "no information profile"
+    if not bits:
+        return "no information profile"
+    text = f"{bits} {profile.get('units') or 'bits'}"
+    exact = [number(part(profile, "exact").get(key)) for key in COMPONENTS]
+    if None not in exact:
+        text += f"; exact, in the same order: {', '.join(f'{value:.2f}' for value in exact)}"
+    shared = part(cell, "variant").get("redundancy")
+    if cell.get("dataset") == "synthetic" and isinstance(shared, int):
+        text += f". That {shared} of the label's 8 features are in both is a count, not the redundancy in bits"
+    return text
 
 
 def strategy_name(cell: Part, strategy: str) -> str:

@@ -187,3 +187,18 @@ def test_every_sentence_is_one_line_that_ends_in_a_full_stop(example: ModuleType
             *words.caveats(cell),
         ]
         assert all(line.endswith(".") and "\n" not in line and "None" not in line for line in told)
+
+
+def test_a_generated_pair_is_told_with_its_exact_profile() -> None:
+    exact = {"redundancy": 0.39, "unique_1": 0.14, "unique_2": 0.29, "synergy": 0.85}
+    cell = _cell() | {"pid": {**exact, "redundancy": 0.35, "units": "bits", "exact": exact}}
+    told = words.profile_text(cell)
+    assert told.startswith("redundancy 0.35, ")
+    assert told.endswith("bits; exact, in the same order: 0.39, 0.14, 0.29, 0.85")
+
+
+def test_the_generators_feature_count_is_not_taken_for_information() -> None:
+    """With no shared feature at all the exact profile has 0.39 bits of redundancy, and synergy is its largest part."""
+    cell = _cell() | {"dataset": "synthetic", "variant": {"redundancy": 0}}
+    cell["pid"] = {"redundancy": 0.39, "unique_1": 0.14, "unique_2": 0.29, "synergy": 0.85}
+    assert "0 of the label's 8 features are in both is a count, not the redundancy in bits" in words.profile_text(cell)
