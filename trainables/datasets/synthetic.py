@@ -121,7 +121,7 @@ def load_synthetic(options: Mapping[str, Any]) -> MultimodalData:
     target = Target(values=labels[kept], kind="classes", n_classes=CLASSES)
     exact = EXACT_PROFILES[redundancy] if temperature == TEMPERATURE else None
     return MultimodalData(
-        name=f"synthetic R={redundancy}",
+        name=f"synthetic, {redundancy} of {FEATURES} features shared",
         modalities={name: Modality(name=name, values=value) for name, value in values.items()},
         targets=dict.fromkeys(values, target),
         split=split[kept],
