@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from rich.console import Console
 from study.config import ConfigError
 from study.progress import Display, summary
 from study.report.build import answered
+from study.report.claims import claims_table, judge
+from study.report.reading import Report
 from study.session import rebuild
 from study.tracking import tracking_uri
 
@@ -24,9 +27,14 @@ def parser() -> argparse.ArgumentParser:
         description="Write report.json, report.html and the figures of a study again, from its storage alone.",
         epilog="example: python -m study.report digits",
     )
-    options.add_argument("study", metavar="NAME_OR_DIR", help="name of a study in --out, or its folder")
+    options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
     options.add_argument(
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
+    )
+    options.add_argument(
+        "--claims",
+        action="store_true",
+        help="instead, set the papers' claims beside what these studies measured (all of --out, if none is named)",
     )
     options.add_argument("--sync", action="store_true", help="bring MLflow up to date too")
     options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync, as of study.run")
@@ -37,8 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 1 a cell has no answer, 2 bad input."""
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
-    folder = given.out / given.study if not Path(given.study).is_dir() else Path(given.study)
+    folders = [given.out / name if not Path(name).is_dir() else Path(name) for name in given.study]
     try:
+        if given.claims:
+            print(claims_table(judge(_finished(folders, given.out))))
+            return 0
+        if len(folders) != 1:
+            raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")
+        (folder,) = folders
         report = rebuild(
             folder.resolve(),
             tracking=tracking_uri(given.tracking_uri) if given.sync else None,
@@ -50,6 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Console().print(summary(report))
     print(f"report: {folder / 'report.html'}")
     return 0 if answered(report) else 1
+
+
+def _finished(folders: Sequence[Path], out: Path) -> list[Report]:
+    """The reports in these folders, or in all folders of `out` that have one."""
+    paths = [folder / "report.json" for folder in folders] or sorted(out.glob("*/report.json"))
+    if not paths:
+        raise ConfigError(f"no study in {out} has a report; run one, or name its folder with --out")
+    reports = []
+    for path in paths:
+        try:
+            reports.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read {path}: {error}; write it again with python -m study.report") from None
+    return reports
 
 
 if __name__ == "__main__":

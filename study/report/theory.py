@@ -117,7 +117,7 @@ def together_figure(cell: Part) -> Figure:
     scale_strengths(axes, "x", tried or [float(s) for s in together.get("strengths") or (0.0, 1.0)])
     _mark_crossings(axes, [predicted for predicted, _, _ in known])
     axes.set_xlabel("alignment strength λ")
-    axes.set_ylabel(f"{reading.metric_of(cell, 0)} (validation)")
+    axes.set_ylabel("R² (validation)")
     legend(figure, axes, columns=2)
     return figure
 
