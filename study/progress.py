@@ -92,12 +92,12 @@ def summary(report: Mapping[str, Any]) -> Group:
         parts.append(Rule(style="dim"))
         parts.append(Text.assemble((cell["label"], "bold"), f"   {_profile(cell['pid'])}"))
         for index, encoder in enumerate(cell["encoders"]):
-            gain, metric = encoder["gain_over_zero"] or {}, cell["metrics"][index]
+            metric = cell["metrics"][index]
             parts.append(
                 _row(
                     f"  {encoder['modality']}",
                     words.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                    f"{words.gain_with_interval(gain, metric)} {words.gain_unit(metric)}" if gain else "–",
+                    words.gain_or_cost(encoder, metric),
                     str(encoder["verdict"] or "no answer"),
                     str(encoder["shape"] or "–"),
                 )

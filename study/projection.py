@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from study.report import reading, words
+from study.report.doubts import caveats
 from study.report.reading import FIGURES, Part, Report, number, part, parts
 from trainables.spec import content_hash
 
@@ -207,17 +208,16 @@ def _note(cell: Part, pictures: Sequence[str]) -> str:
     rows = ["| encoder | λ* [90 %] | gain over λ = 0 [90 %] | verdict | curve |", "|---|---|---|---|---|"]
     for index, entry in enumerate(parts(cell, "encoders")[:2]):
         metric = reading.metric_of(cell, index)
-        gain = words.gain_with_interval(part(entry, "gain_over_zero"), metric)
         columns = (
             reading.pair_of(cell)[index], words.strength_with_interval(entry),
-            gain if gain == "–" else f"{gain} {words.gain_unit(metric)}", entry.get("verdict") or "–",
+            words.gain_or_cost(entry, metric), entry.get("verdict") or "–",
             entry.get("shape") or "–",
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
     images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
     models = [part(entry, "model").get("registered") for entry in parts(cell, "encoders")]
     usage = [f'- `mlflow.pyfunc.load_model("models:/{name}@best")`' for name in models if name]
-    doubts = [f"- {_markdown(line)}" for line in words.caveats(cell)]
+    doubts = [f"- {_markdown(line)}" for line in caveats(cell)]
     sections = [
         f"**{_markdown(words.cell_sentence(cell))}**",
         "\n".join(rows),

@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 
 from study.report import reading, theory, words
+from study.report.doubts import caveats
 from study.report.reading import FIGURES, OVERVIEW, Part, Report, number, part, parts
 from study.report.tables import alternatives_table, answer_table, curve_table, escaped
 
@@ -120,7 +121,7 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
 def _caveats(cells: Sequence[Part]) -> str:
     found = []
     for position, cell in enumerate(cells, start=1):
-        if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in words.caveats(cell)):
+        if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in caveats(cell)):
             found.append(f'<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
         "Nothing that this study could notice: no optimum at the edge of the range, no training cut short or lost."

@@ -29,7 +29,8 @@ def answer_table(cells: Sequence[Part]) -> str:
     head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
         "λ* is each encoder's own best strength when one λ is shared; the gain is the difference to λ = 0 there, on "
-        "the test split. The strategy in the first line of each pair weighs both encoders."
+        "the test split; where λ* is 0, what the strongest alignment costs in validation. The strategy in the first "
+        "line of each pair weighs both encoders."
     )
     table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
@@ -38,13 +39,10 @@ def answer_table(cells: Sequence[Part]) -> str:
 def _encoder_row(cell: Part, index: int, entry: Part, columns: Sequence[str]) -> str:
     metric, gain = reading.metric_of(cell, index), part(entry, "gain_over_zero")
     verdict = str(entry.get("verdict") or "–")
-    told_gain = words.gain_with_interval(gain, metric)
-    if told_gain != "–":
-        told_gain += f" {words.gain_unit(metric)}{' (search seeds)' if gain.get('source') == 'search' else ''}"
     values = (
         words.strength_with_interval(entry),
         words.score_text(part(entry, "baseline").get("mean"), metric),
-        told_gain,
+        words.gain_or_cost(entry, metric),
         _p_value(gain.get("p_adjusted", gain.get("p_value"))),
         verdict,
         str(entry.get("shape") or "–"),

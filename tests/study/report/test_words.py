@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from study.report import words
+from study.report.doubts import caveats
 
 
 def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:
@@ -125,9 +126,16 @@ def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(m
     cell = _cell()
     gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1}
     cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
-    lines = [line for line in words.caveats(cell) if "confirmed by about" in line]
+    lines = [line for line in caveats(cell) if "confirmed by about" in line]
     assert ([told] if told else []) == [told for line in lines if told and told in line]
     assert bool(lines) == bool(told)
+
+
+def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
+    entry = _cell()["encoders"][0] | {"lambda_star": 0.0, "verdict": "avoid"}
+    assert words.gain_or_cost(entry, "accuracy") == "−5.0 points at λ = 4"
+    assert words.gain_or_cost(_cell()["encoders"][1], "accuracy") == "+1.4 [+0.6, +2.2] points"
+    assert words.gain_or_cost({}, "accuracy") == "–"
 
 
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
@@ -165,17 +173,15 @@ def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
 def test_what_would_change_the_answer_is_said(change: dict[str, Any], told: str) -> None:
     cell = _cell()
     cell["encoders"][1] |= change
-    assert [line for line in words.caveats(cell) if told in line and line.startswith("text: ")]
+    assert [line for line in caveats(cell) if told in line and line.startswith("text: ")]
 
 
 def test_nothing_is_said_where_nothing_would_change_the_answer() -> None:
-    assert words.caveats(_cell()) == []
+    assert caveats(_cell()) == []
 
 
 def test_diverged_trainings_are_counted() -> None:
-    assert "3 of 45 trainings diverged" in " ".join(
-        words.caveats(_cell() | {"counts": {"diverged": 3, "trainings": 45}})
-    )
+    assert "3 of 45 trainings diverged" in " ".join(caveats(_cell() | {"counts": {"diverged": 3, "trainings": 45}}))
 
 
 @pytest.mark.parametrize("name", ["digits_report", "synthetic_report", "partial_report", "hostile_report"])
@@ -184,7 +190,7 @@ def test_every_sentence_is_one_line_that_ends_in_a_full_stop(example: ModuleType
         told = [
             words.cell_sentence(cell),
             *(words.encoder_sentence(cell, index) for index in (0, 1)),
-            *words.caveats(cell),
+            *caveats(cell),
         ]
         assert all(line.endswith(".") and "\n" not in line and "None" not in line for line in told)
 
