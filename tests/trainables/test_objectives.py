@@ -258,9 +258,14 @@ class TestEveryObjective:
     def test_one_loss_per_replica(self, name):
         assert ALIGNMENT_OBJECTIVES[name](*projections(3, 20, 6), 0.1).shape == (3,)
 
-    def test_gradcheck(self, name):
+    @pytest.mark.parametrize("direction", DIRECTIONS)
+    def test_gradcheck(self, name, direction):
         z_1, z_2 = projections(2, 5, 3, dtype=torch.float64)
-        assert torch.autograd.gradcheck(lambda a, b: ALIGNMENT_OBJECTIVES[name](a, b, 0.3), (z_1, z_2))
+        if direction != "both":  # the side that is not pulled is a constant
+            (z_2 if direction == "to_1" else z_1).requires_grad_(False)
+        assert torch.autograd.gradcheck(
+            lambda a, b: ALIGNMENT_OBJECTIVES[name](a, b, 0.3, direction=direction), (z_1, z_2)
+        )
 
     def test_pairing_matters(self, name):
         z_1, z_2 = projections(3, 40, 6)

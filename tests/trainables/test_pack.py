@@ -284,9 +284,11 @@ def test_equal_replicas_come_to_equal_results():
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_restored_pack_goes_on_bit_for_bit(tmp_path, dropout):
-    data = pair()
-    encoders = EncoderSpec(width=6, dropout=dropout), EncoderSpec(width=6)
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_restored_pack_goes_on_bit_for_bit(tmp_path, kind, dropout):
+    data = pair(kind)
+    encoder = EncoderSpec(kind=kind, width=6, heads=2)
+    encoders = dataclasses.replace(encoder, dropout=dropout), encoder
     the_spec = spec(encoders=encoders, epochs=6, evaluations=6)
     whole = trained(the_spec, data)
     first = Pack(the_spec, data)
