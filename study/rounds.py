@@ -16,12 +16,14 @@ from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
 from study.search import Ledger
 from study.selection import Selection, Unit, select, warp_scale
+from study.transfer import Experience, reordered
 from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
 Recommend = Callable[[Cell, Ledger], tuple[Setting, Setting]]  # the confirmed settings that the encoders should have
 ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
+LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
 def rounds(cell: Cell, ledger: Ledger, *, recommend: Recommend) -> Generator[Round, None, None]:
@@ -45,6 +47,12 @@ def rounds(cell: Cell, ledger: Ledger, *, recommend: Recommend) -> Generator[Rou
             first, second = recommend(cell, ledger)
             kept = (first,) if first == second else (first, second)
             yield ledger.ask(cell.id, "final", round_=0, settings=kept, replicates=range(1))
+
+
+def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
+    """What the study chose of earlier ones for this cell when it started; nothing where it was not to."""
+    found: Sequence[Experience] = (ledger.note(LEARNT) or {}).get(cell.id, ())
+    return found
 
 
 def planned_trainings(cell: Cell) -> int:
@@ -125,10 +133,17 @@ def rounded(strength: float) -> float:
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
     config = cell.config
     seeds = config.replicates.search
-    design = [Unit(strength=strength, columns=tuple(range(seeds))) for strength in config.strength.design]
-    # λ = 0 of a one-sided arm is that of the shared one.
-    yield _ask(cell, ledger, {arm: [u for u in design if u.strength or arm == "shared"] for arm in arms}, 0)
-    refined, index = 0, 0
+    index = 0
+    for part in filter(None, reordered(config.strength.design, learnt(cell, ledger))):
+        open_arms = [arm for arm in arms if index == 0 or not _settled(cell, ledger, arm)]
+        if not open_arms:
+            return
+        units = [Unit(strength=strength, columns=tuple(range(seeds))) for strength in part]
+        # λ = 0 of a one-sided arm is that of the shared one.
+        asked = {arm: [unit for unit in units if unit.strength or arm == "shared"] for arm in open_arms}
+        yield _ask(cell, ledger, asked, index)
+        index += 1
+    refined, index = 0, index - 1
     while refined < config.strength.refine:
         open_arms = [arm for arm in arms if not _settled(cell, ledger, arm)]
         if not open_arms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -24,12 +24,15 @@ from study.report import write_report
 from study.report.answers import recommended_settings
 from study.report.build import Run, build_report
 from study.report.models import collect_encoders
+from study.rounds import LEARNT
 from study.search import Ledger, open_storage
 from study.storage import FileLock, Storage, held
 from study.tracking import Tracker, TrackingResult
+from study.transfer import COMPONENTS, beside, experiences, most_similar
 
 LOCK = ".lock"
 CHECKPOINTS = "packs"  # of packs in flight
+EXPERIENCES = "experiences"  # note of the ledger: what later studies may learn from this one
 
 
 def run_study(
@@ -80,6 +83,8 @@ def run_study(
             share = cluster.share
             ledger.set_note("pack_size", pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
         profiles = _noted(profiling.result(), ledger)
+        if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
+            ledger.set_note(LEARNT, _learn(cells, ledger, profiles, out))
         forecasts = ledger.note("forecasts")
         if forecasts is None:
             forecasts = forecast_cells(cells, datasets)
@@ -113,8 +118,27 @@ def run_study(
         events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
         busy.result()  # two writers of one projection would make runs twice
         report = build_report(cells, ledger, profiles, forecasts, run=run)
+        ledger.set_note(EXPERIENCES, experiences(report))
         collect_encoders(report, folder, written=folder / CHECKPOINTS)
         return _publish(report, folder, config, tracker, display)
+
+
+def _learn(
+    cells: Sequence[Cell], ledger: Ledger, profiles: Mapping[str, PIDProfile], out: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`."""
+    config = cells[0].config
+    if not config.search.transfer:
+        return {}
+    stored = ledger.notes_elsewhere(EXPERIENCES)
+    earlier = [one for found in stored.values() for one in found]
+    earlier += [one for one in beside(out, study=config.study) if one["study"] not in stored]
+    learnt = {}
+    for cell in cells:
+        if (profile := profiles.get(cell.id)) is not None:
+            bits = [getattr(profile, name) for name in COMPONENTS]
+            learnt[cell.id] = most_similar(bits, profile.estimator, earlier, range_=config.strength.range)
+    return learnt
 
 
 def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class PidSection(_Section):
 
     estimator: Annotated[str, _one_of(_estimators)] = "posterior"
     """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
-    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=20)] = 200
+    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=20)] = 100
     """Resamples behind the interval."""
 
 
@@ -210,6 +210,8 @@ class SearchSection(_Section):
     """Hyperparameters to be tuned fairly at each strength."""
     trials_per_strength: Count = 1
     """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
+    transfer: bool = True
+    """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
     stop_interval: NonNegative = 0.0
     """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
     stop_regret: NonNegative = 0.0

@@ -21,10 +21,11 @@ from study.report.answers import Answer, Claim, Finding, Scores, adjusted_p_valu
 from study.report.models import kept_encoder
 from study.report.reading import file_stem
 from study.report.theory import with_measured
-from study.rounds import has_answer, rounded
+from study.rounds import has_answer, learnt, rounded
 from study.search import Ledger
 from study.selection import Gain, choose_strategy, conclude
 from study.theory import rank_agreement
+from study.transfer import reordered
 from study.trials import Arm, Asked
 from trainables.spec import ReplicaResult
 
@@ -136,11 +137,24 @@ def _cell(
             "strengths": len({trial.setting.strength_1 for trial in shared}),
             "replicates": max((len(trial.results) for trial in shared), default=0),
         },
+        "transfer": _transfer(cell, ledger, shared),
         "pid": None if profile is None else {**profile.to_json(), "exact": cell.exact_profile},
         "encoders": encoders,
         "pair_choice": _pair_choice(cell, answer, adjusted) if answer else dict(_NO_ANSWER),
         "alignment": _alignment(shared),
         "learning_curves": _learning_curves(shared),
+    }
+
+
+def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> dict[str, Any]:
+    """What the search started from, and the trainings of its design that it could spare by stopping early."""
+    config = cell.config
+    tried = {trial.setting.strength_1 for trial in shared}
+    spared = len([strength for strength in config.strength.design if strength not in tried]) if shared else 0
+    return {
+        "from": list(learnt(cell, ledger)),
+        "first": list(reordered(config.strength.design, learnt(cell, ledger))[0]),
+        "spared": spared * config.search.trials_per_strength * config.replicates.search,
     }
 
 

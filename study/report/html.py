@@ -142,7 +142,9 @@ def _facts(report: Report, cells: Sequence[Part]) -> str:
             told = f"{counts['trainings']:.0f} trainings"
             if counts.get("strengths") and counts.get("replicates"):
                 told += f", {counts['strengths']:.0f} strengths of {counts['replicates']:.0f} seeds each in the search"
-            facts.append((escaped(reading.label_of(cell)), told))
+            if before := words.learnt_text(cell):
+                told += f"; {before}"
+            facts.append((escaped(reading.label_of(cell)), escaped(told)))
     agreement = part(report, "forecast_agreement")
     if (rho := number(agreement.get("spearman"))) is not None and (
         limits := reading.interval(agreement.get("interval"))

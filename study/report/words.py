@@ -171,6 +171,20 @@ def cell_sentence(cell: Part) -> str:
     return f"{told}: {_effects(cell, strategy)}.{doubt}"
 
 
+def learnt_text(cell: Part) -> str:
+    """What a search started from: the most similar pairs of earlier studies, and what that spared; "" for nothing."""
+    transfer = part(cell, "transfer")
+    known = [
+        f"{one_line(one.get('study'))} ({one_line(one.get('label'))}, λ* {strength_text(one.get('lambda_star'))})"
+        for one in parts(transfer, "from")
+    ]
+    if not known:
+        return ""
+    spared = number(transfer.get("spared")) or 0
+    effect = f"{spared:.0f} trainings spared" if spared else "no training spared"
+    return f"tried first what was best for similar pairs: {', '.join(known)}; {effect}"
+
+
 def encoder_sentence(cell: Part, encoder: int) -> str:
     """One encoder's own verdict, with the evidence for it."""
     entry = parts(cell, "encoders")[encoder] if encoder < len(parts(cell, "encoders")) else {}

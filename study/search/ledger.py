@@ -83,6 +83,12 @@ class Ledger:
         """Store a JSON value beside the trials: the configuration, a cell's profile."""
         self._durably(lambda: self._storage.set_study_user_attr(self._notes, key, value))
 
+    def notes_elsewhere(self, key: str) -> dict[str, Any]:
+        """What the other studies in this storage stored under `key`, by their names."""
+        studies = self._durably(self._storage.get_all_studies)
+        named = {study.study_name: study.user_attrs for study in studies if study.study_name != self._name}
+        return {name: named[name][key] for name in sorted(named) if key in named[name]}
+
     def take_over(self) -> None:
         """Sign as the one who writes from now on: a coordinator that lost its lock for a while finds out by this."""
         self._writer = uuid.uuid4().hex

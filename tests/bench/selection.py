@@ -15,12 +15,14 @@ A quarter of the draws has one seed, a fifth has noise of four times the gain: t
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 
@@ -240,9 +242,15 @@ def main() -> None:
     parser.add_argument("--noise", choices=KINDS, default="independent", help="kind of noise of the trainings")
     parser.add_argument("--curves", nargs="+", choices=CURVES, default=list(CURVES), metavar="CURVE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (all cores)")
+    parser.add_argument("--keep", type=Path, help="add the draws to this file and print the tables of all in it")
     options = parser.parse_args()
-    print(f"{options.draws} draws per curve, {options.noise} noise\n")
-    print_tables(run(options.curves, options.noise, options.draws, options.jobs))
+    outcomes = run(options.curves, options.noise, options.draws, options.jobs)
+    if options.keep:
+        with options.keep.open("a") as file:
+            file.writelines(f"{json.dumps(asdict(outcome))}\n" for outcome in outcomes)
+        outcomes = [Outcome(**json.loads(line)) for line in options.keep.read_text().splitlines()]
+    print(f"{len(outcomes)} draws, {options.noise} noise\n")
+    print_tables(outcomes)
 
 
 if __name__ == "__main__":

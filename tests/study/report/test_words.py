@@ -138,6 +138,13 @@ def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
     assert words.gain_or_cost({}, "accuracy") == "–"
 
 
+def test_what_a_search_learnt_from_is_named_with_what_it_spared() -> None:
+    earlier = [{"study": "mosi", "label": "vision + text", "lambda_star": 0.6}]
+    cell = _cell() | {"transfer": {"from": earlier, "spared": 20}}
+    assert words.learnt_text(cell).endswith("mosi (vision + text, λ* 0.6); 20 trainings spared")
+    assert words.learnt_text(_cell()) == ""
+
+
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     cell = _cell() | {"metrics": ["r2", "loss_of_x"]}
     assert words.gain_with_interval({"mean": 0.014}, "r2") == "+0.014"

@@ -1,0 +1,91 @@
+"""Learning from earlier studies: what was best for the most similar profiles is tried first.
+
+Only the order of a search changes: the first round holds λ = 0, the end of the range and the strengths of the design
+nearest to what earlier cells came to; the rest of the design follows, unless a target of the study file is met by then.
+What a study learnt is chosen once, when it starts, and kept in its own record, so that it can be resumed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
+NEIGHBOURS = 3
+
+Experience = Mapping[str, Any]  # one finished cell: study, label, estimator, profile (bits), lambda_star, interval
+
+
+def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a finished study leaves to later ones: its cells' profiles with λ* of the pair and its interval."""
+    if report.get("status") != "complete" or report.get("stand_in"):
+        return []
+    found = []
+    for cell in report.get("cells", ()):
+        choice, pid = cell.get("pair_choice") or {}, cell.get("pid") or {}
+        if choice.get("lambda_star") is not None and all(pid.get(name) is not None for name in COMPONENTS):
+            found.append(
+                {
+                    "study": report["study"],
+                    "label": cell.get("label"),
+                    "estimator": pid.get("estimator"),
+                    "profile": [float(pid[name]) for name in COMPONENTS],
+                    "lambda_star": float(choice["lambda_star"]),
+                    "interval": choice.get("interval"),
+                }
+            )
+    return found
+
+
+def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
+    """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
+    found = []
+    for path in sorted(out.glob("*/report.json")):
+        if path.parent.name != study:
+            try:
+                found += experiences(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
+                continue
+    return found
+
+
+def most_similar(
+    profile: Sequence[float], estimator: str, earlier: Iterable[Experience], *, range_: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Up to three experiences of the nearest profiles, nearest first, each with its `distance` in bits.
+
+    Profiles (redundancy, unique 1, unique 2, synergy) are compared by the sum of absolute differences, in the order of
+    the pair that is nearer; only those of the same estimator, and with λ* inside the range, say anything.
+    """
+    found = []
+    for one in earlier:
+        redundancy, first, second, synergy = one["profile"]
+        turned = (redundancy, second, first, synergy)
+        near = min(_distance(profile, one["profile"]), _distance(profile, turned))
+        if one["estimator"] == estimator and range_[0] <= one["lambda_star"] <= range_[1]:
+            found.append({**one, "distance": near})
+    return sorted(found, key=lambda one: (one["distance"], one["study"], str(one["label"])))[:NEIGHBOURS]
+
+
+def reordered(design: Sequence[float], learnt: Sequence[Experience]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The design in two parts, each ascending: what is tried first, and the rest (none without experiences).
+
+    First come λ = 0 and the end of the range, then for each experience in turn the nearest strength, until half of the
+    design is named.
+    """
+    if not learnt or len(design) < 4:
+        return tuple(design), ()
+    first = {min(design), max(design)}
+    wanted = len(first) + -(-(len(design) - len(first)) // 2)
+    while len(first) < wanted:
+        for one in learnt:
+            left = [strength for strength in design if strength not in first]
+            if left and len(first) < wanted:
+                first.add(min(left, key=lambda strength: (abs(strength - one["lambda_star"]), strength)))
+    return tuple(s for s in design if s in first), tuple(s for s in design if s not in first)
+
+
+def _distance(first: Sequence[float], second: Sequence[float]) -> float:
+    return float(sum(abs(a - b) for a, b in zip(first, second, strict=True)))

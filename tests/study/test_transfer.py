@@ -1,0 +1,123 @@
+"""What earlier studies teach a new one, and that it never narrows a search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.cells import build_cells
+from study.config import parse_config
+from study.rounds import LEARNT, rounds
+from study.search import Ledger, open_storage
+from study.transfer import beside, experiences, most_similar, reordered
+from trainables.spec import ReplicaResult
+
+DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
+
+
+def report(study: str = "old", *, star: float | None = 0.6, profile: tuple[float, ...] = (1, 0, 0.5, 0)) -> Any:
+    names = ("redundancy", "unique_1", "unique_2", "synergy")
+    pid = {**dict(zip(names, profile, strict=True)), "estimator": "broja"}
+    cell = {"label": "a + b", "pid": pid, "pair_choice": {"lambda_star": star, "interval": [0.3, 1]}}
+    return {"study": study, "status": "complete", "stand_in": False, "cells": [cell]}
+
+
+def test_a_finished_study_leaves_its_profiles_and_optima() -> None:
+    (one,) = experiences(report())
+    assert (one["study"], one["lambda_star"], one["profile"]) == ("old", 0.6, [1, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize("change", [{"status": "partial"}, {"stand_in": True}])
+def test_unfinished_studies_and_made_up_data_teach_nothing(change: dict[str, Any]) -> None:
+    assert experiences(report() | change) == []
+    assert experiences(report(star=None)) == []
+
+
+def test_studies_beside_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
+    for name, text in (("old", json.dumps(report())), ("own", json.dumps(report("own"))), ("torn", '{"cells": [')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(text)
+    assert [one["study"] for one in beside(tmp_path, study="own")] == ["old"]
+
+
+def test_the_nearest_profile_comes_first_whichever_way_round_its_pair_is() -> None:
+    far, near = report("far", profile=(0, 1, 1, 1)), report("near", profile=(1, 0.5, 0, 0))
+    earlier = [*experiences(far), *experiences(near)]
+    found = most_similar((1, 0, 0.5, 0), "broja", earlier, range_=(0, 4))
+    assert [one["study"] for one in found] == ["near", "far"]
+    assert found[0]["distance"] == 0
+    assert most_similar((1, 0, 0.5, 0), "batch", earlier, range_=(0, 4)) == []
+    assert most_similar((1, 0, 0.5, 0), "broja", earlier, range_=(0, 0.5)) == []
+
+
+def test_what_was_best_before_is_tried_first_with_zero_and_the_end() -> None:
+    first, rest = reordered(DESIGN, experiences(report(star=0.55)))
+    assert {0.0, 4.0, 0.5, 0.6} <= set(first)
+    assert set(rest) == set(DESIGN) - set(first)
+    assert reordered(DESIGN, []) == (DESIGN, ())
+
+
+@given(st.lists(st.floats(0, 4), max_size=4), st.sets(st.floats(0, 4), min_size=1, max_size=12))
+def test_the_design_is_only_reordered(stars: list[float], strengths: set[float]) -> None:
+    design = tuple(sorted({0.0, *strengths}))
+    first, rest = reordered(design, [{"lambda_star": star} for star in stars])
+    assert sorted([*first, *rest]) == list(design)
+    assert {design[0], design[-1]} <= set(first)
+    assert (first, rest) == (tuple(sorted(first)), tuple(sorted(rest)))
+
+
+STUDY = """
+study: small
+dataset: {name: digits}
+pairs: [[left, right]]
+strength: {initial: [0, 0.5, 1, 2, 3, 4], refine: 0}
+replicates: {search: 2, confirm: 0}
+alignment: {one_sided: never}
+search: {stop_interval: %s}
+"""
+
+
+def searched(folder: Path, *, stop_interval: float, learnt: bool = True) -> list[list[float]]:
+    """The strengths of every round of a search whose scores are a planted curve."""
+    config = parse_config(STUDY % stop_interval)
+    (cell,), _ = build_cells(config)
+    ledger = Ledger(open_storage(folder=folder), name="small", space={"strength": (0, 4)})
+    ledger.set_note(LEARNT, {cell.id: experiences(report(star=0.9))} if learnt else {})
+    rounds_asked = []
+    for asked in rounds(cell, ledger, recommend=lambda *_: pytest.fail("nothing is kept without confirmation")):
+        rounds_asked.append([trial.setting.strength_1 for trial in asked])
+        for trial in asked:
+            score = -((trial.setting.strength_1 - 1) ** 2)
+            results = {
+                index: ReplicaResult(
+                    status="ok", scores=(score + index, score), losses=(0, 0), alignment={}, curve=((1, 0, 0, 0, 0),)
+                )
+                for index in trial.replicates
+            }
+            ledger.record(cell.id, trial, results)
+    return rounds_asked
+
+
+def test_a_search_begins_where_similar_ones_ended_and_covers_the_rest(tmp_path: Path) -> None:
+    assert searched(tmp_path, stop_interval=0) == [[0, 0.5, 1, 4], [2, 3]]
+
+
+def test_a_search_that_is_sure_early_spares_the_rest(tmp_path: Path) -> None:
+    assert searched(tmp_path, stop_interval=10) == [[0, 0.5, 1, 4]]
+
+
+def test_a_search_that_learnt_nothing_asks_for_its_whole_design_at_once(tmp_path: Path) -> None:
+    assert searched(tmp_path, stop_interval=0, learnt=False) == [[0, 0.5, 1, 2, 3, 4]]
+
+
+def test_a_study_leaves_its_experiences_in_a_shared_storage(tmp_path: Path) -> None:
+    storage = open_storage(folder=tmp_path)
+    first, second = (Ledger(storage, name=name, space={"strength": (0, 4)}) for name in ("first", "second"))
+    first.set_note("experiences", experiences(report("first")))
+    assert list(second.notes_elsewhere("experiences")) == ["first"]
+    assert first.notes_elsewhere("experiences") == {}
