@@ -57,9 +57,24 @@ def blank(title: str, *, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axe
     return figure, axes
 
 
-def legend(figure: Figure, axes: Axes, *, columns: int = 3) -> None:
+def blank_grid(title: str, *, rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
+    """An empty figure with rows × columns of axes of this size each, in inches, under a title."""
+    figure = Figure(figsize=(0.5 + columns * size[0], 0.8 + rows * size[1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(shortened(title, 72), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    grid = [list(row) for row in figure.subplots(rows, columns, squeeze=False)]
+    for axes in (axes for row in grid for axes in row):
+        axes.grid(axis="y", color="#e3e3e3", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.patch.set_alpha(0)
+    return figure, grid
+
+
+def legend(figure: Figure, *every: Axes, columns: int = 3) -> None:
     """A legend below the axes, each label once."""
-    handles, labels = axes.get_legend_handles_labels()
+    found = [axes.get_legend_handles_labels() for axes in every]
+    handles = [handle for some, _ in found for handle in some]
+    labels = [str(label) for _, some in found for label in some]
     if unique := dict(zip(labels, handles, strict=True)):
         figure.legend(
             unique.values(),

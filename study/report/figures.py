@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.report import reading, theory
+from study.report import across, reading, theory
 from study.report.canvas import (
     BLUE,
     GREEN,
@@ -27,9 +27,9 @@ from study.report.canvas import (
     shortened,
     style,
 )
-from study.report.reading import FIGURES, OVERVIEW, Part, Report, number, part, parts
+from study.report.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 
-_OURS = re.compile(rf"{OVERVIEW}\.(png|svg)|\d\d+-.+-({'|'.join(FIGURES)})\.(png|svg)")
+_OURS = re.compile(rf"({OVERVIEW}|{SIDE_BY_SIDE}|{CHANGES})\.(png|svg)|\d\d+-.+-({'|'.join(FIGURES)})\.(png|svg)")
 _ENCODERS: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o", "linestyle": "-"},
     {"color": ORANGE, "marker": "s", "linestyle": "--"},
@@ -65,8 +65,8 @@ def figures(report: Report) -> dict[str, Figure]:
                 drawn[f"{stem}-forecast"] = theory.forecast_figure(cell)
             if theory.has_together(cell):
                 drawn[f"{stem}-theory"] = theory.together_figure(cell)
-        if overview := _overview(cells):
-            drawn[OVERVIEW] = overview
+        whole = {OVERVIEW: _overview, SIDE_BY_SIDE: across.side_by_side, CHANGES: across.changes}
+        drawn.update((name, figure) for name, draws in whole.items() if (figure := draws(cells)))
     return dict(sorted(drawn.items()))
 
 

@@ -9,7 +9,8 @@ from importlib import resources
 
 from study.report import reading, theory, words
 from study.report.doubts import caveats
-from study.report.reading import FIGURES, OVERVIEW, Part, Report, number, part, parts
+from study.report.published import published_sentence
+from study.report.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 from study.report.tables import alternatives_table, answer_table, curve_table, escaped
 
 _CAPTIONS = {
@@ -24,6 +25,9 @@ _CAPTIONS = {
     "trained (marks, 90 % intervals). Below: where half of the loss is expected (diamond, thin line) and where it was "
     "measured, with its 90 % interval.",
     OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
+    SIDE_BY_SIDE: "Every pair: the scores of both encoders with 90 % intervals, and how similar their representations "
+    "become.",
+    CHANGES: "How much each strength changes each encoder's validation score against λ = 0: blue gains, red loses.",
 }
 _METHOD = (
     "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
@@ -43,7 +47,8 @@ def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
     title = f"How strongly to align: {escaped(report.get('study') or 'study')}"
     css = resources.files("study.report").joinpath("report.css").read_text(encoding="utf-8")
     versions = sorted((escaped(name), escaped(value)) for name, value in part(report, "versions").items())
-    overview = _figure(drawings.get(OVERVIEW), OVERVIEW, _CAPTIONS[OVERVIEW], style="wide")
+    whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
+    overview = "".join(_figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
     evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
     sections = (
         _answers(report, cells, title),
@@ -111,7 +116,11 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
     )
     return (
         f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
-        + "".join(f"<p>{_sentence(_capital(sentence))}</p>\n" for sentence in [*sentences, told["theory"]] if sentence)
+        + "".join(
+            f"<p>{_sentence(_capital(sentence))}</p>\n"
+            for sentence in [*sentences, told["theory"], published_sentence(cell)]
+            if sentence
+        )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + alternatives_table(cell)
         + curve_table(cell)

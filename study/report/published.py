@@ -58,3 +58,14 @@ def profile_words(values: Sequence[object]) -> str:
     return " ".join(
         f"{name} {value:.2f}" for name, v in zip(names, values, strict=True) if (value := number(v)) is not None
     )
+
+
+def published_sentence(cell: Part) -> str:
+    """The published profile next to the measured one; "" where none was published or this is stand-in data."""
+    values, measured = published_profile(cell), [part(cell, "pid").get(name) for name in reading.COMPONENTS]
+    if values is None or cell.get("stand_in") or not profile_words(measured):
+        return ""
+    return (
+        f"Published profile (Fang et al. 2026, Table 1, unit not stated): {profile_words(values)}; "
+        f"measured here: {profile_words(measured)} bits."
+    )

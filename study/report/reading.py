@@ -23,7 +23,8 @@ FIGURES = (
     "forecast",
     "theory",
 )  # of a cell, named `file_stem(cell, position)-KIND`
-OVERVIEW = "00-strength-against-redundancy"  # of the study
+# Of the study: λ* against redundancy, all pairs side by side, the change against λ = 0.
+OVERVIEW, SIDE_BY_SIDE, CHANGES = "00-strength-against-redundancy", "00-side-by-side", "00-changes"
 
 
 def number(value: object) -> float | None:

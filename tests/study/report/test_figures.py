@@ -26,9 +26,9 @@ def _text(svg: str) -> str:
     )
 
 
-def test_every_cell_has_its_four_figures_and_the_study_one(digits: dict[str, Any]) -> None:
+def test_every_cell_has_its_four_figures_and_the_study_two(digits: dict[str, Any]) -> None:
     names = list(figures.figures(digits))
-    assert len(names) == 3 * 4 + 1
+    assert len(names) == 3 * 4 + 2
     assert [name for name in names if name.startswith("01-")] == [
         f"01-digits-left-right-{kind}" for kind in ("alignment", "curve-1", "curve-2", "pid")
     ]

@@ -92,7 +92,7 @@ def test_the_answer_comes_first_and_in_words(pages: dict[str, str], example: Mod
 
 def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
     drawn = [found for tag, found in _Page(pages["digits_report"]).tags if tag == "svg"]
-    assert len(drawn) == 2 * 4 + 1
+    assert len(drawn) == 2 * 4 + 2
     assert all(found["role"] == "img" and len(found["aria-label"] or "") > 20 for found in drawn)
 
 
