@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.config import ConfigError, ResourcesSection
 from study.coordinator import Coordinator, Progress
 from study.events import EventLog
+from study.jobs import check_token
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult
 from trainables.tune import PackTrainable
@@ -73,6 +74,8 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
+        if self._address:
+            check_token(self._address)
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             if self._address:

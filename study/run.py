@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
     from study.config import ConfigError, load_config, with_stand_in
+    from study.versions import check_versions
 
     try:
+        check_versions()
         config = load_config(given.space, overrides=overrides)
         if given.stand_in:
             config = with_stand_in(config, given.stand_in)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from study.config import ConfigError
-from study.config.secrets import expand, redacted
+from study.config.secrets import expand, has_literal_password, redacted
 
 PATIENCE_SECONDS = 900.0  # how long a study waits for a database that is down
 _GRACE_SECONDS = 2.0
@@ -184,6 +184,19 @@ def file_system(path: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> s
         if target.is_relative_to(mount) and len(mount.parts) >= len(best.parts):
             best, kind = mount, after.split()[0]
     return kind
+
+
+def check_option(name: str, address: str) -> None:
+    """Refuse a password on the command line, which everyone on the machine can read.
+
+    Raises:
+        ConfigError: there is one in `address`.
+    """
+    if has_literal_password(address):
+        raise ConfigError(
+            f"{name} holds a password, which the process list shows; write '${{VARIABLE}}' or '${{file:PATH}}' "
+            "in its place, or set PGPASSWORD or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
 
 
 class FileLock:

@@ -23,10 +23,11 @@ from urllib.parse import urlsplit
 
 from study import projection
 from study.config import ConfigError
-from study.config.secrets import expand, has_literal_password, redacted
+from study.config.secrets import expand, redacted
 from study.model_registry import register
 from study.projection import RunRecord
 from study.report.reading import Report
+from study.storage import check_option
 from trainables.spec import content_hash
 
 DEFAULT_URI = "sqlite:///mlflow.db"  # where a bare `mlflow ui` looks
@@ -82,11 +83,8 @@ def tracking_uri(option: str | None) -> str:
     Raises:
         ConfigError: the option holds a password, which everyone on the machine could read.
     """
-    if option and has_literal_password(option):
-        raise ConfigError(
-            "--tracking-uri holds a password, which the process list shows; write '${VARIABLE}' in its place, "
-            "or set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
+    if option:
+        check_option("--tracking-uri", option)
     return option or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 

@@ -1,6 +1,8 @@
 """Strengths asked from and told to Optuna: the record of a study, and what to try next."""
 
-from study.search.ledger import Ledger, close_storage, open_storage
+from study.search.ledger import Ledger
+from study.search.opening import close_storage, open_storage
+from study.search.records import StudyRecord, read_studies
 from study.search.samplers import PosteriorSampler
 
-__all__ = ["Ledger", "PosteriorSampler", "close_storage", "open_storage"]
+__all__ = ["Ledger", "PosteriorSampler", "StudyRecord", "close_storage", "open_storage", "read_studies"]

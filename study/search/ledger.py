@@ -14,28 +14,26 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-import optuna
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 from study.config import ConfigError, Sampler
+from study.search.opening import close_storage
+from study.search.records import RESULTS, read_trial
 from study.search.samplers import suggest
 from study.selection import Unit
-from study.storage import Storage, first_line
+from study.storage import first_line
 from study.trials import Arm, Asked, Setting
 from trainables.spec import ReplicaResult, derive_seed
 
 T = TypeVar("T")
 _PAUSE_SECONDS, _PATIENCE_SECONDS = 0.2, 30.0  # before a write is tried again, and until it is not any more
-_RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
 
 
 class Ledger:
@@ -154,7 +152,7 @@ class Ledger:
                 )
                 study = self._study_id(f"{self._name}/{cell}/{arm}")
                 frozen = self._storage.get_trial(self._storage.create_new_trial(study, trial))
-                self._adopt(cell, _read(arm, frozen), frozen)
+                self._adopt(cell, read_trial(arm, frozen), frozen)
 
     def _distribution(self, name: str, value: float) -> FloatDistribution:
         low, high = self._space["strength" if name.startswith("strength") else name]
@@ -168,7 +166,7 @@ class Ledger:
             return
         payload = {str(index): result.to_json() for index, result in fresh.items()}
         trial = self._trial_ids[cell, asked.arm, *place]
-        self._storage.set_trial_user_attr(trial, f"{_RESULTS}{min(fresh)}", payload)
+        self._storage.set_trial_user_attr(trial, f"{RESULTS}{min(fresh)}", payload)
         updated = replace(current, results={**current.results, **fresh})
         self._asked[cell, asked.arm][place] = updated
         if not updated.missing:
@@ -187,8 +185,8 @@ class Ledger:
         if key not in self._asked:
             found = self._storage.get_all_trials(self._study_id(f"{self._name}/{cell}/{arm}"), deepcopy=False)
             self._asked[key] = {}
-            for frozen in sorted(found, key=lambda trial: (-len(_read(arm, trial).results), trial.number)):
-                asked = _read(arm, frozen)
+            for frozen in sorted(found, key=lambda trial: (-len(read_trial(arm, trial).results), trial.number)):
+                asked = read_trial(arm, frozen)
                 if (asked.round, asked.slot) in self._asked[key]:  # made twice, as the answer to the first got lost
                     if not frozen.state.is_finished():
                         self._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
@@ -244,68 +242,3 @@ class Ledger:
                 f"another coordinator ran the study {self._name} while its storage was away; "
                 "run the same command again to go on from there"
             )
-
-
-def open_storage(storage: Storage = Storage(), *, folder: Path) -> BaseStorage:  # noqa: B008 - frozen
-    """Optuna's storage; a journal lies in `folder`. Makes or checks the tables of a database.
-
-    Must be called with the study's lock held: what a killed writer left half-written at the end of the journal, and
-    its lock, are removed.
-
-    Raises:
-        ConfigError: the database cannot be reached, or holds the tables of another version of Optuna.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if storage.kind != "journal":
-        return _open_database(storage)
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / "journal.log"
-    for suffix in (".lock", ".rename"):
-        Path(f"{journal}{suffix}").unlink(missing_ok=True)
-    _drop_torn_tail(journal)
-    return JournalStorage(JournalFileBackend(str(journal)))
-
-
-def close_storage(storage: BaseStorage) -> None:
-    """Close what `open_storage` opened."""
-    if isinstance(storage, RDBStorage):
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _open_database(storage: Storage) -> BaseStorage:
-    """Tables are made once, under the database's lock: two that make them at the same time would disturb each other."""
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if storage.kind == "postgresql":
-        options |= {"pool_size": 2, "max_overflow": 3, "pool_recycle": 1800, "connect_args": {"connect_timeout": 10}}
-    try:
-        with storage.migrating():
-            return RDBStorage(storage.address, engine_kwargs=options)
-    except (ImportError, RuntimeError, SQLAlchemyError) as error:
-        raise ConfigError(f"cannot open the storage {storage.label}: {first_line(error)}; check the address") from None
-
-
-def _drop_torn_tail(journal: Path) -> None:
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-
-
-def _read(arm: Arm, frozen: FrozenTrial) -> Asked:
-    results = {
-        int(index): ReplicaResult.from_json(result)
-        for key, payload in frozen.user_attrs.items()
-        if key.startswith(_RESULTS)
-        for index, result in payload.items()
-    }
-    return Asked(
-        arm=arm,
-        number=frozen.number,
-        round=frozen.user_attrs["round"],
-        slot=frozen.user_attrs["slot"],
-        setting=Setting.from_params(arm, frozen.params),
-        replicates=tuple(frozen.user_attrs["replicates"]),
-        results=results,
-    )

@@ -50,17 +50,20 @@ class TinyStudy:
         self.folder = folder
         self.out = folder / "studies" / "tiny"
         self._options = options
+        self._drivers: list[subprocess.Popen[str]] = []
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.yaml").write_text(text)
 
     def start(self, *options: str, module: str = "study.run") -> subprocess.Popen[str]:
         space = ["--space", "tiny.yaml"] if module == "study.run" else ["tiny"]
-        return subprocess.Popen(
+        driver = subprocess.Popen(
             [sys.executable, "-m", module, *space, *(self._options if module == "study.run" else ()), *options],
             cwd=self.folder, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
+        self._drivers.append(driver)
+        return driver
 
     def run(self, *options: str, module: str = "study.run") -> subprocess.CompletedProcess[str]:
         process = self.start(*options, module=module)
@@ -83,6 +86,12 @@ class TinyStudy:
         log = self.out / "events.jsonl"
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [event for event in events if kind in (None, event["event"])]
+
+    def close(self) -> None:
+        """Kill what a failed test left running."""
+        for driver in self._drivers:
+            if driver.poll() is None:
+                kill(driver)
 
     def trained(self) -> int:
         """Packs whose results were recorded."""

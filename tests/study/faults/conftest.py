@@ -46,12 +46,16 @@ def long_answer(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.
 @pytest.fixture
 def make(
     cluster: Cluster, studies: ModuleType, postgres: Any, tmp_path: Path, request: pytest.FixtureRequest
-) -> Callable[..., Any]:
+) -> Iterator[Callable[..., Any]]:
     """Makes studies on the cluster that keep their record in PostgreSQL, in one database."""
     storage = postgres.database(f"faults-{abs(hash(request.node.nodeid))}")
 
     def study(name: str = "study", *options: str, **settings: Any) -> Any:
         place = ("--address", cluster.address, "--set", f"storage={storage}")
-        return studies.TinyStudy(tmp_path / name, *place, *options, **settings)
+        made.append(studies.TinyStudy(tmp_path / name, *place, *options, **settings))
+        return made[-1]
 
-    return study
+    made: list[Any] = []
+    yield study
+    for one in made:
+        one.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -35,10 +36,15 @@ def states(study: Any) -> set[str]:
         return {str(row[0]) for row in connection.execute("SELECT DISTINCT state::text FROM trials")}
 
 
-def workers(cluster: Cluster) -> list[psutil.Process]:
-    """Processes that train packs."""
-    raylets = [psutil.Process(p.process.pid) for node in cluster.list_all_nodes() for p in node.all_processes["raylet"]]
-    return [p for raylet in raylets for p in raylet.children(recursive=True) if "Trainable" in " ".join(p.cmdline())]
+def workers(node: Any) -> list[psutil.Process]:
+    """Processes of a node that train packs."""
+    found = []
+    for raylet in node.all_processes["raylet"]:
+        for child in psutil.Process(raylet.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "Trainable" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
 
 
 @pytest.mark.timeout(600)
@@ -78,7 +84,7 @@ def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
     study = make(text=studies.LONG)
     driver = study.start()
     studies.wait_for(lambda: list(study.out.glob("packs/*.pt")), driver)
-    for worker in workers(cluster):
+    for worker in workers(cluster.head_node):
         worker.kill()
     _, err = driver.communicate(timeout=200)
 
@@ -105,11 +111,11 @@ def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
     study = make()
     lost = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
     driver = study.start()
-    studies.wait_for(lambda: any(node is lost for node in busy_nodes(cluster)), driver)
+    studies.wait_for(lambda: workers(lost), driver)
     cluster.remove_node(lost, allow_graceful=False)
     joined = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
     try:
-        studies.wait_for(lambda: any(node is joined for node in busy_nodes(cluster)), driver)
+        studies.wait_for(lambda: workers(joined), driver)
         _, err = driver.communicate(timeout=200)
     finally:
         cluster.remove_node(joined)
@@ -117,14 +123,3 @@ def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
     assert driver.returncode == 0, err
     assert study.report()["cells"] == undisturbed.report()["cells"]
     assert len(set(recorded(study))) == len(recorded(study)) == undisturbed_records(undisturbed)
-
-
-def busy_nodes(cluster: Cluster) -> list[Any]:
-    """Nodes that train a pack."""
-    busy = []
-    for node in cluster.list_all_nodes():
-        for process in node.all_processes["raylet"]:
-            children = psutil.Process(process.process.pid).children(recursive=True)
-            if any("Trainable" in " ".join(child.cmdline()) for child in children):
-                busy.append(node)
-    return busy

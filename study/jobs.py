@@ -1,0 +1,146 @@
+"""Ray's Jobs API: a command that runs on the head of a cluster, with the code and files of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ray.job_submission import JobSubmissionClient
+
+from study.config import ConfigError
+from study.config.secrets import redacted
+
+_LEFT_BEHIND = [
+    ".git/", ".venv/", "venv/", "studies/", "mlruns/", "mlartifacts/", "*.db", "*.db-journal", "__pycache__/",
+    "*.egg-info/",
+    ".mypy_cache/", ".ruff_cache/", ".pytest_cache/", ".hypothesis/", ".env", ".pgpass", "*.pem", "*.key",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job of a study: `status` is PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED; `code` that of its command."""
+
+    id: str
+    study: str
+    status: str
+    message: str
+    code: int | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+def check_token(address: str) -> None:
+    """Refuse a cluster elsewhere without a token: who reaches Ray without one can run anything on it.
+
+    Raises:
+        ConfigError: there is no token, and RAY_AUTH_MODE does not say `disabled`.
+    """
+    if is_loopback(address) or os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+        return
+    kept = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if not os.environ.get("RAY_AUTH_TOKEN") and not kept.is_file():
+        raise ConfigError(
+            f"the Ray cluster at {redacted(address)} is not on this machine and there is no token for it; set "
+            "RAY_AUTH_TOKEN_PATH to the file that its head was started with (made by `ray get-auth-token --generate`), "
+            "or RAY_AUTH_MODE=disabled if nobody else can reach it"
+        )
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address leads nowhere but to this machine; `auto` and `local` do."""
+    if address in ("auto", "local"):
+        return True
+    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Jobs:
+    """The jobs of the cluster whose dashboard is at `address` (http://head:8265).
+
+    Raises:
+        ConfigError: it cannot be reached, or asks for a token that is missing or wrong.
+    """
+
+    def __init__(self, address: str) -> None:
+        check_token(address)
+        self._address = address
+        self._client: Any = self._asked(lambda: JobSubmissionClient(address))
+
+    def submit(
+        self,
+        command: str,
+        *,
+        study: str,
+        id_: str,
+        folder: Path,
+        modules: Sequence[Path],
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start `command` in a copy of `folder` with `modules`, packages; all on the cluster can read them."""
+        runtime = {
+            "working_dir": str(folder),
+            "excludes": _LEFT_BEHIND,
+            "py_modules": [str(module) for module in modules],
+            "env_vars": dict(environment),
+        }
+        self._asked(
+            lambda: self._client.submit_job(
+                entrypoint=command, submission_id=id_, runtime_env=runtime, metadata={"study": study}
+            )
+        )
+
+    def of_study(self, study: str) -> Job | None:
+        """The newest job of a study."""
+        jobs = [job for job in self._asked(self._client.list_jobs) if (job.metadata or {}).get("study") == study]
+        return _job(max(jobs, key=lambda job: job.start_time or 0)) if jobs else None
+
+    def get(self, id_: str) -> Job:
+        """A job as it is now."""
+        return _job(self._asked(lambda: self._client.get_job_info(id_)))
+
+    def stop(self, id_: str) -> None:
+        """End a job as by Ctrl-C; its study can be resumed."""
+        self._asked(lambda: self._client.stop_job(id_))
+
+    def follow(self, id_: str, say: Callable[[str], object]) -> None:
+        """Pass on what the job prints, from its start to its end."""
+
+        async def read() -> None:
+            async for text in self._client.tail_job_logs(id_):
+                say(text)
+
+        self._asked(lambda: asyncio.run(read()))
+
+    def _asked(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise ConfigError(
+                f"the Ray cluster at {redacted(self._address)} refuses ({redacted(reason)[:300]}); "
+                "check --address, the token and that its dashboard runs (ray[default])"
+            ) from None
+
+
+def _job(details: Any) -> Job:
+    return Job(
+        id=details.submission_id,
+        study=(details.metadata or {}).get("study", ""),
+        status=str(getattr(details.status, "value", details.status)),
+        message=(details.message or "").strip().splitlines()[0] if details.message else "",
+        code=details.driver_exit_code,
+    )

@@ -1,0 +1,119 @@
+"""`python -m study.submit --space FILE.yaml --address http://head:8265`: run a study as a job of a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import uuid
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import study
+import trainables
+from study.config import ConfigError, load_config
+from study.jobs import Job, Jobs
+from study.tracking import tracking_uri
+from study.versions import VARIABLE, versions
+
+DETACHED = 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="python -m study.submit",
+        description="Run a study as a job of a Ray cluster: the working directory is packaged, the versions are "
+        "checked, the log is followed; Ctrl-C detaches and leaves it running. The same command again follows on.",
+        epilog="example: python -m study.submit --space search_spaces/digits.yaml --address http://127.0.0.1:8265 "
+        "--out /shared/studies --set storage=postgresql://align@db/align",
+    )
+    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file, in the directory")
+    options.add_argument("--address", required=True, metavar="URL", help="of the cluster's dashboard, http://head:8265")
+    options.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of all studies, absolute, on storage that all nodes share"
+    )
+    options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store, as seen from the head")
+    options.add_argument(
+        "--working-dir", type=Path, default=Path(), metavar="DIR", help="what is packaged; no secrets (.)"
+    )
+    what = options.add_mutually_exclusive_group()
+    what.add_argument("--detach", action="store_true", help="do not follow the log")
+    what.add_argument("--status", action="store_true", help="say how the study's job is, and end")
+    what.add_argument("--stop", action="store_true", help="end the study's job; submitting it again resumes it")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code: that of the study, 0 where it was left running, 2 bad input."""
+    given = parser().parse_args(arguments)
+    warnings.filterwarnings("ignore")
+    try:
+        config = load_config(given.space, overrides=given.overrides)
+        jobs = Jobs(given.address)
+        job = jobs.of_study(config.study)
+        if given.status or given.stop:
+            return _tend(jobs, job, config.study, stop=given.stop)
+        if job is None or job.ended:
+            job = _submit(jobs, given, config.study)
+        else:
+            print(f"{job.id} is running already; following it", file=sys.stderr)
+        return 0 if given.detach else _follow(jobs, job.id)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _tend(jobs: Jobs, job: Job | None, name: str, *, stop: bool) -> int:
+    if job is None:
+        raise ConfigError(f"no job of the study {name} on this cluster; submit it first")
+    if stop and not job.ended:
+        jobs.stop(job.id)
+        job = jobs.get(job.id)
+    print(f"{job.id}: {job.status.lower()}{f' ({job.message})' if job.message else ''}")
+    return 0
+
+
+def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> Job:
+    folder, space = given.working_dir.resolve(), given.space.resolve()
+    if given.out is None or not given.out.is_absolute():
+        raise ConfigError("--out must be an absolute path on storage that all nodes share: a job's own folder is lost")
+    if not space.is_relative_to(folder):
+        raise ConfigError(f"{given.space} lies outside {folder}, which is what the cluster gets; see --working-dir")
+    tracking = ["--tracking-uri", tracking_uri(given.tracking_uri)] if given.tracking_uri else []
+    overrides = [part for override in given.overrides for part in ("--set", override)]
+    command = shlex.join(
+        ["python", "-m", "study.run", "--space", str(space.relative_to(folder)), "--out", str(given.out),
+         "--address", "auto", *overrides, *tracking]
+    )  # fmt: skip
+    identifier = f"{name}-{uuid.uuid4().hex[:8]}"
+    jobs.submit(
+        command,
+        study=name,
+        id_=identifier,
+        folder=folder,
+        modules=[Path(package.__path__[0]) for package in (study, trainables)],
+        environment={VARIABLE: json.dumps(versions())},
+    )
+    print(f"submitted {identifier}", file=sys.stderr)
+    return jobs.get(identifier)
+
+
+def _follow(jobs: Jobs, identifier: str) -> int:
+    try:
+        jobs.follow(identifier, lambda text: print(text, end="", flush=True))
+    except KeyboardInterrupt:
+        print(f"\ndetached; {identifier} goes on. The same command follows it again, --stop ends it", file=sys.stderr)
+        return DETACHED
+    job = jobs.get(identifier)
+    if job.status == "SUCCEEDED":
+        return 0
+    print(f"{identifier}: {job.status.lower()} {job.message}", file=sys.stderr)
+    return 130 if job.status == "STOPPED" else job.code or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
