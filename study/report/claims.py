@@ -16,6 +16,7 @@ from study.report.reading import Report
 
 Outcome = Literal["reproduced", "not reproduced", "not testable"]
 
+_MOST_LINES = 4  # of evidence in a row of the table
 _FANG, _THOREAU = "Fang et al. 2026", "Thoreau et al. 2025"
 
 
@@ -57,8 +58,17 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     rows = [("paper", "claim", "here", "measured", "test"), ("---",) * 5]
     for verdict in verdicts:
         claim = verdict.claim
-        rows.append((claim.source, claim.text, verdict.outcome, "<br>".join(verdict.evidence), claim.test))
+        rows.append((claim.source, claim.text, verdict.outcome, _told(verdict.evidence), claim.test))
     return "\n".join("| " + " | ".join(value.replace("|", "\\|") for value in row) + " |" for row in rows)
+
+
+def _told(evidence: Sequence[str]) -> str:
+    """The evidence on at most four lines, what speaks against the claim first."""
+    if len(evidence) <= _MOST_LINES:
+        return "<br>".join(evidence)
+    ordered = sorted(evidence, key=lambda line: not line.startswith("✗"))
+    held = sum(line.startswith("✓") for line in evidence)
+    return "<br>".join([f"{held} of {len(evidence)} hold:", *ordered[: _MOST_LINES - 1], "…"])
 
 
 _SHAPE_TEST = "the report's test of the curve's shape"

@@ -135,6 +135,13 @@ def test_the_table_has_a_row_per_claim(synthetic: dict[str, Any]) -> None:
     assert {line.count(" | ") for line in lines} == {4}
 
 
+def test_much_evidence_is_told_in_few_lines_what_speaks_against_it_first() -> None:
+    evidence = (*(f"✓ cell {i}" for i in range(5)), "✗ cell 5")
+    verdict = claims.Verdict(claim=claims.CLAIMS[0], outcome="not reproduced", evidence=evidence)
+    row = claims.claims_table([verdict]).splitlines()[2]
+    assert "| 5 of 6 hold:<br>✗ cell 5<br>✓ cell 0<br>✓ cell 1<br>… |" in row
+
+
 @pytest.mark.parametrize("report", [{}, {"cells": [{}]}, {"cells": [{"dataset": "synthetic", "encoders": [{}]}]}])
 def test_reports_that_lack_everything_are_passed_over(report: dict[str, Any]) -> None:
     assert {verdict.outcome for verdict in claims.judge([report])} == {"not testable"}
