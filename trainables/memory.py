@@ -99,7 +99,7 @@ def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str =
     need = predict_bytes(spec, data, size)
     if need > allowed:
         least = predict_bytes(spec, data, 1)  # the need is linear in K, but for workspaces of a fixed size
-        size = min(size - 1, 1 + int((allowed - least) / ((need - least) / (size - 1)))) if size > 1 else 1
+        size = min(size - 1, 1 + int((allowed - least) / ((need - least) / (size - 1))))
         while size > 1 and predict_bytes(spec, data, size) > allowed:
             size -= 1
     return max(1, size)
