@@ -225,7 +225,7 @@ class ResourcesSection(_Section):
     """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU, else 0."""
     cpus: Positive = 1.0
     pack: Literal["auto"] | Count = "auto"
-    """Replicates trained in lockstep by one trial."""
+    """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.packing`)."""
     workers: Literal["auto"] | Count = "auto"
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
     checkpoint_seconds: Positive = 5.0
