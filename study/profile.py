@@ -184,6 +184,10 @@ def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, Mapping[str, A
             critical = ", ".join(f"{value:.2g}" for value in encoder["critical_strengths"][:4])
             loses = f"drops a direction that predicts at {critical}" if critical else "keeps all that predicts"
             lines.append(f"  {cell.label}: {encoder['modality']} best near {encoder['best_strength']:.2g}, {loses}")
+        for encoder in (forecasts[cell.id].get("together") or {}).get("encoders", ()):
+            at = encoder["crossing"]
+            loses = "loses nothing" if at is None else f"loses half of what it loses by λ = {at:.2g}"
+            lines.append(f"  {cell.label}: {encoder['modality']}, if linear, {loses} in this study")
     return lines
 
 

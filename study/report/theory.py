@@ -102,18 +102,19 @@ def together_figure(cell: Part) -> Figure:
     """Score against λ: lines by the theory, marks as trained; below, each crossing, predicted and measured."""
     figure, axes = blank("Linear theory and training")
     together = _together(cell)
-    known = list(zip(parts(together, "encoders"), parts(cell, "encoders"), reading.pair_of(cell), strict=False))
-    for index, (predicted, measured, name) in enumerate(known):
+    measured = [*parts(cell, "encoders"), {}, {}]  # a profile has none
+    known = list(zip(parts(together, "encoders"), measured, reading.pair_of(cell), strict=False))
+    for index, (predicted, trained, name) in enumerate(known):
         look, short = _LOOKS[index], shortened(name, 12)
         axes.plot(*zip(*_points(together.get("strengths"), predicted.get("scores")), strict=True), alpha=0.75, **look)
-        means = [point for point in parts(measured, "curve") if number(point.get("mean")) is not None]
-        axes.errorbar(
-            [float(p["strength"]) for p in means], [float(p["mean"]) for p in means], [half_width(p) for p in means],
-            color=look["color"], marker=_MARKERS[index], markersize=4, markerfacecolor="white", linestyle="none",
-            elinewidth=1, capsize=2, label=f"{short}, trained", zorder=4,
-        )  # fmt: skip
+        if means := [point for point in parts(trained, "curve") if number(point.get("mean")) is not None]:
+            axes.errorbar(
+                [float(p["strength"]) for p in means], [float(p["mean"]) for p in means],
+                [half_width(p) for p in means], color=look["color"], marker=_MARKERS[index], markersize=4,
+                markerfacecolor="white", linestyle="none", elinewidth=1, capsize=2, label=f"{short}, trained", zorder=4,
+            )  # fmt: skip
         axes.plot([], [], label=f"{short}, theory", **look)
-    tried = [strength for _, measured, _ in known for strength in reading.strengths_of(measured)]
+    tried = [strength for _, trained, _ in known for strength in reading.strengths_of(trained)]
     scale_strengths(axes, "x", tried or [float(s) for s in together.get("strengths") or (0.0, 1.0)])
     _mark_crossings(axes, [predicted for predicted, _, _ in known])
     axes.set_xlabel("alignment strength λ")

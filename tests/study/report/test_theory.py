@@ -71,6 +71,15 @@ def test_the_figure_and_the_sentence_are_on_the_page(cell: dict[str, Any]) -> No
     assert "half of its loss expected by λ = 0.36" in html.render(report).replace("\u00a0", " ")
 
 
+def test_a_profile_shows_the_theory_alone(cell: dict[str, Any]) -> None:
+    drawn = figures.figures({"cells": [{"pair": cell["pair"], "forecast": cell["forecast"]}]})
+    (axes,) = next(figure for name, figure in drawn.items() if name.endswith("-theory")).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert "left, theory" in labels
+    assert "left, trained" not in labels
+    assert len(axes.lines[0].get_xdata()) == len(STRENGTHS)
+
+
 def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
     cell["encoders"][0]["curve"][-1]["scores"][2] = None
     found = theory.with_measured(cell["forecast"], cell["encoders"])
