@@ -4,8 +4,9 @@ Modality i is a rotation of [s_i, u_i, noise]: `latents` shared directions s_i, 
 modality, as many directions u_i of its own, and noise; all of variance 1. Its target is [√r s_i, √(1 - r) u_i], r
 being the redundancy, and noise that gives every component the variance 1 + noise². In the notation of `study.theory`
 the shared directions have canonical correlation ρ = `correlation` and prediction eigenvalue μ_s = r, its own have ρ = 0
-and μ_u = 1 - r. An encoder of width `latents` must choose: it keeps its own directions below the strength
-(μ_u - μ_s) / ρ², and the shared ones above. The setting is that of Thoreau et al. 2025 (arXiv 2509.17943); its numbers are this project's.
+and μ_u = 1 - r. An encoder of width `latents` must choose: facing a free regression it keeps its own directions below
+the strength (μ_u - μ_s) / ρ², and the shared ones above (`study.theory.together`: facing another encoder).
+The setting is that of Thoreau et al. 2025 (arXiv 2509.17943); its numbers are this project's.
 """
 
 from __future__ import annotations
