@@ -168,6 +168,10 @@ def table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str
             mark = "" if profile.significant[name] else " ~"
             texts.append(f"{f'{profile[name]:.3f} [{low:.3f}, {high:.3f}]{mark}':<22}")
         lines.append(f"{cell.label:<34}" + "".join(texts) + profile.dominant)
+        if len(profile.spread) > 1:
+            ranges = [[values[name] for values in profile.spread.values()] for name in COMPONENTS]
+            told = "".join(f"{f'{min(found):.3f} … {max(found):.3f}':<22}" for found in ranges)
+            lines.append(f"{'  at ' + ', '.join(profile.spread) + ' bins':<34}{told}")
         if cell.exact_profile is not None:
             exact = "".join(f"{cell.exact_profile[name]:<22.3f}" for name in COMPONENTS)
             lines.append(f"{'  exact':<34}{exact}")

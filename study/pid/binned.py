@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.pid.discretise import Codes, Discretiser, classes, cluster
-from study.pid.posteriors import cross_fitted
+from study.pid.posteriors import cross_fitted, on_one_thread
 from study.pid.profile import COMPONENTS, PIDProfile
 from study.pid.resampling import States, measure
 from trainables.datasets.base import Modality, PairData
@@ -62,7 +62,7 @@ def posterior_profile(
     """
     rows, y = measured(data, splits)
     n_classes = int(y.max()) + 1
-    choices = default_bins(len(rows), n_classes, per_entry=15) if bins is None else tuple(bins)
+    choices = default_bins(len(rows), n_classes, per_entry=10) if bins is None else tuple(bins)
     roots = [np.sqrt(table) for table in posteriors([data], y, splits=splits, discretiser=discretiser)[0]]
 
     def states(size: int) -> States:
@@ -96,7 +96,8 @@ def posteriors(
         found: list[Array] = [np.empty(0)] * len(sources)
 
         def fit(part: int) -> None:
-            found[part::workers] = cross_fitted(sources[part::workers], y, int(y.max()) + 1, seed=discretiser.seed)
+            with on_one_thread():
+                found[part::workers] = cross_fitted(sources[part::workers], y, int(y.max()) + 1, seed=discretiser.seed)
 
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fit, range(workers)))
@@ -123,9 +124,13 @@ def measured(data: PairData, splits: Sequence[str]) -> tuple[NDArray[np.int64], 
 
 
 def default_bins(rows: int, n_classes: int, *, per_entry: int) -> tuple[int, ...]:
-    """Three numbers of bins, the middle one with `per_entry` rows per entry of p(x, y), at most 20 and at least 2."""
-    middle = rows / (per_entry * n_classes)
-    return tuple(sorted({int(np.clip(scale * min(middle, 20), 2, rows)) for scale in (0.5, 1.0, 1.5)}))
+    """Three numbers of bins; the middle one has `per_entry` rows per entry of p(x, y), and is 20 at most.
+
+    It is one and a half times the number of classes at least, rows permitting: fewer states cannot tell them apart, and
+    redundancy then suffers most.
+    """
+    middle = min(max(rows / (per_entry * n_classes), 1.5 * n_classes), 20, rows / 3)
+    return tuple(sorted({int(np.clip(scale * middle, 2, rows)) for scale in (0.7, 1.0, 1.4)}))
 
 
 def _at_every(

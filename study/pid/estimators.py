@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from threadpoolctl import threadpool_limits
-
 from study.pid.batch import batch_profile
 from study.pid.binned import cluster_profile, measured, posterior_profile, posteriors
 from study.pid.discretise import Codes, Discretiser
 from study.pid.lsmi import lsmi_profile
+from study.pid.posteriors import on_one_thread
 from study.pid.profile import PIDProfile
 from trainables.datasets.base import PairData
 
@@ -59,7 +58,7 @@ def prepare(
     for pair in pairs:
         _, y = measured(pair, splits)
         by_labels.setdefault(y.tobytes(), (y, []))[1].append(pair)
-    with threadpool_limits(1):
+    with on_one_thread():
         for y, group in by_labels.values():
             posteriors(group, y, splits=splits, discretiser=discretiser)
 
@@ -68,7 +67,7 @@ def profile_pair(
     data: PairData,
     *,
     estimator: str = "posterior",
-    bootstrap: int = 200,
+    bootstrap: int = 100,
     bins: Sequence[int] | None = None,
     seed: int = 0,
     level: float = 0.9,
@@ -89,13 +88,12 @@ def profile_pair(
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown PID estimator {estimator!r}; choose one of {', '.join(ESTIMATORS)}")
     if bootstrap < 20:
-        raise ValueError(f"bootstrap is {bootstrap}; give at least 20 resamples, 200 for intervals worth reading")
+        raise ValueError(f"bootstrap is {bootstrap}; give at least 20 resamples, 100 for intervals worth reading")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; give the intervals' coverage between 0 and 1, such as 0.9")
     if bins is not None and (not bins or min(bins) < 2):
         raise ValueError(f"bins are {list(bins)}; give one or more numbers of at least 2")
-    # Thousands of small factorisations and products: a second thread costs each of them more than it saves.
-    with threadpool_limits(1):
+    with on_one_thread():
         return ESTIMATORS[estimator](
             data,
             bootstrap=bootstrap,

@@ -8,12 +8,14 @@ modality, however many features it has, is all that an exact solver needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,8 +27,16 @@ Array = NDArray[np.float64]
 FOLDS, INITS = 4, 2  # networks of a fold differ in their initial weights and batches; their answers are averaged
 _HIDDEN = 32
 _STEPS, _BATCH, _CHECK = 1500, 64, 20
-_PATIENCE, _GAIN = 4, 2e-3  # stop after so many checks without a gain of so many nats
-_LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 3e-3, 0.5, 5.0
+_PATIENCE, _GAIN = 3, 2e-3  # stop after so many checks without a gain of so many nats
+_LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 5e-3, 0.5, 5.0
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Torch's and BLAS's kernels of this thread on this thread alone: they are small, and waiting costs more."""
+    torch.get_num_threads()  # OpenMP's setting belongs to a thread, and torch makes its own when it is first asked
+    with threadpool_limits(1):
+        yield
 
 
 def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int, *, seed: int) -> list[Array]:

@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _TOLERANCE = 3e-2  # bits, of a resample's optimum; the middle of its bounds is within 1e-3
-_BIAS_DRAWS, _BIAS_DRAWS_OF_SPREAD = 50, 20
-_NULL_DRAWS = 60
+_BIAS_DRAWS, _BIAS_DRAWS_OF_SPREAD = 40, 12
+_NULL_DRAWS = 40
 _NULL_LEVEL = 0.95
 _TEMPERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _AMPLIFY = (1.0, 5.0)

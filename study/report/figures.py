@@ -165,7 +165,7 @@ def _alignment(cell: Part) -> Figure:
 
 
 def _pid(cell: Part) -> Figure:
-    """The information profile in bits: estimate and interval, what chance alone gives, the exact value if known."""
+    """The information profile in bits: estimate, interval and spread, what chance gives, the exact value if known."""
     profile = part(cell, "pid")
     figure, axes = blank(f"Information profile ({profile.get('estimator') or 'PID'})")
     first, second = (shortened(name, 12) for name in reading.pair_of(cell))
@@ -179,6 +179,10 @@ def _pid(cell: Part) -> Figure:
         if bounds := reading.interval(part(profile, "interval").get(key)):
             error = [[max(0.0, value - bounds[0])], [max(0.0, bounds[1] - value)]]
             axes.errorbar(place, value, yerr=error, color=INK, capsize=4, linestyle="none", label="interval")
+        spread = [number(part(part(profile, "spread"), size).get(key)) for size in part(profile, "spread")]
+        if len(marks := [mark for mark in spread if mark is not None]) > 1:
+            at = [place + 0.2] * len(marks)
+            axes.plot(at, marks, color=INK, marker="_", markersize=7, linestyle="none", label="other numbers of bins")
         if part(profile, "significant").get(key) is False:
             top = (reading.interval(part(profile, "interval").get(key)) or (value, value))[1]
             axes.annotate("n.s.", (place, top), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8)
