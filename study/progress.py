@@ -29,6 +29,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._live = console.is_terminal or console.is_jupyter
         self._bar = Progress(
             TextColumn("[bold]{task.fields[cell]}"),
             BarColumn(),
@@ -36,7 +37,7 @@ class Display:
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self._live,
         )
         self._task: TaskID | None = None
         self._start = time.monotonic()
@@ -59,7 +60,7 @@ class Display:
     def update(self, progress: coordinator.Progress) -> None:
         """Show where the study stands."""
         left = self._time_left(progress)
-        if self._console.is_terminal:
+        if self._live:
             if self._task is None:
                 self._task = self._bar.add_task("", total=progress.planned, cell="", left="")
             self._bar.update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import shlex
 import signal
 import sys
@@ -11,8 +12,10 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
+
+from study.api import run_study_file
 
 STARTED = time.monotonic()
 INTERRUPTED = 130
@@ -41,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)"
     )
     options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
+    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
     options.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train nothing")
     return options
 
@@ -101,8 +105,11 @@ def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
         print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
               file=sys.stderr)  # fmt: skip
         return 2
-    Console().print(summary(report))
-    _say_where(report, given.out, Tracker(tracking).hint())
+    if given.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        Console().print(summary(report))
+        _say_where(report, given.out, Tracker(tracking).hint())
     return 0 if answered(report) else 1
 
 
@@ -119,10 +126,19 @@ def _say_where(report: dict[str, Any], out: Path, browse: str) -> None:
     print(f"browse: {browse}")
 
 
+class _CallableModule(ModuleType):
+    """`from study import run` gives this module, and calling it runs a study: the command's name for a notebook."""
+
+    __call__ = staticmethod(run_study_file)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise KeyboardInterrupt
 
+
+if __name__ != "__main__":
+    sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from trainables.export import TrainedEncoder, load_encoder
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow asks for a type of the input, but knows only types that it is not
+# MLflow asks for a type of the input, but knows only types that it is not; its own filter lets no other one silence it.
+with warnings.catch_warnings(record=True):
 
     class ServedEncoder(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Raw inputs in, as an array (N, …) or a data frame of N rows; a dictionary of arrays out, one row each.

@@ -19,6 +19,8 @@ from study.report.reading import Report
 from study.session import rebuild
 from study.tracking import tracking_uri
 
+SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
@@ -36,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="instead, set the papers' claims beside what these studies measured (all of --out, if none is named)",
     )
+    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
+    options.add_argument("--schema", action="store_true", help="instead, print the JSON Schema of report.json")
     options.add_argument("--sync", action="store_true", help="bring MLflow up to date too")
     options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync, as of study.run")
     return options
@@ -46,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     folders = [given.out / name if not Path(name).is_dir() else Path(name) for name in given.study]
+    if given.schema:
+        print(SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        return 0
     try:
         if given.claims:
             print(claims_table(judge(_finished(folders, given.out))))
@@ -61,8 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    Console().print(summary(report))
-    print(f"report: {folder / 'report.html'}")
+    if given.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        Console().print(summary(report))
+        print(f"report: {folder / 'report.html'}")
     return 0 if answered(report) else 1
 
 

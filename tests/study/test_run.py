@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import optuna
 import psutil
@@ -19,6 +20,7 @@ import pytest
 from mlflow import MlflowClient
 
 from study.config import load_config
+from study.report.__main__ import SCHEMA_FILE
 from study.run import main
 from study.search import open_storage
 from trainables.datasets import DATASETS, load
@@ -162,6 +164,33 @@ def test_the_kept_encoders_are_models_that_score_what_the_report_says(
         cwd=tmp_path, env={**environment, "OMP_NUM_THREADS": "1"}, text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert [float(line) for line in used.stdout.split()] == pytest.approx([m["score"] for m in models], abs=1e-6)
+
+
+NOTEBOOK = """
+import yaml
+import study.run
+from study import load_report, run
+report = run(yaml.safe_load(open("tiny.yaml")), progress=False)
+assert report.data["trainings"] == load_report("tiny").data["trainings"]
+print(report.encoders["lambda_star"].tolist(), report.data["config_hash"])
+"""
+
+
+def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
+) -> None:
+    study, _ = undisturbed
+    before = study.report()
+    whole = json.loads((study.folder / "studies/tiny/report.json").read_text())
+    jsonschema.validate(whole, json.loads(SCHEMA_FILE.read_text()))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK],
+        cwd=study.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    stars = [encoder["lambda_star"] for cell in before["cells"] for encoder in cell["encoders"]]
+    assert ended.stdout == f"{stars} {before['config_hash']}\n"
+    assert study.report() == before
 
 
 def test_the_same_command_again_trains_nothing_and_says_the_same(

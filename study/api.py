@@ -1,0 +1,141 @@
+"""Studies from a notebook or a script: the same study as the command line, its results as tables and figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a study found. `data` is the content of report.json, `folder` where its files are.
+
+    `pairs`, `encoders`, `curves`, `scores` and `alignment` are pandas frames, see `study.report.frames`.
+    """
+
+    data: Mapping[str, Any]
+    folder: Path
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every frame by name."""
+        from study.report.frames import frames
+
+        return frames(self.data)
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """A row per pair: profile in bits, strategy, strengths, gain."""
+        return self.tables["pairs"]
+
+    @property
+    def encoders(self) -> pd.DataFrame:
+        """A row per encoder: λ*, its interval, gain, verdict, shape."""
+        return self.tables["encoders"]
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A row per encoder and strength: mean and sd over seeds."""
+        return self.tables["curves"]
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row per training of the curves."""
+        return self.tables["scores"]
+
+    @property
+    def alignment(self) -> pd.DataFrame:
+        """A row per pair and strength: CKA, SVCCA, mutual k-NN."""
+        return self.tables["alignment"]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The answer of each pair in one sentence."""
+        from study.report import words
+
+        return [words.cell_sentence(cell) for cell in self.data["cells"]]
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """Every figure of the report as a matplotlib object, by name."""
+        from study.report.figures import figures
+
+        return figures(self.data)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Report of {self.data['study']} in {self.folder}", *self.sentences])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sentences and the answers."""
+        from html import escape
+
+        from study.report.tables import answer_table
+
+        told = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
+        return f"<ol>{told}</ol>{answer_table(self.data['cells'])}"
+
+
+def load_report(study: str | Path, *, out: str | Path = "studies") -> Report:
+    """The report of a study, by its folder, its report.json, or its name in the folder `out` of all studies.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    given = Path(study)
+    path = next((p for p in (given, given / "report.json", Path(out) / given / "report.json") if p.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"no report.json at {given} or {Path(out) / given}; run the study first")
+    return Report(json.loads(path.read_text(encoding="utf-8")), path.parent)
+
+
+def run_study_file(
+    space: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path = "studies",
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    stand_in: Literal["full", "small"] | None = None,
+    progress: bool = True,
+) -> Report:
+    """Run or resume a study, as `python -m study.run` does, and return its report.
+
+    Args:
+        space: the study file, or its content as a mapping.
+        overrides: `key=value` each, as the command's `--set`.
+        out: folder of all studies.
+        address: of a running Ray cluster; None starts Ray on this machine.
+        tracking_uri: of MLflow; None is what the command line takes.
+        stand_in: `full` or `small` for generated data of the dataset's layout.
+        progress: show a progress bar.
+
+    Raises:
+        ConfigError: the file, the data or the machine does not allow the study; the message is one line.
+    """
+    from rich.console import Console
+
+    from study.config import load_config, parse_config, with_stand_in
+    from study.progress import Display
+    from study.session import run_study
+    from study.tracking import tracking_uri as resolved_uri
+
+    started = time.monotonic()
+    if isinstance(space, Mapping):
+        config = parse_config(json.dumps(space), source="the study", overrides=overrides)
+    else:
+        config = load_config(Path(space), overrides=overrides)
+    if stand_in:
+        config = with_stand_in(config, stand_in)
+    uri = resolved_uri(tracking_uri)
+    with Display(Console(stderr=True, quiet=not progress)) as display:
+        data = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)
+    return Report(data, Path(out) / config.study)
