@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.autoscaler.sdk import request_resources
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig
 from ray.tune.search import Searcher
 from ray.util import metrics
@@ -24,14 +26,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.config import ConfigError, ResourcesSection
 from study.coordinator import Coordinator, Progress
 from study.events import EventLog
-from study.jobs import check_token
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult
 from trainables.tune import PackTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
 RETRIES_ON_CLUSTER = 8  # where nodes come and go
-_PENDING = 64  # packs waiting for room, by which an autoscaler sees how much is wanted
+_RECOUNT_SECONDS = 2.0
+_MOST_PLACES = 4096  # asked of an autoscaler, which has a limit of its own
 _PROBE_SECONDS = 60.0
 _OBJECT_STORE_BYTES = 512 * 2**20
 _QUIET = {
@@ -71,11 +73,10 @@ class Cluster:
     def __init__(self, resources: ResourcesSection, *, address: str | None = None) -> None:
         self._resources = resources
         self._address = address
+        self._counted, self._places = -math.inf, 1
 
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
-        if self._address:
-            check_token(self._address)
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             if self._address:
@@ -124,10 +125,13 @@ class Cluster:
     @property
     def slots(self) -> int:
         """Packs that can train at once."""
-        total, share = ray.cluster_resources(), self.share
-        fitting = int(total.get("CPU", 0) / share.cpus)
-        if share.gpus:
-            fitting = min(fitting, int(total.get("GPU", 0) / share.gpus))
+        share = self.share
+        wanted = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
+        fitting = sum(
+            min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in wanted.items())
+            for node in ray.nodes()
+            if node["Alive"]
+        )
         if isinstance(self._resources.workers, int):
             fitting = min(fitting, self._resources.workers)
         return max(1, fitting)
@@ -156,6 +160,7 @@ class Cluster:
             threads=share.threads,
             checkpoint_seconds=self._resources.checkpoint_seconds,
             retries=self._retries,
+            has_room=self._has_room,
             events=events,
             metrics=Metrics(events.study) if self._address else None,
         )
@@ -163,17 +168,17 @@ class Cluster:
             tune.with_parameters(PackTrainable, datasets=dict(datasets)),
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
-        if self._address:
-            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_PENDING)
         # Tune wants one folder for all nodes, although none of them keeps anything there.
         shared = checkpoints.parent if self.nodes > 1 else None
+        if self._address:  # a trial waits for its process to start, seconds in which others can start too
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PLACES)
         with tempfile.TemporaryDirectory(prefix=".align-study-", dir=shared) as scratch:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,
-                    max_concurrent_trials=self._concurrency,
+                    max_concurrent_trials=None if self._address else self.slots,
                     reuse_actors=True,
                     trial_name_creator=lambda trial: trial.trial_id,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -186,16 +191,28 @@ class Cluster:
                     verbose=0,
                 ),
             )
-            tuner.fit()
+            try:
+                tuner.fit()
+            finally:
+                if self._address:
+                    request_resources(bundles=[])
         if searcher.error is not None:
             raise searcher.error
 
-    @property
-    def _concurrency(self) -> int | None:
-        """Packs in flight at most; None on a cluster, which may grow: there Tune starts whatever finds room."""
-        if self._address:
-            return self._resources.workers if isinstance(self._resources.workers, int) else None
-        return self.slots
+    def _has_room(self, in_flight: int, waiting: int) -> bool:
+        """Whether one more pack fits, as far as is known for some seconds; asks an autoscaler for as much as is wanted.
+
+        Never one too many: Tune fails a trial that waits for a place when another one's worker becomes free.
+        """
+        if self._address and time.monotonic() > self._counted + _RECOUNT_SECONDS:
+            self._counted, self._places = time.monotonic(), self.slots
+            share = self.share
+            bundle = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
+            wanted = in_flight + waiting
+            if isinstance(self._resources.workers, int):
+                wanted = min(wanted, self._resources.workers)
+            request_resources(bundles=[bundle] * min(wanted, _MOST_PLACES))
+        return not self._address or in_flight < self._places
 
     @property
     def _retries(self) -> int:
@@ -287,11 +304,13 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
         threads: int,
         checkpoint_seconds: float,
         retries: int,
+        has_room: Callable[[int, int], bool],
         events: EventLog,
         metrics: Metrics | None,
     ) -> None:
         super().__init__()
         self._retries, self._events, self._metrics = retries, events, metrics
+        self._has_room = has_room
         self._checkpoint_seconds = checkpoint_seconds
         self._started: dict[str, float] = {}
         self._coordinator = coordinator
@@ -303,6 +322,8 @@ class _PackSearcher(Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.error is not None:
             return str(Searcher.FINISHED)
+        if not self._has_room(len(self._packs), self._coordinator.waiting):
+            return None
         pack = self._coordinator.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self._coordinator.finished else None

@@ -100,6 +100,11 @@ class Coordinator:
         return not self._queue and not self._packs
 
     @property
+    def waiting(self) -> int:
+        """Packs that nobody has taken yet."""
+        return len(self._queue)
+
+    @property
     def errors(self) -> Mapping[str, str]:
         """Cells that gave up, by id, and why."""
         return {running.cell.id: running.error for running in self._running if running.error}

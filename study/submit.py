@@ -10,13 +10,17 @@ import uuid
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import study
 import trainables
+from study.access import check_token
 from study.config import ConfigError, load_config
-from study.jobs import Job, Jobs
 from study.tracking import tracking_uri
 from study.versions import VARIABLE, versions
+
+if TYPE_CHECKING:
+    from study.jobs import Job, Jobs
 
 DETACHED = 0
 
@@ -53,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     try:
         config = load_config(given.space, overrides=given.overrides)
+        check_token(given.address)
+        from study.jobs import Jobs
+
         jobs = Jobs(given.address)
         job = jobs.of_study(config.study)
         if given.status or given.stop:
