@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config, with_stand_in
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
@@ -65,7 +67,8 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
     forecasts = {}
     for cell in cells:
         width = min(encoder.width for encoder in cell.encoders)
-        found = forecast(datasets[cell.data_key].pair(*cell.pair), k=width)
+        with threadpool_limits(1):  # small matrices, and other work on the other cores
+            found = forecast(datasets[cell.data_key].pair(*cell.pair), k=width)
         forecasts[cell.id] = {
             "k": found.k,
             "correlations": list(found.correlations),

@@ -118,6 +118,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=5, help="runs of each solver on each table (5)")
     options.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="for one run of a rival (30)")
     options.add_argument("--without", nargs="+", choices=RIVALS, default=[])
+    options.add_argument("--smallest", type=int, default=2, help="leave out smaller tables")
     options.add_argument("--largest", type=int, default=256, help="leave out larger tables")
     given = options.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
@@ -126,7 +127,7 @@ def main() -> None:
     heads = ("table", "study.pid, s", "GiB", "gap", *(f"{name}, s (ratio)" for name in rivals), "difference")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     finished = dict.fromkeys(rivals, True)  # tables grow: who did not finish one need not try the next
-    for shape in (shape for shape in SHAPES if shape[0] <= given.largest):
+    for shape in (shape for shape in SHAPES if given.smallest <= shape[0] <= given.largest):
         p = drawn(shape)
         runs: dict[str, list[tuple[float, Table, float]]] = {name: [] for name in ("study.pid", *rivals)}
         for _ in range(given.repeats):
