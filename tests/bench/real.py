@@ -4,7 +4,7 @@
     python tests/bench/real.py digits mosi752
 
 Digits ship with scikit-learn and `synthetic` is generated; the others are read from `shared/data` beside the checkout
-and left out where it is absent. The settings are those that `tests/bench/tabulate.py` makes its curves with.
+and left out where it is absent. The settings are those that `tests/bench/tabulate_curves.py` makes its curves with.
 """
 
 from __future__ import annotations

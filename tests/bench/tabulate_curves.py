@@ -1,7 +1,7 @@
 """Tabulate real curves for `tests/bench/search.py`: validation scores of both encoders, strength by seed.
 
-    python tests/bench/tabulate.py                       # all cells; about half an hour on two cores
-    python tests/bench/tabulate.py --only leaves         # some, added to the file
+    python tests/bench/tabulate_curves.py                       # all cells; about half an hour on two cores
+    python tests/bench/tabulate_curves.py --only leaves         # some, added to the file
 
 Trains every cell of the studies of `tests/bench/real.py` at 25 strengths × 24 seeds, with the trainings that a study
 would do (`Cell.pack`, trained by `trainables.pack.Pack`), and writes `curves.npz`: `<cell>` (2, strengths, seeds)
