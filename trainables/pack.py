@@ -23,6 +23,7 @@ from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, deriv
 
 # What an encoder minimises for its task, by the score of its target (R² is a squared error).
 TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
+CURVE_ROWS = 2048  # a learning curve shows whether training has ended; its last score is measured on all rows besides
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
 # How many numbers a chunk of the evaluation may hold per layer: as many as a CPU's cache has room for.
 _CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**18, 2**24
@@ -74,6 +75,7 @@ class Pack:
         self._temperature = self._per_replica("temperature") if len(temperatures) > 1 else temperatures.pop()
         self._is_aligned = any(replica.strength_1 or replica.strength_2 for replica in spec.replicas)
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
+        self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
 
     @property
@@ -91,8 +93,10 @@ class Pack:
             self.train_epoch()
             self.epoch += 1
             if self.epoch in points:
-                self._curve.append((self.epoch, self.score()))
+                self._curve.append((self.epoch, self.score(self._evenly_spaced(CURVE_ROWS))))
             if self.done:
+                few = self.evaluated.rows <= CURVE_ROWS
+                self._final = self._curve[-1][1] if few else self.score()
                 self._alignment = self._measure_alignment()
 
     def results(self) -> tuple[ReplicaResult, ...]:
@@ -101,11 +105,11 @@ class Pack:
         Raises:
             RuntimeError: training has not ended.
         """
-        if not self.done:
+        if self._final is None:
             raise RuntimeError(f"the pack is at epoch {self.epoch} of {self.spec.training.epochs}; run() it to the end")
         curve = torch.stack([values for _, values in self._curve]).double()  # (points, 4, K)
-        sound = curve[-1].isfinite().all(0) & ~self._optimiser.frozen.cpu()
-        final = curve[-1].masked_fill(~sound, float("nan"))
+        sound = self._final.isfinite().all(0) & ~self._optimiser.frozen.cpu()
+        final = self._final.double().masked_fill(~sound, float("nan"))
         alignment = {name: v.double().masked_fill(~sound, float("nan")) for name, v in self._alignment.items()}
         epochs = [float(epoch) for epoch, _ in self._curve]
         results = []
@@ -140,6 +144,7 @@ class Pack:
             "epoch": self.epoch,
             "optimiser": self._optimiser.state_dict(),
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
+            "final": self._final,
             "alignment": dict(self._alignment),
         }
 
@@ -154,6 +159,7 @@ class Pack:
         try:
             self._optimiser.load_state_dict(state["optimiser"])
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
+            self._final = None if state["final"] is None else state["final"].cpu()
             self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
             self.epoch = int(state["epoch"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -256,22 +262,28 @@ class Pack:
         return outputs
 
     @torch.no_grad()
-    def score(self) -> Tensor:
-        """Scores and task losses of both encoders on the evaluated rows, (4, K); NaN where a replica is frozen."""
-        outputs = self._predict(torch.arange(self.evaluated.rows, device=self._device), "predictions")
+    def score(self, rows: Tensor | None = None) -> Tensor:
+        """Scores and task losses of both encoders on evaluated `rows` (None: all), (4, K); NaN for a frozen replica."""
+        if rows is None:
+            rows = torch.arange(self.evaluated.rows, device=self._device)
+        outputs = self._predict(rows, "predictions")
+        first, second = (values[rows] for values in self.evaluated.targets)
         scores = [
             SCORES[target.metric](out, values)
-            for out, values, target in zip(outputs, self.evaluated.targets, self._targets, strict=True)
+            for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
         ]
-        values = torch.stack([*scores, *self._task_losses(outputs, self.evaluated.targets)])
+        values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
         return values.masked_fill_(self._optimiser.frozen, float("nan")).cpu()
+
+    def _evenly_spaced(self, most: int) -> Tensor:
+        """At most so many of the evaluated rows."""
+        n = self.evaluated.rows
+        return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
 
     @torch.no_grad()
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
-        n = self.evaluated.rows
-        rows = torch.linspace(0, n - 1, min(n, ALIGNMENT_ROWS), device=self._device).round().long()
-        first, second = self._predict(rows, "features")
+        first, second = self._predict(self._evenly_spaced(ALIGNMENT_ROWS), "features")
         return {name: values.cpu() for name, values in alignment_metrics(first, second).items()}
 
 

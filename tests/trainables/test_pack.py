@@ -397,6 +397,18 @@ def test_the_curve_has_evenly_spaced_points_and_ends_at_the_last_epoch(epochs, e
     assert (result.scores, result.losses) == (result.curve[-1][1:3], result.curve[-1][3:])
 
 
+def test_a_long_split_is_scored_whole_at_the_end_and_in_part_on_the_way(monkeypatch):
+    data, one = pair(), spec(REPLICAS[0], epochs=6, evaluations=3)
+    (whole,) = trained(one, data).results()
+    monkeypatch.setattr("trainables.pack.CURVE_ROWS", 5)
+    pack = trained(one, data)
+    (part,) = pack.results()
+    assert (part.scores, part.losses) == (whole.scores, whole.losses)
+    rows = torch.linspace(0, pack.evaluated.rows - 1, 5).round().long()
+    assert part.curve[-1][1:] == pytest.approx(pack.score(rows)[:, 0].tolist())
+    assert part.curve[-1][1:] != whole.curve[-1][1:]
+
+
 def test_running_in_pieces_is_running_at_once():
     pieces = Pack(spec(epochs=5), pair())
     while not pieces.done:
