@@ -169,7 +169,7 @@ class Cluster:
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
         # Tune wants one folder for all nodes, although none of them keeps anything there.
-        shared = checkpoints.parent if self.nodes > 1 else None
+        shared = checkpoints.resolve().parent if self.nodes > 1 else None
         if self._address:  # a trial waits for its process to start, seconds in which others can start too
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PLACES)
         with tempfile.TemporaryDirectory(prefix=".align-study-", dir=shared) as scratch:

@@ -153,6 +153,7 @@ class Coordinator:
             self._advance(running)
             if running.ended:
                 self._on_cell_end()
+                self._ledger.forget(running.cell.id)
         self._on_progress(self.progress)
 
     def split(self, pack_id: str) -> bool:

@@ -97,6 +97,12 @@ class Ledger:
         found = self._durably(lambda: self._load(cell, arm), cell, arm)
         return tuple(found[place] for place in sorted(found))
 
+    def forget(self, cell: str) -> None:
+        """Keep a cell's trials in memory no longer; they are read again when somebody asks."""
+        for key in [key for key in self._asked if key[0] == cell]:
+            for place in self._asked.pop(key):
+                self._trial_ids.pop((*key, *place), None)
+
     def ask(
         self,
         cell: str,
