@@ -11,8 +11,8 @@ direction for a shared one (μ_ui, μ_si, canonical correlation ρ) they do so a
 
     λ = k (a_1 (μ_u1 − μ_s1) + a_2 (μ_u2 − μ_s2)) / (2ρ).
 
-Both are this project's derivation. The alignment term is the `whitened_mse` objective. InfoNCE's positives weigh it by
-1/(2τ) (`study.theory.crossings.info_nce_strength`), which is where whitened representations follow it, free ones less.
+Both are this project's derivation. The alignment term is the objective `whitened_mse`. InfoNCE's positives weigh
+it by 1/(2τ) (`study.theory.crossings.info_nce_strength`): whitened representations follow that closely, free ones less.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from study.theory.rows import feature_rows, target_rows
 from trainables.datasets.base import PairData
 from trainables.spec import Split
 
-_STEPS = 300
-_TOLERANCE = 1e-9  # of the objective, a step of the climb
+_STEPS = 100  # of a climb; each starts where the one at the strength before ended
+_TOLERANCE = 1e-7  # of the objective, a step
 _GRID = 48  # strengths of a forecast: 12 % from one to the next
 _BISECTIONS = 8  # of one such step: to 0.05 %
 
@@ -83,10 +83,10 @@ def forecast_together(
 ) -> TogetherForecast:
     """What a study of linear encoders of width k will measure on a pair with real targets, from 0 to `largest`.
 
-    An encoder is k directions wide, or as many as both modalities have.
-    Task losses are means over the target's columns, the alignment objective is worth `weight` of the squared distance
-    (`squared_distance_weight`). The moments of the training split are not shrunk, because the encoders' training is not
-    either: believe this only where there are many more rows than features.
+    An encoder is k directions wide, or as many as both modalities have. Task losses are means over the target's
+    columns, the alignment objective is worth `weight` of the squared distance (`squared_distance_weight`). The moments
+    of the training split are not shrunk, because the encoders' training is not either: believe this only where there
+    are many more rows than features.
 
     Raises:
         DataError: as `study.theory.forecast`.
