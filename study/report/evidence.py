@@ -218,9 +218,12 @@ def linear(*, loses: bool) -> Judge:
 
 
 def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
-    """Of the linear family: whether each expected crossing is inside the interval of the measured one."""
+    """Of linear encoders on the linear family: whether each expected crossing is inside the measured one's interval."""
     for redundancy, cell in _cells(reports, "linear"):
-        for entry in parts(part(part(cell, "forecast"), "together"), "encoders"):
+        entries = parts(part(part(cell, "forecast"), "together"), "encoders")
+        for entry, encoder in zip(entries, parts(cell, "encoders"), strict=False):
+            if encoder.get("kind", "linear") != "linear":
+                continue
             predicted, measured = number(entry.get("crossing")), part(entry, "measured")
             bounds, at = reading.interval(measured.get("interval")), number(measured.get("strength"))
             if predicted is not None and at is not None and bounds is not None:

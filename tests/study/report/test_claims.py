@@ -112,6 +112,10 @@ def test_the_linear_family_decides_the_claims_on_lost_information(example: Modul
         "✓ r = 0.2, first: expected 0.35, measured 0.33 [0.3, 0.4]"
     )
     late = {**lost, "interval": [0.4, 0.5]}
+    others = linear_report(example, 0.2, late)
+    for encoder in others["cells"][0]["encoders"]:
+        encoder["kind"] = "mlp"  # of which the linear theory claims nothing
+    assert outcomes(others)["what is lost follows from generalised eigenproblems"].outcome == "not testable"
     found = outcomes(linear_report(example, 0.2, late))
     assert found["what is lost follows from generalised eigenproblems"].outcome == "not reproduced"
 
