@@ -121,7 +121,9 @@ def _cell(
         if answer and _undertrained(answer.subjects[subject], index):
             entry["flags"] = [*entry["flags"], "undertrained"]
         baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
-        encoders.append({"modality": cell.pair[index], "kind": cell.encoders[index].kind, **entry, "baseline": _baseline(baseline)})
+        encoders.append(
+            {"modality": cell.pair[index], "kind": cell.encoders[index].kind, **entry, "baseline": _baseline(baseline)}
+        )
     return {
         "id": cell.id,
         "label": cell.label,
