@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,7 +138,7 @@ class _Knowledge:
         fresh = [column for column in columns if not any(column in held for held in self.taken.values())]
         if len(fresh) < len(columns):
             return value
-        return max(self._pair_value(place, partner, len(fresh)) for partner in self._partners(places)) / 2
+        return self._pair_value(place, self._partners(places), len(fresh)) / 2
 
     def _partners(self, places: Indices) -> Indices:
         """The tried points where the curve may be highest."""
@@ -146,13 +147,15 @@ class _Knowledge:
         best: Indices = tried[np.argsort(-(self.mean[tried] + sd), kind="stable")[:PARTNERS]]
         return best
 
-    def _pair_value(self, place: int, partner: int, seeds: int) -> float:
-        if place == partner:
-            return 0.0
-        contrast = np.zeros((1, len(self.mean)))
-        contrast[0, place], contrast[0, partner] = 1.0, -1.0
-        error = float(contrast[0] @ self.noise @ contrast[0]) / seeds
-        return self._gain(self._change(contrast, np.array([error])))
+    def _pair_value(self, place: int, partners: Indices, seeds: int) -> float:
+        """Of fresh seeds at `place` and at the best partner: they tell the difference between the two."""
+        shared = self.covariance[:, [place]] - self.covariance[:, partners]
+        known = shared[place] - shared[partners, np.arange(len(partners))]
+        noise = self.noise[place, place] + np.diag(self.noise)[partners] - 2 * self.noise[place, partners]
+        change = shared / np.sqrt(known.clip(min=0) + noise / seeds + 1e-300)
+        moved = self.mean[:, None, None] + change[:, :, None] * _normals(1)
+        best = moved[self.admissible].max(axis=0).mean(axis=1)
+        return float(best.max() - self.mean[self.admissible].max())
 
     def _contrasts(self, place: int, columns: Sequence[int]) -> tuple[Floats, Floats]:
         """What the seeds would say at `place`: (k, G) contrasts of the curve and (k,) variances of their means.
@@ -190,6 +193,7 @@ class _Knowledge:
         return float(moved.max(axis=0).mean() - self.mean[self.admissible].max())
 
 
+@lru_cache(maxsize=16)
 def _normals(dimension: int) -> Floats:
     """(dimension, QUADRATURE) even points of a standard normal, symmetric about 0."""
     points = qmc.Sobol(dimension, scramble=False).random(QUADRATURE // 2)
