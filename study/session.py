@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from study.cells import Cell, build_cells
-from study.cluster import Cluster
+from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
 from study.coordinator import Coordinator
 from study.events import EventLog
@@ -186,6 +186,10 @@ def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
         ConfigError: another process holds it, it cannot be written, or it does not exist and `create` is false.
     """
     folder = out / study
+    if folder.is_symlink():
+        raise ConfigError(
+            f"{folder} is a link to elsewhere, where a study must not write; remove it, or link {out} itself"
+        )
     busy = f"the study {study} in {out} is being run already ({{holder}}); "
     busy += "wait for it, or give this one another name or --out"
     with ExitStack() as stack:

@@ -20,7 +20,7 @@ from study.tracking import tracking_uri
 from study.versions import VARIABLE, versions
 
 if TYPE_CHECKING:
-    from study.jobs import Job, Jobs
+    from study.cluster.jobs import Job, Jobs
 
 DETACHED = 0
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)
-        from study.jobs import Jobs
+        from study.cluster.jobs import Jobs
 
         jobs = Jobs(given.address)
         job = jobs.of_study(config.study)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import ray
 from ray import tune
 from ray.autoscaler.sdk import request_resources
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig
-from ray.tune.search import Searcher
-from ray.util import metrics
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from study.cluster.metrics import Metrics
+from study.cluster.searcher import PackSearcher
 from study.config import ConfigError, ResourcesSection
-from study.coordinator import Coordinator, Progress
+from study.coordinator import Coordinator
 from study.events import EventLog
 from trainables.datasets import MultimodalData
-from trainables.spec import ReplicaResult
 from trainables.tune import PackTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
@@ -154,7 +151,7 @@ class Cluster:
         checkpoints.mkdir(parents=True, exist_ok=True)
         self._check_shared(checkpoints.resolve())
         share = self.share
-        searcher = _PackSearcher(
+        searcher = PackSearcher(
             coordinator,
             checkpoints=checkpoints.resolve(),
             threads=share.threads,
@@ -254,34 +251,6 @@ class Cluster:
         return len(os.sched_getaffinity(0))
 
 
-class Metrics:
-    """What Prometheus reads of a study at the metrics port of Ray, tagged with its name."""
-
-    def __init__(self, study: str) -> None:
-        tags = {"tag_keys": ("study",)}
-        self._packs = metrics.Counter("align_study_packs", "Packs that ended, by how.", tag_keys=("study", "end"))
-        self._seconds = metrics.Counter(
-            "align_study_pack_seconds", "Seconds that packs took, waiting included.", **tags
-        )
-        self._done = metrics.Gauge("align_study_trainings_done", "Trainings with a result.", **tags)
-        self._queue = metrics.Gauge("align_study_trainings_left", "Trainings planned and not done.", **tags)
-        self._diverged = metrics.Gauge("align_study_trainings_diverged", "Trainings that diverged.", **tags)
-        self._in_flight = metrics.Gauge("align_study_packs_in_flight", "Packs handed to Ray.", **tags)
-        self._gpus = metrics.Gauge("align_study_gpu_share", "Share of the cluster's GPUs that is in use.", **tags)
-        self._tags = {"study": study}
-
-    def show(self, end: str, progress: Progress, *, in_flight: int, seconds: float) -> None:
-        """Count a pack that ended, and bring the gauges up to date."""
-        self._packs.inc(1, {**self._tags, "end": end.removeprefix("pack_")})
-        self._seconds.inc(max(seconds, 1e-9), self._tags)
-        self._done.set(progress.done, self._tags)
-        self._queue.set(progress.planned - progress.done, self._tags)
-        self._diverged.set(progress.diverged, self._tags)
-        self._in_flight.set(in_flight, self._tags)
-        total, free = ray.cluster_resources().get("GPU", 0), ray.available_resources().get("GPU", 0)
-        self._gpus.set((total - free) / total if total else 0, self._tags)
-
-
 def _probe(marker: str, node: str) -> str | None:
     """What keeps a node from using the folder of a file that the driver wrote; None where nothing does."""
     try:
@@ -291,102 +260,3 @@ def _probe(marker: str, node: str) -> str | None:
     except OSError as error:
         return error.strerror
     return None
-
-
-class _PackSearcher(Searcher):  # type: ignore[misc]
-    """Gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
-
-    def __init__(
-        self,
-        coordinator: Coordinator,
-        *,
-        checkpoints: Path,
-        threads: int,
-        checkpoint_seconds: float,
-        retries: int,
-        has_room: Callable[[int, int], bool],
-        events: EventLog,
-        metrics: Metrics | None,
-    ) -> None:
-        super().__init__()
-        self._retries, self._events, self._metrics = retries, events, metrics
-        self._has_room = has_room
-        self._checkpoint_seconds = checkpoint_seconds
-        self._started: dict[str, float] = {}
-        self._coordinator = coordinator
-        self._checkpoints = checkpoints
-        self._threads = threads
-        self._packs: dict[str, str] = {}
-        self.error: Exception | None = None  # Tune would take an error of ours for one of the trial
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self.error is not None:
-            return str(Searcher.FINISHED)
-        if not self._has_room(len(self._packs), self._coordinator.waiting):
-            return None
-        pack = self._coordinator.next_pack()
-        if pack is None:
-            return str(Searcher.FINISHED) if self._coordinator.finished else None
-        self._packs[trial_id] = pack.id
-        self._started[pack.id] = time.monotonic()
-        self._events.emit("pack_queued", {"pack": pack.id, "cell": pack.cell.id, "trainings": len(pack.members)})
-        return {
-            "spec": json.dumps(pack.spec.to_json()),
-            "data_key": pack.cell.data_key,
-            "folder": str(self._checkpoints),
-            "threads": self._threads,
-            "checkpoint_seconds": self._checkpoint_seconds,
-            "keep": pack.keeps_encoders,
-        }
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if result.get("iterations_since_restore") == 1:
-            self._events.emit(
-                "pack_running",
-                {
-                    "pack": self._packs[trial_id], "node": result.get("node_ip"), "process": result.get("pid"),
-                    "resumed_from": result.get("resumed_from", 0),
-                },
-            )  # fmt: skip
-        if result.get("total"):
-            self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pack_id = self._packs.pop(trial_id, None)
-        if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
-            return
-        try:
-            if not error and result and result.get("out_of_memory"):
-                self._note("pack_split", pack_id)
-                if not self._coordinator.split(pack_id):
-                    self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
-                return
-            if error or not result or "results" not in result:
-                self._note("pack_failed", pack_id)
-                self._coordinator.fail(pack_id, f"its training failed {self._retries + 1} times; see the logs of Ray")
-                return
-            results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
-            self._coordinator.complete(pack_id, results)
-            self._note("pack_done", pack_id)
-        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
-            self.error = caught
-            return
-        (self._checkpoints / f"{pack_id}.pt").unlink(missing_ok=True)
-
-    def _note(self, event: str, pack_id: str) -> None:
-        progress = self._coordinator.progress
-        seconds = time.monotonic() - self._started.pop(pack_id, time.monotonic())
-        known = {"done": progress.done, "planned": progress.planned, "diverged": progress.diverged}
-        self._events.emit(event, {"pack": pack_id, "seconds": round(seconds, 2), **known})
-        if self._metrics:
-            self._metrics.show(event, progress, in_flight=len(self._packs), seconds=seconds)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher to restore it some day, which this project never does."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the only truth."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see `save`."""

@@ -1,0 +1,120 @@
+"""The coordinator's packs as trials of Ray Tune."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from study.cluster.metrics import Metrics
+from study.coordinator import Coordinator
+from study.events import EventLog
+from trainables.spec import ReplicaResult
+
+
+class PackSearcher(Searcher):  # type: ignore[misc]
+    """Gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        *,
+        checkpoints: Path,
+        threads: int,
+        checkpoint_seconds: float,
+        retries: int,
+        has_room: Callable[[int, int], bool],
+        events: EventLog,
+        metrics: Metrics | None,
+    ) -> None:
+        super().__init__()
+        self._retries, self._events, self._metrics = retries, events, metrics
+        self._has_room = has_room
+        self._checkpoint_seconds = checkpoint_seconds
+        self._started: dict[str, float] = {}
+        self._coordinator = coordinator
+        self._checkpoints = checkpoints
+        self._threads = threads
+        self._packs: dict[str, str] = {}
+        self.error: Exception | None = None  # Tune would take an error of ours for one of the trial
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next pack as a trial's configuration; None while there is none or no room for it."""
+        if self.error is not None:
+            return str(Searcher.FINISHED)
+        if not self._has_room(len(self._packs), self._coordinator.waiting):
+            return None
+        pack = self._coordinator.next_pack()
+        if pack is None:
+            return str(Searcher.FINISHED) if self._coordinator.finished else None
+        self._packs[trial_id] = pack.id
+        self._started[pack.id] = time.monotonic()
+        self._events.emit("pack_queued", {"pack": pack.id, "cell": pack.cell.id, "trainings": len(pack.members)})
+        return {
+            "spec": json.dumps(pack.spec.to_json()),
+            "data_key": pack.cell.data_key,
+            "folder": str(self._checkpoints),
+            "threads": self._threads,
+            "checkpoint_seconds": self._checkpoint_seconds,
+            "keep": pack.keeps_encoders,
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note how far a pack is."""
+        if result.get("iterations_since_restore") == 1:
+            self._events.emit(
+                "pack_running",
+                {"pack": self._packs[trial_id], **_where(result)},
+            )
+        if result.get("total"):
+            self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Give the coordinator what a pack came to."""
+        pack_id = self._packs.pop(trial_id, None)
+        if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
+            return
+        try:
+            if not error and result and result.get("out_of_memory"):
+                self._note("pack_split", pack_id)
+                if not self._coordinator.split(pack_id):
+                    self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
+                return
+            if error or not result or "results" not in result:
+                self._note("pack_failed", pack_id)
+                self._coordinator.fail(pack_id, f"its training failed {self._retries + 1} times; see the logs of Ray")
+                return
+            results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
+            self._coordinator.complete(pack_id, results)
+            self._note("pack_done", pack_id, _where(result))
+        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
+            self.error = caught
+            return
+        (self._checkpoints / f"{pack_id}.pt").unlink(missing_ok=True)
+
+    def _note(self, event: str, pack_id: str, details: Mapping[str, object] | None = None) -> None:
+        progress = self._coordinator.progress
+        seconds = time.monotonic() - self._started.pop(pack_id, time.monotonic())
+        known = {"done": progress.done, "planned": progress.planned, "diverged": progress.diverged}
+        self._events.emit(event, {"pack": pack_id, "seconds": round(seconds, 2), **known, **(details or {})})
+        if self._metrics:
+            self._metrics.show(event, progress, in_flight=len(self._packs), seconds=seconds)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher to restore it some day, which this project never does."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the only truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see `save`."""
+
+
+def _where(result: Mapping[str, Any]) -> dict[str, object]:
+    """Where a pack trains, and from which epoch on."""
+    return {"node": result.get("node_ip"), "process": result.get("pid"), "resumed_from": result.get("resumed_from", 0)}

@@ -1,0 +1,181 @@
+"""Jobs on a real Ray head that asks for a token; who may reach a cluster without one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+
+from study.access import check_token, is_loopback
+from study.config import ConfigError
+from study.submit import main
+from study.versions import VARIABLE, check_versions, versions
+
+TOKEN = "5f2d1c77" * 8
+JOB = """
+study: tiny
+dataset: {name: digits}
+pairs: [[left, right]]
+pid: {bootstrap: 20}
+encoder: {width: 4}
+training: {epochs: 2, batch_size: 256}
+alignment: {one_sided: never}
+strength: {initial: [0, 2], refine: 0}
+replicates: {search: 2, confirm: 2}
+models: false
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("auto", True),
+        ("127.0.0.1:6379", True),
+        ("http://localhost:8265", True),
+        ("[::1]:6379", True),
+        ("10.0.0.7:6379", False),
+        ("http://head:8265", False),
+        ("0.0.0.0:6379", False),
+        ("localhost.example.org:6379", False),
+    ],
+)
+def test_loopback_is_this_machine_alone(address: str, here: bool) -> None:
+    assert is_loopback(address) is here
+
+
+def test_a_cluster_elsewhere_needs_a_token_or_a_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(ConfigError, match="no token"):
+        check_token("head:6379")
+    check_token("127.0.0.1:6379")
+
+    (tmp_path / "token").write_text(TOKEN)
+    check_token("head:6379")
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+    (tmp_path / "token").unlink()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    check_token("head:6379")
+
+
+def test_other_versions_than_those_submitted_are_refused() -> None:
+    check_versions({})
+    check_versions({VARIABLE: json.dumps(versions())})
+    with pytest.raises(ConfigError, match=r"torch \S+ instead of 1\.0"):
+        check_versions({VARIABLE: json.dumps({**versions(), "torch": "1.0"})})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "studies"], "absolute path"),
+        (["--out", "/tmp/x", "--working-dir", "elsewhere"], "lies outside"),
+        (["--out", "/tmp/x", "--set", "storage=postgresql://a:hunter2@b/c"], "password does not belong"),
+        (["--out", "/tmp/x", "--tracking-uri", "http://a:hunter2@b"], "process list"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_is_sent(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoJobs:
+        def __init__(self, address: str) -> None:
+            pass
+
+        def of_study(self, _: str) -> None:
+            return None
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("study.cluster.jobs.Jobs", NoJobs)
+    Path("tiny.yaml").write_text(JOB)
+
+    assert main(["--space", "tiny.yaml", "--address", "http://127.0.0.1:1", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "hunter2" not in error
+    assert error.count("\n") == 1
+
+
+@pytest.fixture
+def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A head with two CPUs, whose jobs need a token; the environment of those who have it."""
+    pytest.importorskip("opencensus", reason="jobs need ray[default]")
+    ports = {name: servers.free_port() for name in ("dashboard", "gcs")}
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    with (tmp_path / "ray.log").open("wb") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus=2", "--port",
+             str(ports["gcs"]), "--dashboard-host=127.0.0.1", "--dashboard-port", str(ports["dashboard"]),
+             "--dashboard-agent-listen-port", str(servers.free_port()), "--object-store-memory", str(200 * 2**20),
+             "--temp-dir", f"/tmp/align-{os.getpid()}", "--disable-usage-stats"],
+            env=environment, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path,
+        )  # fmt: skip
+    try:
+        yield {**environment, "ADDRESS": f"http://127.0.0.1:{ports['dashboard']}"}
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.kill()
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        process.wait()
+
+
+def submit(folder: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "study.submit", "--space", "tiny.yaml", "--address", environment["ADDRESS"], *options],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(head: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(JOB)
+    out = tmp_path / "out"
+    until = time.monotonic() + 90
+    while (ready := submit(tmp_path, head, "--status")).returncode != 2 or "no job of the study" not in ready.stderr:
+        assert time.monotonic() < until, ready.stderr
+        time.sleep(1)
+
+    refused = submit(tmp_path, {**head, "RAY_AUTH_TOKEN": "0" * 64}, "--status")
+    assert refused.returncode == 2
+    assert TOKEN not in refused.stderr
+    assert "refuses" in refused.stderr
+
+    started = submit(tmp_path, head, "--out", str(out), "--detach")
+    assert started.returncode == 0, started.stderr
+    stopped = submit(tmp_path, head, "--stop")
+    assert stopped.returncode == 0, stopped.stderr
+
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "study.submit", "--space", "tiny.yaml", "--address", head["ADDRESS"], "--out", str(out)],
+        cwd=tmp_path, env=head, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while "running" not in submit(tmp_path, head, "--status").stdout:
+        assert follower.poll() is None or follower.returncode == 0, follower.communicate()
+        if follower.poll() is not None:
+            break
+    follower.send_signal(signal.SIGINT)
+    detached = follower.communicate(timeout=60)[1]
+    assert follower.returncode == 0, detached
+
+    followed = submit(tmp_path, head, "--out", str(out))
+    assert followed.returncode == 0, followed.stderr
+    assert "verdict" in followed.stdout
+    report: dict[str, Any] = json.loads((out / "tiny" / "report.json").read_text())
+    assert report["status"] == "complete"
+    assert "succeeded" in submit(tmp_path, head, "--status").stdout
