@@ -77,12 +77,14 @@ def run_study(
         # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
         profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))
         busy: Future[TrackingResult] = background.submit(tracker.prepare)
-        cluster = stack.enter_context(Cluster(config.resources, address=address))
+        data_bytes = sum(data.n_bytes for data in datasets.values())
+        cluster = stack.enter_context(Cluster(config.resources, address=address, data_bytes=data_bytes))
         storage.check_nodes(cluster.nodes)
         if ledger.note("pack_size") is None:  # a resumed study keeps its packs, on whatever it goes on
             share = cluster.share
             ledger.set_note("pack_size", pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
         profiles = _noted(profiling.result(), ledger)
+        datasets = cluster.share_data(datasets)  # and nothing else holds them any more
         if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
             ledger.set_note(LEARNT, _learn(cells, ledger, profiles, out))
         forecasts = ledger.note("forecasts")
@@ -110,7 +112,7 @@ def run_study(
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
-        cluster.train(coordinator, datasets, checkpoints=folder / CHECKPOINTS, events=events)
+        cluster.train(coordinator, checkpoints=folder / CHECKPOINTS, events=events)
         training_seconds = time.monotonic() - begin
         run = Run(
             complete=True,

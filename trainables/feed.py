@@ -1,7 +1,12 @@
-"""A pair's data on the device: standardised once, batches as index gathers, orders that follow from seeds alone."""
+"""A pair's data on the device: standardised once, batches as index gathers, orders that follow from seeds alone.
+
+Large data on a CPU stay where they are, in memory that all processes of the machine share, and are standardised batch
+by batch, which gives the same numbers: trainings at once need no copy each.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +18,8 @@ from torch import Tensor
 
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.spec import derive_seed
+
+_LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
 
 
 class Scaling(NamedTuple):
@@ -58,17 +65,45 @@ class Inputs(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Source:
+    """Samples of one modality to draw from: all of them scaled already, or `rows` of raw ones, scaled when drawn."""
+
+    values: Tensor
+    mask: Tensor | None
+    raw: tuple[Tensor, Scaling] | None = None  # rows, and how to scale them
+
+    def take(self, index: Tensor) -> Inputs:
+        """The samples of `index`, of any shape (…): values (…, features) and mask (…, T).
+
+        Masked steps are 0, and a sample without a real step gets its first as one.
+        """
+        rows = index if self.raw is None else self.raw[0][index]
+        values, mask = _gather(self.values, rows), None if self.mask is None else _gather(self.mask, rows)
+        if self.raw is not None:
+            scaling = self.raw[1]
+            values.sub_(scaling.mean).mul_(scaling.factor)
+            if mask is not None:
+                values.masked_fill_(~mask[..., None], 0.0)
+                mask[..., 0] |= ~mask.any(-1)  # attention over no step at all is not defined
+        return Inputs(values, mask)
+
+    def copies(self, rows: int) -> Source:
+        """So many copies of the first sample, without memory of their own."""
+        mask = None if self.mask is None else self.mask[:1].expand(rows, -1)
+        return Source(self.values[:1].expand(rows, *self.values.shape[1:]), mask)
+
+
+@dataclass(frozen=True)
 class Feed:
     """Both modalities and both targets of `rows` samples of a pair, on the device."""
 
     rows: int
-    inputs: tuple[Inputs, Inputs]
+    inputs: tuple[Source, Source]
     targets: tuple[Tensor, Tensor]  # one object where the modalities share it
 
     def batch(self, modality: int, index: Tensor) -> Inputs:
         """The samples of `index` (K, N), a batch for each replica: values (K, N, …), mask (K, N, T)."""
-        values, mask = self.inputs[modality]
-        return Inputs(_gather(values, index), None if mask is None else _gather(mask, index))
+        return self.inputs[modality].take(index)
 
     def batch_targets(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The targets of `index` (K, N): classes (K, N) or values (K, N, m)."""
@@ -78,20 +113,16 @@ class Feed:
 
     def chunk(self, modality: int, rows: Tensor, n_replicas: int) -> Inputs:
         """The samples of `rows` (N,), the same for each of K replicas, without a copy of them for each."""
-        values, mask = self.inputs[modality]
-        values, mask = values[rows], None if mask is None else mask[rows]
+        values, mask = self.inputs[modality].take(rows)
         return Inputs(
             values.expand(n_replicas, *values.shape), None if mask is None else mask.expand(n_replicas, *mask.shape)
         )
 
     def expanded(self, rows: int) -> Feed:
         """So many copies of the first sample, without memory of their own."""
-
-        def copies(values: Tensor) -> Tensor:
-            return values[:1].expand(rows, *values.shape[1:])
-
-        inputs_1, inputs_2 = (Inputs(copies(i.values), None if i.mask is None else copies(i.mask)) for i in self.inputs)
-        return Feed(rows=rows, inputs=(inputs_1, inputs_2), targets=(copies(self.targets[0]), copies(self.targets[1])))
+        first, second = (target[:1].expand(rows, *target.shape[1:]) for target in self.targets)
+        inputs_1, inputs_2 = (source.copies(rows) for source in self.inputs)
+        return Feed(rows=rows, inputs=(inputs_1, inputs_2), targets=(first, second))
 
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
@@ -118,7 +149,7 @@ def load_feeds(
         target = _load_target(data.targets[0], rows, device)
         return Feed(
             rows=len(rows),
-            inputs=(_load_inputs(first, rows, scalings[0], device), _load_inputs(second, rows, scalings[1], device)),
+            inputs=(_load_source(first, rows, scalings[0], device), _load_source(second, rows, scalings[1], device)),
             targets=(
                 target,
                 target if data.targets[0] is data.targets[1] else _load_target(data.targets[1], rows, device),
@@ -128,16 +159,21 @@ def load_feeds(
     return feed(fit_rows), feed(evaluate_rows), scalings
 
 
-def _load_inputs(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Inputs:
-    """The rows, scaled; masked steps are 0, and a sample without a real step gets its first as one."""
-    values = torch.from_numpy(modality.values[rows].astype(np.float32, copy=False))
-    values.sub_(scaling.mean).mul_(scaling.factor)  # in place: of large data there should be one copy
-    if modality.mask is None:
-        return Inputs(values.to(device), None)
-    mask = torch.from_numpy(modality.mask[rows])
-    values.masked_fill_(~mask[..., None], 0.0)
-    mask[:, 0] |= ~mask.any(1)  # attention over no step at all is not defined
-    return Inputs(values.to(device), mask.to(device))
+def stays_shared(modality: Modality, rows: int, device: str) -> bool:
+    """Whether that many rows are read where they are on a kind of device, because a copy of them would be large."""
+    return device == "cpu" and rows * modality.values[0].nbytes >= _LARGE_BYTES
+
+
+def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Source:
+    with warnings.catch_warnings():  # of read-only arrays, which nothing here writes to
+        warnings.simplefilter("ignore", UserWarning)
+        values = torch.from_numpy(np.ascontiguousarray(modality.values, dtype=np.float32))
+        mask = None if modality.mask is None else torch.from_numpy(modality.mask)
+    raw = Source(values, mask, (torch.from_numpy(rows), scaling))
+    if stays_shared(modality, len(rows), device.type):
+        return raw
+    values, mask = raw.take(torch.arange(len(rows)))
+    return Source(values.to(device), None if mask is None else mask.to(device))
 
 
 def _load_target(target: Target, rows: NDArray[np.int64], device: torch.device) -> Tensor:

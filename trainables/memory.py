@@ -7,7 +7,6 @@ is alive at each moment.
 
 from __future__ import annotations
 
-import math
 import weakref
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables.datasets.base import TRAIN, VALID, PairData
+from trainables.feed import stays_shared
 from trainables.pack import ALIGNMENT_ROWS, Pack
 from trainables.spec import PackSpec
 
@@ -61,27 +61,29 @@ class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= self._sizes.pop(key)
 
 
-def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int) -> int:
+def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: str = "cpu") -> int:
     """Peak bytes of tensors while a pack like `spec`, but of `n_replicas` replicas, trains and is scored on `data`.
 
-    The data themselves are included. The process is not (Python and torch, a CUDA context of some 0.5 GiB, scratch
-    memory inside kernels), nor are an allocator's fragments: on Linux the heap of a CPU process may hold as much again.
+    The data themselves are included, unless they are so large that all processes share them. The process is not
+    (Python and torch, a CUDA context of some 0.5 GiB, scratch memory inside kernels), nor are an allocator's fragments:
+    on Linux the heap of a CPU process may hold as much again.
     On a GPU InfoNCE may use up to 0.5 GiB more than here, its workspace being larger there.
 
     Raises:
         ValueError: as `Pack`.
     """
     fit_rows, evaluate_rows = len(data.rows(*spec.fit)), len(data.rows(spec.evaluate))
-    sample = sum(
-        4 * math.prod(m.values.shape[1:]) + (0 if m.mask is None else m.mask.shape[1]) for m in data.modalities
-    )
-    sample += sum(8 if target.kind == "classes" else 4 * target.n_outputs for target in data.targets)
+    held = 0
+    for n in (fit_rows, evaluate_rows):
+        held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
+        held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
+        held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)
     need = _trace(spec, data, n_replicas)
     rows = min(evaluate_rows, ALIGNMENT_ROWS)
     widths = sum(encoder.width for encoder in spec.encoders)
     alignment = 24 * rows**2 + 29 * n_replicas * rows * widths  # measured: float64 and its copies, similarities
     orders = 8 * fit_rows * len({replica.seed for replica in spec.replicas[:n_replicas]})
-    return sample * (fit_rows + evaluate_rows) + orders + max(need.peak, need.resident + alignment)
+    return held + orders + max(need.peak, need.resident + alignment)
 
 
 def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str = "cpu") -> int:
@@ -96,11 +98,12 @@ def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str =
     room = _WORKING_SET_BYTES[torch.device(device).type]
     size = max(LEAST_PACK, 1 + (room - one) // (two - one))
     allowed = int(budget * (1.0 - _RESERVE))
-    need = predict_bytes(spec, data, size)
+    need = predict_bytes(spec, data, size, device=device)
     if need > allowed:
-        least = predict_bytes(spec, data, 1)  # the need is linear in K, but for workspaces of a fixed size
+        # The need is linear in K, but for workspaces of a fixed size.
+        least = predict_bytes(spec, data, 1, device=device)
         size = min(size - 1, 1 + int((allowed - least) / ((need - least) / (size - 1))))
-        while size > 1 and predict_bytes(spec, data, size) > allowed:
+        while size > 1 and predict_bytes(spec, data, size, device=device) > allowed:
             size -= 1
     return max(1, size)
 

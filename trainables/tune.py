@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -33,8 +34,14 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
     not fit into memory ends with `out_of_memory` instead: the driver halves it.
     """
 
-    def setup(self, config: dict[str, Any], datasets: Mapping[str, MultimodalData] | None = None) -> None:
-        """Build the pack and go on from its checkpoint, if there is a sound one."""
+    def setup(
+        self, config: dict[str, Any], datasets: Mapping[str, MultimodalData | ray.ObjectRef] | None = None
+    ) -> None:
+        """Build the pack and go on from its checkpoint, if there is a sound one.
+
+        Datasets given as references stay in the node's object store: their arrays are read there, and never copied
+        where they are large.
+        """
         if datasets is not None:  # given once, by tune.with_parameters
             self._datasets = datasets
         torch.set_num_threads(max(1, int(config["threads"])))
@@ -87,14 +94,18 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         return pack
 
     def _keep_encoders(self, pack: Pack) -> None:
-        data = self._datasets[self._data_key].pair(*self._spec.pair)
+        data = self._data().pair(*self._spec.pair)
         for replica in range(len(self._spec.replicas)):
             training = training_hash(self._spec, replica)
             for modality, encoder in enumerate(trained_encoders(pack, data, replica)):
                 encoder.save(encoder_path(self._path.parent, training, modality))
 
+    def _data(self) -> MultimodalData:
+        data = self._datasets[self._data_key]
+        return data if isinstance(data, MultimodalData) else ray.get(data)
+
     def _begin(self) -> Pack:
-        data = self._datasets[self._data_key].pair(*self._spec.pair)
+        data = self._data().pair(*self._spec.pair)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         pack = Pack(self._spec, data, device=device)
         if self._path.exists():

@@ -32,7 +32,7 @@ RETRIES_ON_CLUSTER = 8  # where nodes come and go
 _RECOUNT_SECONDS = 2.0
 _MOST_PLACES = 4096  # asked of an autoscaler, which has a limit of its own
 _PROBE_SECONDS = 60.0
-_OBJECT_STORE_BYTES = 512 * 2**20
+_OBJECT_STORE_BYTES = 512 * 2**20  # besides the data; memory that is not used costs nothing
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of every trial
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is the command line's to handle
@@ -63,14 +63,18 @@ class Share:
 class Cluster:
     """A connection to a running Ray cluster, or one started on this machine for as long as the context lasts.
 
+    `data_bytes` is what the datasets will take in the object store of a cluster that is started here.
+
     Raises:
         ConfigError: the cluster cannot be reached, or has no GPU where one is asked for.
     """
 
-    def __init__(self, resources: ResourcesSection, *, address: str | None = None) -> None:
+    def __init__(self, resources: ResourcesSection, *, address: str | None = None, data_bytes: int = 0) -> None:
         self._resources = resources
         self._address = address
+        self._store_bytes = _OBJECT_STORE_BYTES + data_bytes
         self._counted, self._places = -math.inf, 1
+        self._stored: dict[str, ray.ObjectRef[MultimodalData]] = {}
 
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
@@ -82,7 +86,7 @@ class Cluster:
                 ray.init(
                     address="local",
                     num_cpus=self._local_cpus(),
-                    object_store_memory=_OBJECT_STORE_BYTES,
+                    object_store_memory=self._store_bytes,
                     include_dashboard=False,
                     logging_level=logging.ERROR,
                     log_to_driver=False,
@@ -133,15 +137,24 @@ class Cluster:
             fitting = min(fitting, self._resources.workers)
         return max(1, fitting)
 
+    def share_data(self, datasets: Mapping[str, MultimodalData]) -> dict[str, MultimodalData]:
+        """Each dataset as it lies in this node's object store, read-only, where `train` finds it.
+
+        Whoever then drops the original has one copy on this node, for itself and all that train here; any other node
+        fetches those that its packs need, once.
+        """
+        self._stored = {key: ray.put(data) for key, data in datasets.items()}
+        shared: dict[str, MultimodalData] = {key: ray.get(stored) for key, stored in self._stored.items()}
+        return shared
+
     def train(
         self,
         coordinator: Coordinator,
-        datasets: Mapping[str, MultimodalData],
         *,
         checkpoints: Path,
         events: EventLog,
     ) -> None:
-        """Train packs until the coordinator has none left.
+        """Train packs, on the data that `share_data` was given, until the coordinator has none left.
 
         Nodes may join and leave meanwhile: a pack whose node is lost goes on from its checkpoint on another one.
 
@@ -162,7 +175,7 @@ class Cluster:
             metrics=Metrics(events.study) if self._address else None,
         )
         trainable = tune.with_resources(
-            tune.with_parameters(PackTrainable, datasets=dict(datasets)),
+            tune.with_parameters(PackTrainable, datasets=self._stored),
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
         # Tune wants one folder for all nodes, although none of them keeps anything there.

@@ -89,6 +89,18 @@ class MultimodalData:
     exact_tables: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     stand_in: bool = False
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays, each counted once however many modalities share it."""
+        arrays: list[NDArray[Any]] = [
+            self.split,
+            *self.exact_tables.values(),
+            *(target.values for target in self.targets.values()),
+        ]
+        for modality in self.modalities.values():
+            arrays += [modality.values] if modality.mask is None else [modality.values, modality.mask]
+        return sum({id(array): array.nbytes for array in arrays}.values())
+
     def pair(self, first: str, second: str) -> PairData:
         """The two named modalities, in this order; what is known exactly is turned with them.
 
