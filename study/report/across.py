@@ -48,11 +48,11 @@ def side_by_side(cells: Sequence[Part]) -> Figure | None:
         _draw_similarity(similarity, cell)
         tried = [strength for entry in parts(cell, "encoders")[:2] for strength in reading.strengths_of(entry)]
         for axes in (score, similarity):
-            scale_strengths(axes, "x", tried)
+            scale_strengths(axes, "x", tried, apart=0.15)
             axes.tick_params(axis="x", labelsize=6.5)
         similarity.set_ylim(0, 1)
         similarity.set_xlabel("λ")
-    rows[0][0].set_ylabel(metrics.pop().replace("_", " "))
+    rows[0][0].set_ylabel(_score_name(metrics.pop()))
     rows[1][0].set_ylabel("similarity")
     legend(figure, rows[0][0], rows[1][0], columns=5)
     return figure
@@ -76,7 +76,7 @@ def changes(cells: Sequence[Part]) -> Figure | None:
     scale = 100 if "accuracy" in metric else 1
     values = [scale * np.array([[row[strength] for strength in shared] for row in table]) for table in tables]
     limit = max(float(np.abs(table).max()) for table in values) or 1.0
-    unit = "points" if scale == 100 else metric
+    unit = "points" if scale == 100 else _score_name(metric)
     figure, ((first, second),) = blank_grid(
         f"Change against λ = 0, {unit}", rows=1, columns=2, size=(0.6 + 0.46 * len(shared), 0.7 + 0.36 * len(ordered))
     )
@@ -84,7 +84,8 @@ def changes(cells: Sequence[Part]) -> Figure | None:
         axes.grid(visible=False)
         axes.pcolormesh(table, cmap="RdBu", vmin=-limit, vmax=limit)  # imshow would embed a picture, which pages refuse
         for (row, column), value in np.ndenumerate(table):
-            text = f"{value:+.1f}" if scale == 100 else f"{value:+.2f}"
+            text = f"{value:+.{1 if scale == 100 else 2}f}"
+            text = text if float(text) else text[1:]
             dark = abs(value) > 0.6 * limit
             axes.text(
                 column + 0.5, row + 0.5, text.replace("-", "−"), ha="center", va="center", fontsize=6.5,
@@ -127,6 +128,10 @@ def _draw_similarity(axes: Axes, cell: Part) -> None:
             axes.plot(
                 *zip(*known, strict=True), **look, markersize=3, linewidth=1, markerfacecolor="white", label=label
             )
+
+
+def _score_name(metric: str) -> str:
+    return "R²" if metric == "r2" else metric.replace("_", " ")
 
 
 def _title(cell: Part) -> str:

@@ -91,8 +91,11 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def scale_strengths(axes: Axes, which: str, strengths: Sequence[float]) -> None:
-    """Put strengths on the axis on which `study.selection` smooths them; 0 has a place on it."""
+def scale_strengths(axes: Axes, which: str, strengths: Sequence[float], *, apart: float = 0.1) -> None:
+    """Put strengths on the axis on which `study.selection` smooths them, ticks `apart` (share of the axis) at least.
+
+    0 has a place on it.
+    """
     positive = sorted(value for value in strengths if value > 0)
     top = positive[-1] if positive else 1.0
     scale = warp_scale([0.0, *(positive or [top])])
@@ -108,7 +111,7 @@ def scale_strengths(axes: Axes, which: str, strengths: Sequence[float]) -> None:
     round_values = (digit * 10.0**power for digit in (1, 5, 2) for power in reversed(decades))
     ticks: list[float] = []
     for tick in (0.0, top, *round_values):  # the ends first, then round values where there is room
-        if tick <= top and all(abs(to_scale(tick) - to_scale(other)) >= 0.1 * limit for other in ticks):
+        if tick <= top and all(abs(to_scale(tick) - to_scale(other)) >= apart * limit for other in ticks):
             ticks.append(tick)
     ticks.sort()
     getattr(axes, f"set_{which}scale")("function", functions=(to_scale, from_scale))
