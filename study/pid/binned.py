@@ -58,7 +58,8 @@ def posterior_profile(
     """Clusters of each modality's cross-fitted posterior p(y | x), then the exact programme.
 
     The posterior is all that redundancy and unique information depend on (see `posteriors`), so nothing but what the
-    networks did not learn is lost. I(X1, X2; Y), and with it synergy, is that of clusters of the joint posterior.
+    networks did not learn is lost. That may be much where rows are few and the modality is hard to read, and the
+    intervals do not hold it. I(X1, X2; Y), and with it synergy, is that of clusters of the joint posterior.
     """
     rows, y = measured(data, splits)
     n_classes = int(y.max()) + 1

@@ -5,7 +5,7 @@ the mean absolute error per component in bits, `bias` the mean error of the sum 
 90 % intervals that hold the exact value (0.9 is wanted), `dominant` the share of dominant components that the estimator
 names rightly and wrongly, where one component leads clearly; the rest it calls mixed or none.
 
-    python tests/bench/pid.py                       # all of it: about ten minutes on two cores
+    python tests/bench/pid.py                       # all of it: about 15 minutes of CPU time, on two cores half of it
     python tests/bench/pid.py --families gates gaussian --estimators posterior broja --draws 50
     python tests/bench/pid.py --detail              # every family on its own, component by component
 
@@ -191,8 +191,8 @@ def summary(found: Sequence[Outcome], estimators: Sequence[str]) -> Iterator[str
         for name in estimators:
             own = [o for o in found if o.task.family == family and o.task.estimator == name]
             if own:
-                rows.append([family, name, f"{len({o.task.draw for o in own})}", *row(own)])
-    yield from table(("family", "estimator", "draws", *HEAD), rows)
+                rows.append([family, name, f"{len(own)}", *row(own)])
+    yield from table(("family", "estimator", "profiles", *HEAD), rows)
 
 
 def detail(found: Sequence[Outcome], estimators: Sequence[str]) -> Iterator[str]:
@@ -225,8 +225,9 @@ def detail(found: Sequence[Outcome], estimators: Sequence[str]) -> Iterator[str]
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    options.add_argument("--settings", nargs="+", metavar="NAME", help="of the families, such as xor or R=4 (all)")
     options.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
-    options.add_argument("--draws", type=int, default=10, help="samples per setting (10)")
+    options.add_argument("--draws", type=int, default=3, help="samples per setting (3)")
     options.add_argument("--rows", type=int, default=1500, help="per sample (1500)")
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--keep", type=Path, metavar="FILE", help="store results here and reuse what is stored")
@@ -240,6 +241,7 @@ def main() -> None:
         for draw in range(given.draws)
         for family in given.families
         for setting in FAMILIES[family]
+        if not given.settings or setting in given.settings
         for estimator in given.estimators
     ]
     found = outcomes(tasks, processes=given.processes, keep=given.keep, stored=given.stored)
