@@ -340,7 +340,7 @@ def _key(name: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of what a database driver says, without passwords."""
     told = str(getattr(error, "orig", None) or error)
     text = next((line for line in told.splitlines() if line.strip()), type(error).__name__)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
@@ -60,8 +61,9 @@ def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     try:
         with nullcontext() if read_only else storage.migrating():
             return RDBStorage(storage.address, engine_kwargs=options, skip_table_creation=read_only)
-    except (ImportError, RuntimeError, SQLAlchemyError) as error:
-        raise ConfigError(f"cannot open the storage {storage.label}: {first_line(error)}; check the address") from None
+    except (ImportError, RuntimeError, SQLAlchemyError, OptunaError) as error:
+        reason = first_line(error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error)
+        raise ConfigError(f"cannot open the storage {storage.label}: {reason}; check the address") from None
 
 
 def _drop_torn_tail(journal: Path) -> None:

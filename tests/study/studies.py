@@ -33,13 +33,13 @@ dataset: {name: digits}
 pairs: [[left, right]]
 pid: {bootstrap: 20}
 encoder: {width: 32}
-training: {epochs: 120, batch_size: 32}
+training: {epochs: 100, batch_size: 32}
 alignment: {one_sided: never}
 strength: {initial: [0, 1], refine: 0}
-replicates: {search: 2, confirm: 0}
+replicates: {search: 4, confirm: 0}
 models: false
-resources: {pack: 4, checkpoint_seconds: 0.1}
-"""  # one pack of several checkpoints
+resources: {pack: 2, checkpoint_seconds: 0.1}
+"""  # four packs of several checkpoints
 VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
 
 
@@ -113,7 +113,7 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def wait_for(condition: Callable[[], Any], driver: subprocess.Popen[str], *, seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], Any], driver: subprocess.Popen[str], *, seconds: float = 180) -> None:
     """Until `condition` holds, while the driver runs."""
     until = time.monotonic() + seconds
     while not condition():

@@ -53,7 +53,8 @@ def make(
     storage = postgres.database(f"faults-{abs(hash(request.node.nodeid))}")
 
     def study(name: str = "study", *options: str, **settings: Any) -> Any:
-        place = ("--address", cluster.address, "--set", f"storage={storage}")
+        # No MLflow unless a test asks for it: making its tables takes longer than the study.
+        place = ("--address", cluster.address, "--set", f"storage={storage}", "--tracking-uri", "http://127.0.0.1:9")
         made.append(studies.TinyStudy(tmp_path / name, *place, *options, **settings))
         return made[-1]
 

@@ -47,7 +47,7 @@ def workers(node: Any) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
     make: Make, undisturbed: Any, studies: ModuleType
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
 
     assert driver.returncode == 0, err
     assert study.report()["cells"] == long_answer["cells"]
-    assert [event["resumed_from"] > 0 for event in study.events("pack_running")] == [False, True]
+    assert any(event["resumed_from"] > 0 for event in study.events("pack_done"))
 
 
 def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_answer: Any, studies: ModuleType) -> None:
@@ -98,17 +98,17 @@ def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_ans
     driver = study.start()
     studies.wait_for(lambda: list(study.out.glob("packs/*.pt")), driver)
     studies.kill(driver)
-    (checkpoint,) = study.out.glob("packs/*.pt")
-    checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
+    for checkpoint in study.out.glob("packs/*.pt"):
+        checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
 
     assert study.finish()["cells"] == long_answer["cells"]
-    assert [event["resumed_from"] for event in study.events("pack_running")] == [0, 0]
+    assert {event["resumed_from"] for event in study.events("pack_done")} == {0}
 
 
 def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
-    make: Make, undisturbed: Any, cluster: Cluster, studies: ModuleType
+    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType
 ) -> None:
-    study = make()
+    study = make(text=studies.LONG)
     lost = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
     driver = study.start()
     studies.wait_for(lambda: workers(lost), driver)
@@ -121,5 +121,5 @@ def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
         cluster.remove_node(joined)
 
     assert driver.returncode == 0, err
-    assert study.report()["cells"] == undisturbed.report()["cells"]
-    assert len(set(recorded(study))) == len(recorded(study)) == undisturbed_records(undisturbed)
+    assert study.report()["cells"] == long_answer["cells"]
+    assert len(set(recorded(study))) == len(recorded(study)) == study.trained() == 4

@@ -1,0 +1,112 @@
+"""What a storage says of its studies while they run, when they have ended, and from a database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.cells import build_cells
+from study.config import parse_config
+from study.search import Ledger, close_storage, open_storage
+from study.status import main
+from study.storage import Storage
+from study.trials import Setting
+from trainables.spec import ReplicaResult
+
+STUDY = """
+study: half
+dataset: {name: digits}
+pairs: [[left, right], [left, fourier]]
+strength: {initial: [0, 1, 2], refine: 0}
+replicates: {search: 3, confirm: 2}
+"""
+
+
+def fill(storage: Storage, folder: Path, *, name: str = "half") -> None:
+    """A study with two of three strengths of its first cell done, one training of them diverged."""
+    config = parse_config(STUDY)
+    cells, _ = build_cells(config)
+    opened = open_storage(storage, folder=folder)
+    ledger = Ledger(opened, name=name, space={"strength": (0.0, 4.0)})
+    ledger.set_note("cells", [cell.to_json() for cell in cells])
+    ledger.set_note("configuration", config.identity)
+    settings = [Setting(strength_1=value, strength_2=value) for value in (0.0, 1.0, 2.0)]
+    for asked in ledger.ask(cells[0].id, "shared", round_=0, settings=settings, replicates=range(3))[:2]:
+        score = 0.5 + asked.setting.strength_1 / 10
+        sound = ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+        results = {
+            0: sound,
+            2: sound,
+            1: ReplicaResult(
+                status="diverged" if asked.slot else "ok",
+                scores=(float("nan") if asked.slot else score,) * 2,
+                losses=(1.0, 1.0),
+                alignment={},
+                curve=(),
+            ),
+        }
+        ledger.record(cells[0].id, asked, results)
+    close_storage(opened)
+
+
+def status(capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, Any]]:
+    assert main([*options, "--json"]) == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_study_at_work_shows_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(Storage(), tmp_path / "half" / "optuna")
+    before = (tmp_path / "half" / "optuna" / "journal.log").read_bytes()
+
+    (found,) = status(capsys, "--out", str(tmp_path))
+
+    assert (found["study"], found["ended"], found["done"], found["diverged"]) == ("half", False, 6, 1)
+    assert found["planned"] > 12
+    assert 0 <= found["last_result_seconds"] < 60
+    first, second = found["cells"]
+    assert first["interval"][0] <= first["lambda_star"] <= first["interval"][1]
+    assert (second["done"], second["lambda_star"]) == (0, None)
+    assert (tmp_path / "half" / "optuna" / "journal.log").read_bytes() == before
+
+
+def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(Storage(), tmp_path / "half" / "optuna")
+
+    assert main(["--out", str(tmp_path)]) == 0
+    assert "half" in capsys.readouterr().out
+    assert main(["half", "--out", str(tmp_path)]) == 0
+    assert "left + fourier" in capsys.readouterr().out
+
+
+def test_all_studies_of_a_database_are_listed(
+    postgres: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    address = postgres.database("status")
+    for name in ("half", "other"):
+        fill(Storage(address), tmp_path, name=name)
+
+    assert [found["study"] for found in status(capsys, "--storage", address)] == ["half", "other"]
+    assert [found["study"] for found in status(capsys, "other", "--storage", address)] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["nothing"], "there is no study nothing"),
+        (["--storage", "postgresql://a:hunter2@b/c"], "process list"),
+        (["--storage", "postgresql://align@127.0.0.1:9/x"], "cannot open the storage"),
+        (["--storage", "mysql://b/c"], "known kind"),
+    ],
+)
+def test_mistakes_are_one_line(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*options, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "hunter2" not in error
+    assert error.count("\n") == 1
