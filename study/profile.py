@@ -117,7 +117,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
     options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="a.b=c")
     options.add_argument(
-        "--stand-in", nargs="?", const="full", choices=("full", "small"), help="generated data of the same layout"
+        "--stand-in",
+        nargs="?",
+        const="full",
+        choices=("full", "small"),
+        help="generated data of the same layout; small: few rows, short sequences and a study of minutes",
     )
     options.add_argument(
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
