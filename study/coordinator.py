@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 from study.cells import Cell
 from study.rounds import Recommend, Round, planned_trainings, rounds
 from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +208,7 @@ class Coordinator:
             by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
         for members in by_arm.values():
             running.asked += len(members)
-            for group in _even_groups(members, self._pack_size):
+            for group in even_groups(members, self._pack_size):
                 recorded = [trial.results[index] for trial, index in group if index in trial.results]
                 if len(recorded) == len(group):
                     self._count(recorded)
@@ -226,8 +229,8 @@ class Coordinator:
             self._diverged += int(result.status == "diverged")
 
 
-def _even_groups(members: Sequence[tuple[Asked, int]], largest: int) -> list[Sequence[tuple[Asked, int]]]:
-    """The fewest groups of at most `largest`, of sizes that differ by one at most."""
+def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
+    """The fewest groups of at most `largest`, of sizes that differ by one at most: the packs of an arm's round."""
     count = -(-len(members) // largest)
     bounds = [round(i * len(members) / count) for i in range(count + 1)]
     return [members[low:high] for low, high in pairwise(bounds)]

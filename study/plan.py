@@ -1,28 +1,250 @@
-"""What a study will do, before it does it: the text of `--dry-run`."""
+"""What a study will do, before it does it: `--dry-run`.
+
+What will be asked for is known but for two things: whether one-sided strengths are worth searching, and how many
+strengths there will be to confirm. So there are three plans, the least, the likely and the most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import json
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
-from study.cells import Cell
-from study.rounds import planned_trainings
+from study.cells import Cell, build_cells
+from study.config import ConfigError, StudyConfig
+from study.coordinator import even_groups
+from study.curves import SUBJECTS
+from study.packing import pack_size
+from study.rounds import ONE_SIDED
+from study.speed import Speed, example, kind, measure
+from study.trials import Arm
+from trainables.datasets import MultimodalData
+from trainables.memory import predict_bytes
+
+Case = Literal["least", "likely", "most"]
+CASES: tuple[Case, ...] = get_args(Case)
+PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
+_TRIAL_SECONDS = 3.0
+
+# What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
+# the machine and what else runs on it; measured on the digits and synthetic studies.
+_BEFORE = 4.0  # imports of the driver, Ray, size of the packs
+_PROFILED_DATASET, _PROFILED_PAIR = 1.3, 0.4
+_PACK = 0.1  # handing a pack to Ray and its results back
+_ROUND = 0.05  # deciding what to ask for next
+_AFTER, _REPORTED_CELL = 1.0, 0.3  # report, figures, MLflow
 
 
-def describe(cells: Sequence[Cell]) -> str:
-    """The plan in lines: what is searched in each cell, and how many trainings and packs that makes at most."""
-    config = cells[0].config
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """How much one of the three plans asks for. `seconds` is from start to end, `cost` in the price's currency."""
+
+    trainings: int
+    packs: int
+    seconds: float
+    cost: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a study will do and need. `devices` are the whole GPUs that it holds, or 1 machine without any."""
+
+    study: str
+    cells: tuple[str, ...]
+    rows: tuple[Mapping[str, int], ...]
+    pack_size: int
+    pack_bytes: int  # tensors of the largest pack
+    at_once: int
+    devices: int
+    gpu: bool
+    least: Amount
+    likely: Amount
+    most: Amount
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return asdict(self)
+
+
+def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = False) -> str:
+    """What `--dry-run` prints: the plan of the study on this machine, as `plan` makes it.
+
+    Raises:
+        ConfigError: the data do not allow the study, or the machine has less than one pack asks for.
+    """
+    if price is not None and not price >= 0:
+        raise ConfigError(f"--price-per-gpu-hour is {price:g}; give 0 or more")
+    cells, datasets = build_cells(config)
+    import torch
+
+    cards = torch.cuda.device_count()
+    resources = config.resources
+    gpus = (0.25 if cards else 0.0) if isinstance(resources.gpus, str) else resources.gpus
+    if gpus > cards:
+        raise ConfigError(f"resources.gpus asks for {gpus:g} of a GPU, but there are {cards} here; set it to 0 or auto")
+    fitting = int(len(os.sched_getaffinity(0)) / resources.cpus)
+    if gpus:
+        fitting = min(fitting, int(cards / gpus))
+    slots = max(1, fitting if isinstance(resources.workers, str) else resources.workers)
+    found = plan(cells, datasets, slots=slots, cpus=resources.cpus, gpus=gpus, price=price)
+    return json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else describe(found)
+
+
+def plan(
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    *,
+    slots: int,
+    cpus: float,
+    gpus: float,
+    price: float | None = None,
+) -> Plan:
+    """Measure how fast this machine is, and plan the study for it.
+
+    Args:
+        cells: of the study.
+        datasets: by `Cell.data_key`.
+        slots: packs that train at once.
+        cpus: of each pack.
+        gpus: of each pack.
+        price: of a GPU, or of this machine if it has none, for an hour.
+
+    Raises:
+        ConfigError: the trial needs more memory than there is.
+    """
+    size = pack_size(cells, datasets, cpus=cpus, gpus=gpus)
+    planned = {case: {cell.id: planned_rounds(cell, case=case) for cell in cells} for case in CASES}
+    groups = {size_ for rounds in planned["likely"].values() for size_ in _sizes(rounds, size)}
+    speed = measure(
+        cells,
+        datasets,
+        sizes=(min(max(groups), max(1, max(groups) // 4)), max(groups)),
+        processes=slots,
+        threads=max(1, int(cpus)),
+        device="cuda" if gpus else "cpu",
+        seconds=_TRIAL_SECONDS,
+    )
+    devices = max(1, round(slots * gpus + 0.499)) if gpus else 1
+    amounts = {}
+    for case in CASES:
+        seconds = predicted_seconds(cells, planned[case], speed=speed, pack_size=size, slots=slots)
+        sizes = [found for rounds in planned[case].values() for found in _sizes(rounds, size)]
+        cost = None if price is None else price * devices * seconds / 3600
+        amounts[case] = Amount(trainings=sum(sizes), packs=len(sizes), seconds=seconds, cost=cost)
+    distinct = {kind(cell): cell for cell in cells}.values()
+    return Plan(
+        study=cells[0].config.study,
+        cells=tuple(cell.label for cell in cells),
+        rows=tuple({str(name): count for name, count in cell.rows.items()} for cell in cells),
+        pack_size=max(groups),
+        pack_bytes=max(
+            predict_bytes(example(cell, "shared"), datasets[cell.data_key].pair(*cell.pair), max(groups))
+            for cell in distinct
+        ),
+        at_once=slots,
+        devices=devices,
+        gpu=bool(gpus),
+        least=amounts["least"],
+        likely=amounts["likely"],
+        most=amounts["most"],
+    )
+
+
+def planned_rounds(cell: Cell, *, case: Case) -> list[PlannedRound]:
+    """Trainings that each round of the cell asks for.
+
+    Least: refinement stops at once where the study file has a target, the encoders agree so that nothing is one-sided,
+    and λ* is the same for both of them and the pair. Most: nothing stops early, one-sided strengths are searched, and
+    all λ* differ. Likely: nothing stops early, and one-sided strengths are searched if they always are.
+    """
+    config = cell.config
     strength, search, replicates = config.strength, config.search, config.replicates
-    trainings = sum(planned_trainings(cell) for cell in cells)
-    size = config.resources.pack
-    packs = "packs as large as pays" if isinstance(size, str) else f"about {-(-trainings // size)} packs"
+    each = search.trials_per_strength * replicates.search
+    stops = case == "least" and (search.stop_interval or search.stop_regret)
+    extra = [] if stops else [min(strength.per_round, strength.refine - done)
+                              for done in range(0, strength.refine, strength.per_round)]  # fmt: skip
+    rounds: list[PlannedRound] = [[("shared", count * each)] for count in (len(strength.design), *extra)]
+    wanted, both = config.alignment.one_sided, config.alignment.direction == "both"
+    sided = both and (wanted == "always" or (wanted == "auto" and case == "most"))
+    if sided:
+        rounds += [[(arm, count * each) for arm in ONE_SIDED] for count in (len(strength.design) - 1, *extra)]
+    if replicates.confirm:
+        distinct = {"least": 2, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
+        settings = distinct + (len(ONE_SIDED) if sided else 0)
+        rounds.append([("confirm", settings * replicates.confirm)])
+        if config.models:
+            rounds.append([("final", 2 if case == "most" else 1)])
+    return rounds
+
+
+def predicted_seconds(
+    cells: Sequence[Cell], planned: Mapping[str, Sequence[PlannedRound]], *, speed: Speed, pack_size: int, slots: int
+) -> float:
+    """Seconds from the command to its last line, packs going to whichever place is free in the coordinator's order."""
+    by_id = {cell.id: cell for cell in cells}
+    waiting: deque[tuple[str, float]] = deque()
+    open_packs = dict.fromkeys(by_id, 0)
+    left = {cell: list(rounds) for cell, rounds in planned.items()}
+
+    def ask(cell: str) -> None:
+        for arm, count in left[cell].pop(0):
+            for group in even_groups(range(count), pack_size):
+                waiting.append((cell, speed.seconds(by_id[cell], arm, len(group))))
+                open_packs[cell] += 1
+
+    for cell in by_id:
+        ask(cell)
+    clock, started = 0.0, 0
+    running: list[tuple[float, str]] = []  # when a pack ends, and its cell
+    while waiting or running:
+        while waiting and len(running) < slots:
+            cell, seconds = waiting.popleft()
+            process = speed.start if started < slots else 0.0  # a place's first pack waits for its process
+            heapq.heappush(running, (clock + process + _PACK * speed.start + seconds, cell))
+            started += 1
+        clock, cell = heapq.heappop(running)
+        open_packs[cell] -= 1
+        if not open_packs[cell] and left[cell]:
+            ask(cell)
+    n_datasets = len({cell.data_key for cell in cells})
+    rounds = sum(map(len, planned.values()))
+    fixed = _BEFORE + _PROFILED_DATASET * n_datasets + _PROFILED_PAIR * len(cells) + _ROUND * rounds
+    return clock + speed.start * (fixed + _AFTER + _REPORTED_CELL * len(cells))
+
+
+def describe(found: Plan) -> str:
+    """The plan in lines."""
+    likely, least, most = found.likely, found.least, found.most
+    at = f"{found.at_once} at once" + (f" on {found.devices} GPUs" if found.gpu else "")
     lines = [
-        f"{config.study}: {len(cells)} cells, at most {trainings} trainings in {packs}",
-        f"strengths: {', '.join(f'{value:g}' for value in strength.design)}; "
-        f"then up to {strength.refine} more by {search.sampler}",
-        f"seeds: {replicates.search} at each of {search.trials_per_strength} nuisance setting(s), "
-        f"{replicates.confirm} fresh ones to confirm",
+        f"{found.study}: {len(found.cells)} cells, {likely.trainings} trainings "
+        f"({least.trainings} to {most.trainings}) in {likely.packs} packs of up to {found.pack_size}, {at}",
+        f"memory: {_mebibytes(found.pack_bytes)} of tensors in the largest pack",
+        f"time: about {duration(likely.seconds)} ({duration(least.seconds)} to {duration(most.seconds)})",
     ]
-    for cell in cells:
-        rows = ", ".join(f"{count} {split}" for split, count in cell.rows.items())
-        lines.append(f"  {cell.label} ({rows} rows)")
+    if likely.cost is not None and least.cost is not None and most.cost is not None:
+        what = f"{found.devices} GPUs" if found.gpu else "this machine, which has no GPU,"
+        lines.append(f"cost: {likely.cost:.2f} ({least.cost:.2f} to {most.cost:.2f}) for {what} at that price")
+    lines.append("more where one-sided strengths turn out to be worth a search, less where λ* coincide")
+    for label, rows in zip(found.cells, found.rows, strict=True):
+        lines.append(f"  {label} ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)")
     return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+
+
+def _sizes(rounds: Sequence[PlannedRound], largest: int) -> list[int]:
+    return [len(group) for asked in rounds for _, count in asked for group in even_groups(range(count), largest)]

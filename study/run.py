@@ -34,7 +34,11 @@ def parser() -> argparse.ArgumentParser:
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override one key, a.b=c"
     )
     options.add_argument(
-        "--stand-in", nargs="?", const="full", choices=("full", "small"), help="generated data of the same layout"
+        "--stand-in",
+        nargs="?",
+        const="full",
+        choices=("full", "small"),
+        help="generated data of the same layout; small: few rows, short sequences and a study of minutes",
     )
     options.add_argument(
         "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
@@ -45,7 +49,13 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
     options.add_argument("--json", action="store_true", help="print report.json in place of the table")
-    options.add_argument("--dry-run", action="store_true", help="check everything, print the plan, train nothing")
+    options.add_argument(
+        "--dry-run", action="store_true", help="check everything and try the speed; print trainings, memory and time"
+    )
+    options.add_argument(
+        "--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: what it will cost (a machine without a "
+        "GPU counts as one)"
+    )  # fmt: skip
     return options
 
 
@@ -77,13 +87,12 @@ def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
             config = with_stand_in(config, given.stand_in)
         from rich.console import Console
 
-        from study.cells import build_cells
         from study.progress import Display, summary
 
         if given.dry_run:
-            from study.plan import describe
+            from study.plan import dry_run
 
-            print(describe(build_cells(config)[0]))
+            print(dry_run(config, price=given.price_per_gpu_hour, as_json=given.json))
             return 0
         from study.report.build import answered
         from study.session import run_study
