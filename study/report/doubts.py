@@ -24,6 +24,11 @@ def caveats(cell: Part) -> list[str]:
         told = (_FLAGS.get(str(flag), one_line(flag).replace("_", " ")) for flag in entry.get("flags") or ())
         found.extend(f"{names[index]}: {text}." for text in told)
         gain = part(entry, "gain_over_zero")
+        if entry.get("verdict") == "avoid" and entry.get("shape") not in ("falling", None):
+            found.append(
+                f"{names[index]}: its validation curve is {entry['shape']}, yet fresh seeds lose by alignment on the "
+                "test split: the two splits differ, so check how they were made."
+            )
         seeds = number(gain.get("seeds"))
         if gain.get("source") == "search":
             found.append(f"{names[index]}: its gain comes from the seeds of the search; confirm it on fresh ones.")

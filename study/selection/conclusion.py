@@ -17,9 +17,9 @@ SIZE = 0.05
 class Conclusion:
     """The answer for one encoder, or for a pair as one: every part agrees with the others.
 
-    `align` comes with a curve that is rising or an inverted U and with `lambda_star` > 0; `avoid` with a falling curve,
-    `lambda_star` = 0 inside `interval` and no gain; `indifferent` with the estimate as the search left it. `gain` is
-    that of `lambda_star` over 0, so 0 where `lambda_star` is.
+    `align` comes with a curve that is rising or an inverted U and with `lambda_star` > 0; `avoid` with `lambda_star`
+    = 0 inside `interval`, no gain, and a falling curve unless fresh seeds contradict the search; `indifferent` with
+    the estimate as the search left it. `gain` is that of `lambda_star` over 0, so 0 where `lambda_star` is.
     """
 
     verdict: Verdict
@@ -37,10 +37,11 @@ def conclude(selection: Selection, gain: Gain, *, adjusted_p: float | None = Non
     shape too: the curve does rise, and is an `inverted-u` if its strong end lies below λ* (`drop_p_value`), else
     `rising`.
 
-    `avoid`: alignment is shown to hurt, and not aligning is the answer. Either the gain is below 0 with a p-value of at
-    most `size`; or the searched curve is `falling` by its tests, its average over the range of strengths lies below
-    λ = 0 (`harm_p_value` at most `size`), and the interval of λ* holds 0. λ* is then reported as 0: that the curve is
-    highest a little above 0 was not borne out.
+    `avoid`: alignment is shown to hurt, and not aligning is the answer. Either the gain is below 0 with a p-value of
+    at most `size`, whatever the searched curve looks like (its shape is kept: search and confirmation then disagree,
+    which a reader must see); or the searched curve is `falling` by its tests, its average over the range of strengths
+    lies below λ = 0 (`harm_p_value` at most `size`), and the interval of λ* holds 0. λ* is then reported as 0: that
+    the curve is highest a little above 0 was not borne out.
 
     `indifferent`: neither. The shape is that of the searched curve.
     """
@@ -53,7 +54,7 @@ def conclude(selection: Selection, gain: Gain, *, adjusted_p: float | None = Non
     if falls or (confirmed and gain.mean < 0):
         none = replace(gain, mean=0.0, interval=(0.0, 0.0), p_value=1.0, standard_error=0.0)
         unaligned = replace(selection, lambda_star=0.0, lambda_1se=0.0, interval=(0.0, selection.interval[1]))
-        return _conclusion("avoid", "falling", unaligned, none)
+        return _conclusion("avoid", selection.shape, unaligned, none)
     return _conclusion("indifferent", selection.shape, selection, gain)
 
 

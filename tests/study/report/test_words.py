@@ -138,6 +138,12 @@ def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
     assert words.gain_or_cost({}, "accuracy") == "–"
 
 
+def test_a_search_that_its_confirmation_contradicts_is_doubted() -> None:
+    cell = _cell()
+    cell["encoders"][0] |= {"verdict": "avoid", "shape": "rising", "lambda_star": 0.0}
+    assert any("the two splits differ" in line for line in caveats(cell))
+
+
 def test_what_a_search_learnt_from_is_named_with_what_it_spared() -> None:
     earlier = [{"study": "mosi", "label": "vision + text", "lambda_star": 0.6}]
     cell = _cell() | {"transfer": {"from": earlier, "spared": 20}}
