@@ -94,7 +94,9 @@ class Ledger:
 
     def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
         """Everything asked so far in one arm of a cell, ordered by round and slot."""
-        found = self._durably(lambda: self._load(cell, arm), cell, arm)
+        found = self._asked.get((cell, arm))
+        if found is None:
+            found = self._durably(lambda: self._load(cell, arm), cell, arm)
         return tuple(found[place] for place in sorted(found))
 
     def forget(self, cell: str) -> None:
