@@ -139,7 +139,8 @@ def _cell(
     pair_data = data.pair(*pair)
     first, second = (_encoder(config, data, name) for name in pair)
     _check_fit(config, pair_data, (first, second))
-    prefix = "-".join([spec.name, *(f"{key}={value}" for key, value in variant.items())])
+    name = f"{spec.name}-stand-in" if data.stand_in else spec.name  # the id goes into names of files and models
+    prefix = "-".join([name, *(f"{key}={value}" for key, value in variant.items())])
     return Cell(
         id=f"{prefix}/{pair[0]}+{pair[1]}",
         label=f"{_title(spec, variant, data)}: {pair[0]} + {pair[1]}",

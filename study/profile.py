@@ -206,7 +206,14 @@ def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> lis
     from study.report.figures import draw
 
     entries = [
-        {"id": c.id, "label": c.label, "pair": list(c.pair), "pid": value[c.id], "forecast": value[c.id]["forecast"]}
+        {
+            "id": c.id,
+            "label": c.label,
+            "pair": list(c.pair),
+            "stand_in": c.stand_in,
+            "pid": value[c.id],
+            "forecast": value[c.id]["forecast"],
+        }
         for c in cells
     ]
     try:

@@ -86,6 +86,11 @@ def legend(figure: Figure, *every: Axes, columns: int = 3) -> None:
         )
 
 
+def watermark(figure: Figure, text: str) -> None:
+    """`text` across the whole figure, faint."""
+    figure.text(0.5, 0.55, text, ha="center", va="center", rotation=20, fontsize=26, color="#b00000", alpha=0.16)
+
+
 def shortened(text: str, width: int) -> str:
     """`text` cut to `width` characters."""
     return text if len(text) <= width else text[: width - 1] + "…"

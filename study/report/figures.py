@@ -26,6 +26,7 @@ from study.report.canvas import (
     scale_strengths,
     shortened,
     style,
+    watermark,
 )
 from study.report.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 
@@ -67,6 +68,9 @@ def figures(report: Report) -> dict[str, Figure]:
                 drawn[f"{stem}-theory"] = theory.together_figure(cell)
         whole = {OVERVIEW: _overview, SIDE_BY_SIDE: across.side_by_side, CHANGES: across.changes}
         drawn.update((name, figure) for name, draws in whole.items() if (figure := draws(cells)))
+        if any(cell.get("stand_in") for cell in cells):
+            for figure in drawn.values():
+                watermark(figure, "stand-in data")
     return dict(sorted(drawn.items()))
 
 
