@@ -50,12 +50,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
     options.add_argument("--json", action="store_true", help="print report.json in place of the table")
     options.add_argument(
-        "--dry-run", action="store_true", help="check everything and try the speed; print trainings, memory and time"
+        "--dry-run", action="store_true", help="check everything, print the plan and how long it takes"
     )
-    options.add_argument(
-        "--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: what it will cost (a machine without a "
-        "GPU counts as one)"
-    )  # fmt: skip
+    options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: say what it will cost")
     return options
 
 

@@ -54,10 +54,10 @@ def _one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
 
 
 Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
-Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-NonNegative = Annotated[Real, Field(ge=0)]
-Positive = Annotated[Real, Field(gt=0)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+Real = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_number)]
 
 
 class _Section(BaseModel):
@@ -83,7 +83,7 @@ class PidSection(_Section):
 
     estimator: Annotated[str, _one_of(_estimators)] = "posterior"
     """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
-    bootstrap: Annotated[int, BeforeValidator(_number), Field(ge=20)] = 100
+    bootstrap: Annotated[int, Field(ge=20), BeforeValidator(_number)] = 100
     """Resamples behind the interval."""
 
 
@@ -93,15 +93,21 @@ class EncoderSection(_Section):
     kind: Annotated[str, _one_of(_encoders)] | None = None
     """`mlp`, `linear`, `transformer` or `vit`."""
     layers: Count | None = None
+    """Layers of an mlp, blocks of a transformer or vit."""
     width: Count | None = None
     """Width of the representation."""
     heads: Count | None = None
+    """Attention heads of a transformer or vit; they divide its width."""
     feedforward: Count | None = None
     """Width inside a transformer's layers, and of an mlp's hidden ones; that of the representation unless given."""
     patch: Count | None = None
+    """Pixels along the side of a vit's patches."""
     pooling: Literal["mean", "cls", "last"] | None = None
+    """How a transformer or vit makes one vector of a sequence."""
     activation: Literal["relu", "leaky_relu", "tanh", "gelu"] | None = None
-    dropout: Annotated[Real, Field(ge=0, lt=1)] | None = None
+    """Between the layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(_number)] | None = None
+    """Share of activations dropped in training."""
 
 
 class AlignmentSection(_Section):
@@ -114,6 +120,7 @@ class AlignmentSection(_Section):
     projector: Literal["none", "linear", "mlp"] = "none"
     """Head between representation and alignment loss; needed where the two widths differ."""
     projector_width: Count | None = None
+    """Width of the head's output; the smaller of the two encoders' unless given."""
     one_sided: Literal["auto", "always", "never"] = "auto"
     """Search one-sided strengths too: `auto` asks for these trainings only where the two encoders disagree."""
 
@@ -122,14 +129,19 @@ class TrainingSection(_Section):
     """One training; the values of nuisance hyperparameters not searched over."""
 
     epochs: Count = 50
-    batch_size: Annotated[int, BeforeValidator(_number), Field(ge=2)] = 64
+    """Passes over the training rows."""
+    batch_size: Annotated[int, Field(ge=2), BeforeValidator(_number)] = 64
+    """Rows of a step; what does not fill a last batch is left out of that epoch."""
     learning_rate: Positive = 1e-3
+    """Of AdamW."""
     weight_decay: NonNegative = 1e-2
+    """Of AdamW, decoupled."""
     temperature: Positive = 0.1
     """Of the alignment objective."""
     clip_norm: Positive = 8.0
     """Largest norm of an encoder's gradient."""
     precision: Precision = "float32"
+    """Of the networks' arithmetic; `tf32` needs a GPU. Losses are float32 always."""
 
 
 class StrengthSection(_Section):
@@ -139,7 +151,7 @@ class StrengthSection(_Section):
     """Smallest and largest strength."""
     initial: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
     """Strengths of the first round; 0 is always among them."""
-    refine: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 8
+    refine: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 8
     """Strengths that the sampler may add; `posterior` adds fresh seeds at a strength instead where they tell more."""
     per_round: Count = 4
     """How many of them in one round."""
@@ -167,7 +179,7 @@ class ReplicatesSection(_Section):
 
     search: Count = 5
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
-    confirm: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 10
+    confirm: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
 
 
@@ -175,7 +187,9 @@ class NuisanceRange(_Section):
     """Range of a nuisance hyperparameter: exactly one of `log` and `linear`, smallest and largest value."""
 
     log: tuple[Positive, Positive] | None = None
+    """Even on a logarithmic scale."""
     linear: tuple[Real, Real] | None = None
+    """Even on a linear scale."""
 
     @model_validator(mode="after")
     def _one_scale(self) -> NuisanceRange:
@@ -224,6 +238,7 @@ class ResourcesSection(_Section):
     gpus: Literal["auto"] | NonNegative = "auto"
     """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU, else 0."""
     cpus: Positive = 1.0
+    """Cores for each pack; its arithmetic has as many threads."""
     pack: Literal["auto"] | Count = "auto"
     """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.packing`)."""
     workers: Literal["auto"] | Count = "auto"
@@ -255,7 +270,7 @@ class StudyConfig(_Section):
     dataset: DatasetSection
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
     """`all`, or a list of pairs of modalities."""
-    seed: Annotated[int, BeforeValidator(_number), Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 0
     """Every random number of the study derives from it."""
     pid: PidSection = PidSection()
     encoder: EncoderSection = EncoderSection()

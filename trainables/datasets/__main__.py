@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.datasets import DATASETS, Dataset, load
@@ -15,17 +17,31 @@ from trainables.datasets.table import unknown
 from trainables.spec import DatasetSpec
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="python -m trainables.datasets",
+        description="List every dataset, what it holds, its licence, and whether its file is there.",
+        epilog="example: python -m trainables.datasets mosei --read",
+    )
+    options.add_argument("name", nargs="*", help="datasets to show, with their options explained (all by default)")
+    options.add_argument("--read", action="store_true", help="read each file that is there, to say whether it is sound")
+    options.add_argument("--json", action="store_true", help="print the listing as JSON")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the listing; 0, or 2 where a named dataset does not exist."""
-    parser = argparse.ArgumentParser(prog="python -m trainables.datasets", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("name", nargs="*", help="datasets to show, with their options explained (all by default)")
-    parser.add_argument("--read", action="store_true", help="read each file that is there, to say whether it is sound")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     for name in given.name:
         if name not in DATASETS:
             print(unknown("dataset", name, DATASETS), file=sys.stderr)
             return 2
     names, options = given.name or DATASETS, bool(given.name)
+    if given.json:
+        listed = [facts_of(name, DATASETS[name], read=given.read) for name in names]
+        print(json.dumps(listed, indent=1, ensure_ascii=False))
+        return 0
     print("\n\n".join(describe(name, DATASETS[name], options=options, read=given.read) for name in names))
     return 0
 
@@ -44,6 +60,24 @@ def describe(name: str, dataset: Dataset, *, options: bool, read: bool = False) 
         default = "required" if option.required else f"default {_shown(option.default)}"
         lines.append(_wrapped(f"  {key}: ", f"{option.doc}; {option.allowed} ({default})"))
     return "\n".join(lines)
+
+
+def facts_of(name: str, dataset: Dataset, *, read: bool = False) -> dict[str, object]:
+    """What `describe` tells, as plain containers; `file` is null where the dataset needs none."""
+    path = dataset.options["path"].default if "path" in dataset.options else None
+    status = None if path is None else {"path": str(path), "status": file_status(name, Path(path), read=read)}
+    return {
+        "name": name,
+        "description": dataset.description,
+        "modalities": {modality: list(shape) for modality, shape in dataset.shapes.items()},
+        "licence": dataset.licence,
+        "origin": dataset.origin,
+        "file": status,
+        "options": {
+            key: {"doc": option.doc, "allowed": option.allowed, "required": option.required, "default": option.default}
+            for key, option in dataset.options.items()
+        },
+    }
 
 
 def file_status(name: str, path: Path, *, read: bool) -> str:
