@@ -154,7 +154,11 @@ def _strength_records(cell: Part, parent: str) -> Iterator[RunRecord]:
             status="FAILED" if not any(metrics.get(f"seeds_{i}") for i in (1, 2)) else "FINISHED",
             params={"strength": f"{strength:g}"},
             metrics=(*rows, *_learning_metrics(cell, learning.get(strength, {}))),
-            tags={"dataset": _line(cell.get("dataset")), "pair": " + ".join(reading.pair_of(cell))},
+            tags={
+                "dataset": _line(cell.get("dataset")),
+                "pair": " + ".join(reading.pair_of(cell)),
+                "stand_in": "yes" if cell.get("stand_in") else "no",
+            },
         )
 
 
