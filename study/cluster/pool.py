@@ -63,7 +63,8 @@ class Share:
 class Cluster:
     """A connection to a running Ray cluster, or one started on this machine for as long as the context lasts.
 
-    `data_bytes` is what the datasets will take in the object store of a cluster that is started here.
+    `data_bytes` is what the datasets will take in the object store of a cluster that is started here; `stored` are
+    references to those that `share_data` was given.
 
     Raises:
         ConfigError: the cluster cannot be reached, or has no GPU where one is asked for.
@@ -74,7 +75,7 @@ class Cluster:
         self._address = address
         self._store_bytes = _OBJECT_STORE_BYTES + data_bytes
         self._counted, self._places = -math.inf, 1
-        self._stored: dict[str, ray.ObjectRef[MultimodalData]] = {}
+        self.stored: dict[str, ray.ObjectRef[MultimodalData]] = {}
 
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
@@ -143,8 +144,8 @@ class Cluster:
         Whoever then drops the original has one copy on this node, for itself and all that train here; any other node
         fetches those that its packs need, once.
         """
-        self._stored = {key: ray.put(data) for key, data in datasets.items()}
-        shared: dict[str, MultimodalData] = {key: ray.get(stored) for key, stored in self._stored.items()}
+        self.stored = {key: ray.put(data) for key, data in datasets.items()}
+        shared: dict[str, MultimodalData] = {key: ray.get(stored) for key, stored in self.stored.items()}
         return shared
 
     def train(
@@ -175,7 +176,7 @@ class Cluster:
             metrics=Metrics(events.study) if self._address else None,
         )
         trainable = tune.with_resources(
-            tune.with_parameters(PackTrainable, datasets=self._stored),
+            tune.with_parameters(PackTrainable, datasets=self.stored),
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
         # Tune wants one folder for all nodes, although none of them keeps anything there.

@@ -134,21 +134,20 @@ def main() -> None:
                 found[step] = measure_profile(path, Path(scratch))
             else:
                 found[step] = measure_training(path, Path(scratch))
+            if not options.json:
+                print(_told(step, found[step]), flush=True)
     if options.json:
         print(json.dumps(found))
-        return
-    print(f"file: {_gib(found['file_bytes'])}")
-    if load := found.get("load"):
-        print(
-            f"load: {load['seconds']:.1f} s, peak {_gib(load['peak_bytes'])}, then {_gib(load['data_bytes'])} of data"
-        )
-    if profile := found.get("profile"):
-        print(f"profile of three pairs: {profile['seconds']:.0f} s")
-    if train := found.get("train"):
-        private = ", ".join(map(_gib, train["private_bytes"]))
-        print(
-            f"{train['at_once']} pairs at once: private {private}; all processes {_gib(train['all_processes_bytes'])}"
-        )
+
+
+def _told(step: str, found: dict[str, Any]) -> str:
+    if step == "load":
+        peak, size = _gib(found["peak_bytes"]), _gib(found["data_bytes"])
+        return f"load: {found['seconds']:.1f} s, peak {peak}; the data then take {size}"
+    if step == "profile":
+        return f"profile of three pairs, loading included: {found['seconds']:.0f} s"
+    private, whole = ", ".join(map(_gib, found["private_bytes"])), _gib(found["all_processes_bytes"])
+    return f"{found['at_once']} pairs at once: private memory of the workers {private}; all processes {whole}"
 
 
 def _gib(size: float) -> str:
