@@ -164,7 +164,7 @@ def at(path: Sequence[tuple[int, float]], budgets: Sequence[int]) -> list[float]
 def needed(budgets: np.ndarray, regrets: np.ndarray, target: float) -> float:
     """Trainings from which on the mean regret stays at or below the target; infinite where it does not."""
     later = np.fmax.accumulate(regrets[::-1])[::-1]
-    reached = np.flatnonzero(later <= target + 1e-12)
+    reached = np.flatnonzero((later <= target + 1e-12) & np.isfinite(regrets))
     return float(budgets[reached[0]]) if len(reached) else np.inf
 
 
