@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TypeVar
 
 from study.cells import Cell
-from study.rounds import Recommend, Round, planned_trainings, rounds
+from study.planned import Ahead, even_groups, pack_work
+from study.rounds import Recommend, Round, rounds
 from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,10 @@ class Pack:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where the study stands; `planned` shrinks when a cell ends early. `latest` is the cell that moved last."""
+    """Where the study stands; `planned` follows what cells come to. `latest` is the cell that moved last.
+
+    Work is in units of `study.planned.pack_work`: a small pack takes longer for each of its trainings.
+    """
 
     done: int
     planned: int
@@ -49,6 +49,8 @@ class Progress:
     fresh: int  # trainings done in this run, not read back
     in_flight: float  # trainings' worth of epochs done in packs that have not ended
     latest: str
+    work_done: float  # in this run, packs that have not ended included
+    work_left: float
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Running:
     """A cell at work: its generator, the packs of its current round that are still out."""
 
     cell: Cell
+    ahead: Ahead
     rounds: Generator[Round, None, None]
     open: set[str] = field(default_factory=set)
     asked: int = 0
@@ -93,7 +96,15 @@ class Coordinator:
         self._fractions: dict[str, float] = {}
         self._done = self._fresh = self._diverged = 0
         self._latest = cells[0].label
-        self._running = [_Running(cell=cell, rounds=rounds(cell, ledger, recommend=recommend)) for cell in cells]
+        self._work_done = 0.0
+        self._running = [
+            _Running(
+                cell=cell,
+                ahead=Ahead(cell=cell, pack_size=pack_size),
+                rounds=rounds(cell, ledger, recommend=recommend),
+            )
+            for cell in cells
+        ]
         for running in self._running:
             self._advance(running)
 
@@ -115,17 +126,18 @@ class Coordinator:
     @property
     def progress(self) -> Progress:
         """Where the study stands."""
-        planned = sum(
-            running.asked if running.ended else max(running.asked, planned_trainings(running.cell))
-            for running in self._running
-        )
+        ahead = [running.ahead.left for running in self._running if not running.ended]
+        begun = sum(share * self._work(self._packs[key][0]) for key, share in self._fractions.items())
+        out = sum(self._work(pack) for pack, _ in self._packs.values())
         return Progress(
             done=self._done,
-            planned=planned,
+            planned=sum(running.asked for running in self._running) + sum(trainings for trainings, _ in ahead),
             diverged=self._diverged,
             fresh=self._fresh,
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
+            work_done=self._work_done + begun,
+            work_left=out - begun + sum(work for _, work in ahead),
         )
 
     def next_pack(self) -> Pack | None:
@@ -152,6 +164,7 @@ class Coordinator:
             self._ledger.record(pack.cell.id, trials[number], found)
         self._count(results)
         self._fresh += len(results)
+        self._work_done += self._work(pack)
         if not running.open and running.error is None:
             self._advance(running)
             if running.ended:
@@ -187,6 +200,9 @@ class Coordinator:
         running.open.clear()
         self._on_progress(self.progress)
 
+    def _work(self, pack: Pack) -> float:
+        return pack_work(len(pack.members), pack_size=self._pack_size)
+
     def _release(self, pack_id: str) -> tuple[Pack, _Running]:
         pack, running = self._packs.pop(pack_id)
         self._fractions.pop(pack_id, None)
@@ -206,6 +222,7 @@ class Coordinator:
         by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
         for trial in asked:
             by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
+        running.ahead.ask({arm: len(members) for arm, members in by_arm.items()})
         for members in by_arm.values():
             running.asked += len(members)
             for group in even_groups(members, self._pack_size):
@@ -227,10 +244,3 @@ class Coordinator:
         for result in results:
             self._done += 1
             self._diverged += int(result.status == "diverged")
-
-
-def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
-    """The fewest groups of at most `largest`, of sizes that differ by one at most: the packs of an arm's round."""
-    count = -(-len(members) // largest)
-    bounds = [round(i * len(members) / count) for i in range(count + 1)]
-    return [members[low:high] for low, high in pairwise(bounds)]

@@ -1,8 +1,4 @@
-"""What a study will do, before it does it: `--dry-run`.
-
-What will be asked for is known but for two things: whether one-sided strengths are worth searching, and how many
-strengths there will be to confirm. So there are three plans, the least, the likely and the most.
-"""
+"""What a study will do, before it does it: `--dry-run`."""
 
 from __future__ import annotations
 
@@ -12,22 +8,16 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from study.cells import Cell, build_cells
 from study.config import ConfigError, StudyConfig
-from study.coordinator import even_groups
-from study.curves import SUBJECTS
 from study.packing import pack_size
-from study.rounds import ONE_SIDED
+from study.planned import CASES, PlannedRound, duration, even_groups, planned_rounds
 from study.speed import Speed, example, kind, measure
-from study.trials import Arm
 from trainables.datasets import MultimodalData
 from trainables.memory import predict_bytes
 
-Case = Literal["least", "likely", "most"]
-CASES: tuple[Case, ...] = get_args(Case)
-PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
 _TRIAL_SECONDS = 3.0
 
 # What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
@@ -154,33 +144,6 @@ def plan(
     )
 
 
-def planned_rounds(cell: Cell, *, case: Case) -> list[PlannedRound]:
-    """Trainings that each round of the cell asks for.
-
-    Least: refinement stops at once where the study file has a target, the encoders agree so that nothing is one-sided,
-    and λ* is the same for both of them and the pair. Most: nothing stops early, one-sided strengths are searched, and
-    all λ* differ. Likely: nothing stops early, and one-sided strengths are searched if they always are.
-    """
-    config = cell.config
-    strength, search, replicates = config.strength, config.search, config.replicates
-    each = search.trials_per_strength * replicates.search
-    stops = case == "least" and (search.stop_interval or search.stop_regret)
-    extra = [] if stops else [min(strength.per_round, strength.refine - done)
-                              for done in range(0, strength.refine, strength.per_round)]  # fmt: skip
-    rounds: list[PlannedRound] = [[("shared", count * each)] for count in (len(strength.design), *extra)]
-    wanted, both = config.alignment.one_sided, config.alignment.direction == "both"
-    sided = both and (wanted == "always" or (wanted == "auto" and case == "most"))
-    if sided:
-        rounds += [[(arm, count * each) for arm in ONE_SIDED] for count in (len(strength.design) - 1, *extra)]
-    if replicates.confirm:
-        distinct = {"least": 2, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
-        settings = distinct + (len(ONE_SIDED) if sided else 0)
-        rounds.append([("confirm", settings * replicates.confirm)])
-        if config.models:
-            rounds.append([("final", 2 if case == "most" else 1)])
-    return rounds
-
-
 def predicted_seconds(
     cells: Sequence[Cell], planned: Mapping[str, Sequence[PlannedRound]], *, speed: Speed, pack_size: int, slots: int
 ) -> float:
@@ -233,13 +196,6 @@ def describe(found: Plan) -> str:
     for label, rows in zip(found.cells, found.rows, strict=True):
         lines.append(f"  {label} ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)")
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _mebibytes(count: int) -> str:

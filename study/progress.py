@@ -15,16 +15,18 @@ from rich.text import Text
 
 from study import coordinator
 from study.pid import COMPONENTS
+from study.planned import duration
 from study.report import words
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
+_AFTER = 0.4  # of the time before training
 
 
 class Display:
     """Progress of one study on standard error, as a context.
 
-    The time left is what the trainings of this run took, per training, times those that are planned; the first pack
-    of a worker starts slowly, so that nothing is said before the first training's worth of epochs is done.
+    The time left is the work that is planned, at the rate of this run since its first sign of work: Ray and its workers
+    start only once. A share of what came before stands for what comes after training, the report and MLflow's copy.
     """
 
     def __init__(self, console: Console) -> None:
@@ -41,6 +43,7 @@ class Display:
         )
         self._task: TaskID | None = None
         self._start = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when work was first heard of, and how much
         self._printed = 0.0
 
     def __enter__(self) -> Display:
@@ -75,11 +78,14 @@ class Display:
             self.say(f"{progress.done}/{progress.planned} trainings, {progress.latest}, {left}")
 
     def _time_left(self, progress: coordinator.Progress) -> str:
-        done = progress.fresh + progress.in_flight
-        if done < 1:
+        now = time.monotonic()
+        if self._first is None and progress.work_done > 0:
+            self._first = now, progress.work_done
+        if self._first is None or progress.work_done <= self._first[1]:
             return "starting"
-        seconds = (time.monotonic() - self._start) / done * (progress.planned - progress.done - progress.in_flight)
-        return f"about {_duration(seconds)} left"
+        begun, before = self._first
+        training = (now - begun) / (progress.work_done - before) * progress.work_left
+        return f"about {duration(training + _AFTER * (begun - self._start))} left"
 
 
 def summary(report: Mapping[str, Any]) -> Group:
@@ -120,9 +126,3 @@ def _profile(pid: Mapping[str, Any] | None) -> str:
         return "no profile"
     redundancy, unique_1, unique_2, synergy = (f"{pid[name]:.2f}" for name in COMPONENTS)
     return f"R {redundancy}  U₁ {unique_1}  U₂ {unique_2}  S {synergy} bits, {pid['dominant']}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

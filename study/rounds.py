@@ -55,15 +55,6 @@ def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
     return found
 
 
-def planned_trainings(cell: Cell) -> int:
-    """How many trainings the cell will take at most (refinement may stop early, strengths to confirm may coincide)."""
-    config = cell.config
-    strengths = len(config.strength.design) + config.strength.refine
-    search = strengths * config.search.trials_per_strength * config.replicates.search
-    kept = 1 if config.models and config.replicates.confirm else 0
-    return search + (1 + len(SUBJECTS)) * config.replicates.confirm + kept
-
-
 def has_answer(cell: Cell, ledger: Ledger) -> bool:
     """Whether at least two strengths have a finished training, below which no curve can be drawn."""
     shared = curve(ledger.trials(cell.id, "shared"), "pair")

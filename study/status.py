@@ -19,7 +19,8 @@ from study.cells import Cell
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
 from study.curves import curve
-from study.rounds import planned_trainings, select_curve
+from study.planned import planned_trainings
+from study.rounds import select_curve
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.storage import Storage, check_option
 

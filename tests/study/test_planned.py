@@ -1,0 +1,106 @@
+"""What a cell will ask for, counted by hand; the time of a pack between two that were timed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from study.cells import Cell, build_cells
+from study.config import parse_config
+from study.planned import Ahead, Case, duration, even_groups, planned_rounds, planned_trainings
+from study.speed import example
+from trainables.datasets import load
+from trainables.spec import DatasetSpec
+from trainables.timing import PackSeconds, few_rows, time_pack
+
+STUDY: dict[str, Any] = {
+    "study": "planned",
+    "dataset": {"name": "digits"},
+    "pairs": [["left", "right"]],
+    "strength": {"initial": [0, 0.5, 2], "refine": 3, "per_round": 2},
+    "replicates": {"search": 4, "confirm": 10},
+}
+
+
+def cell(**changes: Any) -> Cell:
+    return build_cells(parse_config(json.dumps({**STUDY, **changes})))[0][0]
+
+
+@pytest.mark.parametrize(
+    ("case", "counts"),
+    [
+        ("least", [[12], [8], [4], [20], [1]]),
+        ("likely", [[12], [8], [4], [30], [1]]),
+        ("most", [[12], [8], [4], [8, 8], [8, 8], [4, 4], [60], [2]]),
+    ],
+)
+def test_the_rounds_of_a_cell_are_those_of_its_study_file(case: Case, counts: list[list[int]]) -> None:
+    assert [[count for _, count in asked] for asked in planned_rounds(cell(), case=case)] == counts
+
+
+def test_a_target_may_end_the_search_after_its_first_round_at_the_earliest() -> None:
+    stops = cell(search={"stop_interval": 0.1})
+
+    assert [asked[0] for asked in planned_rounds(stops, case="least")][:2] == [("shared", 12), ("confirm", 20)]
+    assert planned_rounds(stops, case="likely") == planned_rounds(cell(), case="likely")
+
+
+def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
+    assert planned_trainings(cell(replicates={"search": 4, "confirm": 0})) == 24
+
+
+def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
+    ahead = Ahead(cell=cell(), pack_size=8)
+    assert ahead.left[0] == 55
+    for arm, count, left in (
+        ("shared", 12, 43),
+        ("shared", 8, 35),
+        ("shared", 4, 31),
+        ("confirm", 20, 1),
+        ("final", 1, 0),
+    ):
+        ahead.ask({arm: count})  # type: ignore[dict-item]
+        assert ahead.left[0] == left
+    assert ahead.left[1] == 0
+
+
+def test_one_sided_strengths_enter_the_plan_when_they_are_first_asked_for() -> None:
+    ahead = Ahead(cell=cell(), pack_size=8)
+    ahead.ask({"shared": 24})
+    ahead.ask({"to_1": 8, "to_2": 8})
+
+    assert ahead.left[0] == 8 + 8 + 4 + 4 + 60 + 2
+
+
+def test_groups_are_even_and_as_few_as_can_be() -> None:
+    assert [len(group) for group in even_groups(range(25), 10)] == [8, 9, 8]
+    assert [item for group in even_groups(range(25), 10) for item in group] == list(range(25))
+
+
+def test_a_pack_between_two_that_were_timed_lies_on_their_line() -> None:
+    small = PackSeconds(build=0.0, step=1.0, row=0.1, alignment=1.0)
+    large = PackSeconds(build=0.0, step=3.0, row=0.3, alignment=5.0)
+    between = small.at(20, small=10, other=large, large=30)
+
+    assert between == PackSeconds(build=0.0, step=2.0, row=pytest.approx(0.2), alignment=3.0)
+    assert small.at(1, small=10, other=large, large=30).step > 0
+    spec = example(cell(training={"epochs": 20, "batch_size": 50}), "shared")
+    # 20 epochs of 4 steps, 10 evaluations of 100 rows, one measure of alignment
+    assert between.training(spec, fit_rows=210, evaluated_rows=100) == pytest.approx(80 * 2 + 10 * 100 * 0.2 + 3)
+
+
+def test_a_trial_needs_few_rows_and_times_every_part() -> None:
+    spec = example(cell(training={"batch_size": 32}), "shared", 2)
+    data = few_rows(spec, load(DatasetSpec(name="digits")).pair("left", "right"))
+    timed = time_pack(spec, data, 5, seconds=0.05)
+
+    assert (len(data.rows("train")), len(data.rows("valid"))) == (4 * 32, 269)
+    assert min(timed.build, timed.step, timed.row) > 0
+    assert timed.alignment >= 0
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (89, "89 s"), (150, "2.5 min"), (9000, "2.5 h")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
