@@ -174,22 +174,22 @@ def gains_by_the_end(dataset: str, pair: tuple[str, str]) -> Judge:
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for modality, other in (pair, pair[::-1]):
             for cell, index, entry in _encoder(reports, dataset, modality, other):
-                points = [p for p in parts(entry, "curve") if number(p.get("strength")) is not None]
-                points.sort(key=lambda point: float(point["strength"]))
-                if len(points) < 2:
-                    continue
-                ends = zip(points[0].get("scores") or (), points[-1].get("scores") or (), strict=False)
-                rises = [
-                    b - a
-                    for before, after in ends
-                    if (a := number(before)) is not None and (b := number(after)) is not None
-                ]
-                if len(rises) >= 2:
+                if len(rises := _rises_by_the_end(entry)) >= 2:
                     p_value = float(stats.ttest_1samp(rises, 0, alternative="greater").pvalue)
                     told = f"{_curve_words(cell, index, entry)} (p = {p_value:.2g})"
                     yield Finding(holds=p_value < _LEVEL, evidence=told)
 
     return found
+
+
+def _rises_by_the_end(entry: Part) -> list[float]:
+    """The paired differences between the largest strength and the smallest one, a seed each."""
+    points = [point for point in parts(entry, "curve") if number(point.get("strength")) is not None]
+    points.sort(key=lambda point: float(point["strength"]))
+    if len(points) < 2:
+        return []
+    ends = zip(points[0].get("scores") or (), points[-1].get("scores") or (), strict=False)
+    return [b - a for before, after in ends if (a := number(before)) is not None and (b := number(after)) is not None]
 
 
 def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
@@ -235,15 +235,15 @@ def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
 
 
 def no_harm(dataset: str) -> Judge:
-    """Every encoder of a dataset: neither the verdict avoid nor a falling curve."""
+    """Every encoder of a dataset: no paired loss at the largest λ against 0, over the seeds of the search."""
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for report in reports:
             for cell in parts(report, "cells"):
                 for index, entry in enumerate(parts(cell, "encoders")[:2]):
-                    if cell.get("dataset") == dataset and entry.get("verdict"):
-                        told = f"{_curve_words(cell, index, entry)}, verdict {entry['verdict']}"
-                        holds = entry["verdict"] != "avoid" and entry.get("shape") != "falling"
-                        yield Finding(holds=holds, evidence=told)
+                    if cell.get("dataset") == dataset and len(rises := _rises_by_the_end(entry)) >= 2:
+                        p_value = float(stats.ttest_1samp(rises, 0, alternative="less").pvalue)
+                        told = f"{_curve_words(cell, index, entry)} (p of a loss {p_value:.2g})"
+                        yield Finding(holds=p_value >= _LEVEL, evidence=told)
 
     return found
