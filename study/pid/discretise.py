@@ -17,6 +17,7 @@ Codes = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 
 CLUSTER_COMPONENTS = 5  # of the clusters of Liang et al. 2023
+_PIECE = 1024  # rows of sequences that are in memory as float64 at once
 
 
 def features(modality: Modality) -> NDArray[np.float64]:
@@ -25,11 +26,16 @@ def features(modality: Modality) -> NDArray[np.float64]:
     Raises:
         ValueError: a value is NaN or infinite.
     """
-    values = np.asarray(modality.values, dtype=np.float64)
+    pieces = np.array_split(np.arange(len(modality.values)), len(modality.values) // _PIECE + 1)
+    return np.concatenate([_features(modality, slice(rows[0], rows[-1] + 1)) for rows in pieces if len(rows)])
+
+
+def _features(modality: Modality, rows: slice) -> NDArray[np.float64]:
+    values = np.asarray(modality.values[rows], dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"modality {modality.name!r} has NaN or infinite values; clean or impute them first")
     if values.ndim == 3 and modality.mask is not None:
-        steps = modality.mask[..., None].astype(np.float64)
+        steps = modality.mask[rows, :, None].astype(np.float64)
         return np.asarray((values * steps).sum(axis=1) / np.maximum(steps.sum(axis=1), 1.0))
     return values.reshape(len(values), -1)
 
