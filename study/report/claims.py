@@ -144,6 +144,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         source=_THOREAU, text="on real remote-sensing data alignment did not degrade the encoders",
         needs="the Houston study",
-        test="Houston 2013: no paired loss at the largest λ against 0, one-sided t test, p < 0.05", judge=evidence.no_harm("houston"),
+        test="Houston 2013: no paired loss at the largest λ against 0, one-sided t test, p < 0.05",
+        judge=evidence.no_harm("houston"),
     ),
 )  # fmt: skip
