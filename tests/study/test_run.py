@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import jsonschema
 import numpy as np
@@ -19,6 +20,8 @@ import optuna
 import psutil
 import pytest
 from mlflow import MlflowClient
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from study.config import load_config
 from study.report.__main__ import SCHEMA_FILE
@@ -305,6 +308,24 @@ def test_an_output_folder_that_cannot_be_written_is_named(
 
     assert main(["--space", "tiny.yaml", "--out", "taken"]) == 2
     assert "cannot write the output folder taken/tiny" in one_line(capsys.readouterr().err)
+
+
+def test_a_study_opens_in_optuna_dashboard(undisturbed: tuple[Study, subprocess.CompletedProcess[str]]) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
+    journal = undisturbed[0].folder / "studies/tiny/optuna/journal.log"
+    serve = dashboard.wsgi(JournalStorage(JournalFileBackend(str(journal))))
+
+    def page(path: str) -> Any:
+        request: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
+        setup_testing_defaults(request)
+        return json.loads(b"".join(serve(request, lambda status, headers, error=None: None)))
+
+    listed = page("/api/studies")["study_summaries"]
+    arm = next(one["study_id"] for one in listed if one["study_name"] == "tiny/digits/left+right/shared")
+    trials = page(f"/api/studies/{arm}")["trials"]
+    assert {trial["state"] for trial in trials} == {"Complete"}
+    assert {float(trial["params"][0]["param_internal_value"]) for trial in trials} >= {0.0, 0.5, 2.0}
+    assert all(0 <= trial["values"][0] <= 1 for trial in trials)
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
