@@ -318,7 +318,7 @@ def test_a_study_opens_in_optuna_dashboard(undisturbed: tuple[Study, subprocess.
     def page(path: str) -> Any:
         request: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
         setup_testing_defaults(request)
-        return json.loads(b"".join(serve(request, lambda status, headers, error=None: None)))
+        return json.loads(b"".join(serve(request, lambda *_: None)))
 
     listed = page("/api/studies")["study_summaries"]
     arm = next(one["study_id"] for one in listed if one["study_name"] == "tiny/digits/left+right/shared")
