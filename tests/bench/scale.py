@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import optuna
 import psutil
 from optuna.storages import InMemoryStorage
 
@@ -123,6 +124,7 @@ def _row(done: int, spent: float, waits: Sequence[float], thousand: int) -> None
 
 def simulated_part(cells_count: int, per_pack: float) -> None:
     """Print how busy 200 nodes are kept."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     cells, _ = study_cells(cells_count, sampler="qmc")
     ledger = Ledger(InMemoryStorage(), name="scale", space={"strength": (0.0, 4.0)})
     coordinator = Coordinator(cells, ledger, pack_size=PACK, recommend=recommended_settings)
