@@ -159,8 +159,10 @@ class Ledger:
                     user_attrs={"round": round_, "slot": slot, "replicates": list(replicates)},
                 )
                 study = self._study_id(f"{self._name}/{cell}/{arm}")
-                frozen = self._storage.get_trial(self._storage.create_new_trial(study, trial))
-                self._adopt(cell, read_trial(arm, frozen), frozen)
+                # Reading the trial back would cost several queries, to learn nothing.
+                trial.number = 1 + max((known.number for known in asked.values()), default=-1)
+                trial._trial_id = self._storage.create_new_trial(study, trial)
+                self._adopt(cell, read_trial(arm, trial), trial)
 
     def _distribution(self, name: str, value: float) -> FloatDistribution:
         low, high = self._space["strength" if name.startswith("strength") else name]
