@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -48,8 +49,8 @@ from trainables.datasets import load
 from trainables.spec import DatasetSpec
 started = time.perf_counter()
 data = load(DatasetSpec(name="mosei", options={"path": sys.argv[1]}))
-print(len(data.split), time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-print(data.n_bytes)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(len(data.split), time.perf_counter() - started, used.ru_maxrss * 1024, data.n_bytes)
 """
 
 
@@ -67,11 +68,11 @@ def measure_load(path: Path) -> dict[str, float]:
 
 
 def measure_profile(path: Path, folder: Path) -> dict[str, float]:
-    """`seconds` of the command that profiles all three pairs, loading included."""
-    started = time.perf_counter()
+    """`seconds` and `cpu_seconds` of the command that profiles all three pairs, loading included."""
+    started, used = time.perf_counter(), _cpu_seconds()
     command = [sys.executable, "-m", "study.profile", "--space", str(SPACE), "--out", str(folder)]
     subprocess.run([*command, "--set", f"dataset.path={path}"], capture_output=True, text=True, check=True)
-    return {"seconds": time.perf_counter() - started}
+    return {"seconds": time.perf_counter() - started, "cpu_seconds": _cpu_seconds() - used}
 
 
 def measure_training(path: Path, folder: Path) -> dict[str, Any]:
@@ -102,6 +103,11 @@ def measure_training(path: Path, folder: Path) -> dict[str, Any]:
         "private_bytes": sorted(private.values()),
         "all_processes_bytes": report["peak_memory_bytes"],
     }
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _private_of_workers(driver: int) -> dict[int, int]:
@@ -145,7 +151,9 @@ def _told(step: str, found: dict[str, Any]) -> str:
         peak, size = _gib(found["peak_bytes"]), _gib(found["data_bytes"])
         return f"load: {found['seconds']:.1f} s, peak {peak}; the data then take {size}"
     if step == "profile":
-        return f"profile of three pairs, loading included: {found['seconds']:.0f} s"
+        return (
+            f"profile of three pairs, loading included: {found['seconds']:.0f} s, {found['cpu_seconds']:.0f} s of CPU"
+        )
     private, whole = ", ".join(map(_gib, found["private_bytes"])), _gib(found["all_processes_bytes"])
     return f"{found['at_once']} pairs at once: private memory of the workers {private}; all processes {whole}"
 
