@@ -40,7 +40,7 @@ SHORT = {
     "replicates": "{search: 2, confirm: 2}",
     "search": "{nuisance: {}, trials_per_strength: 1}",
     "pid.bootstrap": "20",
-    "resources.pack": "16",
+    "resources": "{pack: 16, workers: 1}",
 }
 PAIRS = {  # one for each file whose set has several
     "mosei": "[[vision, text]]", "mosi": "[[audio, text]]", "mustard": "[[vision, audio]]",
@@ -98,7 +98,7 @@ def test_avmnist_from_a_folder_of_its_layout(run: Callable[..., dict[str, Any]],
     ("name", "overrides"),
     [
         ("digits", {}),
-        ("synthetic", {"dataset.redundancy": "[0, 8]"}),
+        ("synthetic", {"dataset.redundancy": "[8]"}),
         ("linear", {"dataset.redundancy": "[0.2]"}),
         ("linear_mlp", {"dataset.redundancy": "[0.2]"}),
     ],
