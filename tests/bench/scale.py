@@ -57,7 +57,6 @@ models: false
 """
 PACK = 24
 NODES, SLOTS_PER_NODE = 200, 4
-PACK_SECONDS = 300.0  # median of a simulated pack
 THREADS = "1"
 
 
@@ -122,7 +121,7 @@ def _row(done: int, spent: float, waits: Sequence[float], thousand: int) -> None
     print(f"| {done} | {1000 * spent / counted:.2f} | {' | '.join(quantiles)} | {memory:.0f} |", flush=True)
 
 
-def simulated_part(cells_count: int, per_pack: float) -> None:
+def simulated_part(cells_count: int, per_pack: float, pack_seconds: float) -> None:
     """Print how busy 200 nodes are kept."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     cells, _ = study_cells(cells_count, sampler="qmc")
@@ -134,7 +133,7 @@ def simulated_part(cells_count: int, per_pack: float) -> None:
     exhausted: tuple[float, float] | None = None  # time, and busy slot seconds, when there was too little work at first
     while not coordinator.finished:
         while free and (pack := coordinator.next_pack()) is not None:
-            length = PACK_SECONDS * draws.lognormvariate(0, 0.5)
+            length = pack_seconds * draws.lognormvariate(0, 0.5)
             packs += 1
             now += per_pack / 2  # Tune starts one trial after the other
             heapq.heappush(out, (now + length, packs, pack.id, len(pack.members)))
@@ -153,7 +152,7 @@ def simulated_part(cells_count: int, per_pack: float) -> None:
         free += 1
     until, used = exhausted or (now, busy)
     print(
-        f"{NODES} nodes of {SLOTS_PER_NODE} slots, {cells_count} cells, {packs} packs of {PACK_SECONDS:.0f} s at the "
+        f"{NODES} nodes of {SLOTS_PER_NODE} slots, {cells_count} cells, {packs} packs of {pack_seconds:.0f} s at the "
         f"median, {1000 * per_pack:.0f} ms of Ray and database a pack: {100 * used / (slots * until):.1f} % of the "
         f"slots busy while there was work for all ({until / 3600:.1f} h), {100 * busy / (slots * now):.1f} % to the "
         f"end ({now / 3600:.1f} h)"
@@ -184,12 +183,15 @@ def main() -> None:
     options.add_argument(
         "--per-pack", type=float, metavar="S", default=0.25, help="what Ray and the database take for a pack (0.25)"
     )
+    options.add_argument(
+        "--pack-seconds", type=float, default=900.0, metavar="S", help="median length of a simulated pack (900)"
+    )
     given = options.parse_args()
     if given.trainings:
         per_pack = real_part(given.trainings, given.sampler)
         print(f"the coordinator takes {1000 * per_pack:.0f} ms a pack", file=sys.stderr)
     if given.cells:
-        simulated_part(given.cells, given.per_pack)
+        simulated_part(given.cells, given.per_pack, given.pack_seconds)
 
 
 if __name__ == "__main__":

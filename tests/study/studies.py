@@ -101,7 +101,8 @@ class TinyStudy:
 def kill(process: subprocess.Popen[str]) -> None:
     """`kill -9` of a driver and all that it started, as when its machine dies."""
     if process.poll() is not None:  # it was quicker
-        assert process.returncode == 0, process.communicate()
+        said = process.communicate()
+        assert process.returncode == 0, said
         return
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)

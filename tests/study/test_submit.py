@@ -117,7 +117,7 @@ def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
     environment.pop("RAY_ADDRESS", None)
     with (tmp_path / "ray.log").open("wb") as log:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus=2", "--port",
+            [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", "--port",
              str(ports["gcs"]), "--dashboard-host=127.0.0.1", "--dashboard-port", str(ports["dashboard"]),
              "--dashboard-agent-listen-port", str(servers.free_port()), "--object-store-memory", str(200 * 2**20),
              "--temp-dir", f"/tmp/align-{os.getpid()}", "--disable-usage-stats"],
