@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
 from study.config import ConfigError
@@ -95,7 +96,7 @@ class Jobs:
     def _asked(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+        except (RuntimeError, ConnectionError, ValueError, OSError, RayError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ConfigError(
                 f"the Ray cluster at {redacted(self._address)} refuses ({redacted(reason)[:300]}); "

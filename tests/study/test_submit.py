@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,7 @@ def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         process.wait()
+        shutil.rmtree(f"/tmp/align-{os.getpid()}", ignore_errors=True)
 
 
 def submit(folder: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
