@@ -37,10 +37,13 @@ def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> N
     client.finalize_logged_model(logged.model_id, "READY")
     _create_name(client, model.name)
     tags = {**model.tags, _TRAINING: model.training}
+    # A server resolves the model's id itself; for a database MLflow does so through the process-wide tracking URI, which
+    # need not be this one.
+    remote = client.tracking_uri.startswith(("http:", "https:"))
+    source = f"models:/{logged.model_id}" if remote else logged.artifact_location
     made = client.create_model_version(
-        model.name, f"models:/{logged.model_id}", run_id=run, tags=tags, description=model.description,
-        model_id=logged.model_id,
-    )  # fmt: skip
+        model.name, source, run_id=run, tags=tags, description=model.description, model_id=logged.model_id
+    )
     client.set_registered_model_alias(model.name, ALIAS, made.version)
 
 

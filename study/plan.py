@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -31,11 +32,14 @@ _AFTER, _REPORTED_CELL = 1.0, 0.3  # report, figures, MLflow
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """How much one of the three plans asks for. `seconds` is from start to end, `cost` in the price's currency."""
+    """How much one of the three plans asks for. `seconds` is from start to end, `training_seconds` that of packs alone,
+    `cost` in the price's currency.
+    """
 
     trainings: int
     packs: int
     seconds: float
+    training_seconds: float
     cost: float | None
 
 
@@ -51,6 +55,7 @@ class Plan:
     at_once: int
     devices: int
     gpu: bool
+    start_seconds: float  # that a process of the trial took until it could train
     least: Amount
     likely: Amount
     most: Amount
@@ -118,13 +123,16 @@ def plan(
         device="cuda" if gpus else "cpu",
         seconds=_TRIAL_SECONDS,
     )
-    devices = max(1, round(slots * gpus + 0.499)) if gpus else 1
+    devices = math.ceil(slots * gpus) if gpus else 1
     amounts = {}
     for case in CASES:
-        seconds = predicted_seconds(cells, planned[case], speed=speed, pack_size=size, slots=slots)
+        training = training_seconds(cells, planned[case], speed=speed, pack_size=size, slots=slots)
+        seconds = training + speed.start * _fixed(cells)
         sizes = [found for rounds in planned[case].values() for found in _sizes(rounds, size)]
         cost = None if price is None else price * devices * seconds / 3600
-        amounts[case] = Amount(trainings=sum(sizes), packs=len(sizes), seconds=seconds, cost=cost)
+        amounts[case] = Amount(
+            trainings=sum(sizes), packs=len(sizes), seconds=seconds, training_seconds=training, cost=cost
+        )
     distinct = {kind(cell): cell for cell in cells}.values()
     return Plan(
         study=cells[0].config.study,
@@ -138,16 +146,17 @@ def plan(
         at_once=slots,
         devices=devices,
         gpu=bool(gpus),
+        start_seconds=speed.start,
         least=amounts["least"],
         likely=amounts["likely"],
         most=amounts["most"],
     )
 
 
-def predicted_seconds(
+def training_seconds(
     cells: Sequence[Cell], planned: Mapping[str, Sequence[PlannedRound]], *, speed: Speed, pack_size: int, slots: int
 ) -> float:
-    """Seconds from the command to its last line, packs going to whichever place is free in the coordinator's order."""
+    """Seconds from the first pack to the last, packs going to whichever place is free in the coordinator's order."""
     by_id = {cell.id: cell for cell in cells}
     waiting: deque[tuple[str, float]] = deque()
     open_packs = dict.fromkeys(by_id, 0)
@@ -173,10 +182,14 @@ def predicted_seconds(
         open_packs[cell] -= 1
         if not open_packs[cell] and left[cell]:
             ask(cell)
+            clock += _ROUND * speed.start
+    return clock
+
+
+def _fixed(cells: Sequence[Cell]) -> float:
+    """Everything else, in units of a process's start."""
     n_datasets = len({cell.data_key for cell in cells})
-    rounds = sum(map(len, planned.values()))
-    fixed = _BEFORE + _PROFILED_DATASET * n_datasets + _PROFILED_PAIR * len(cells) + _ROUND * rounds
-    return clock + speed.start * (fixed + _AFTER + _REPORTED_CELL * len(cells))
+    return _BEFORE + _PROFILED_DATASET * n_datasets + (_PROFILED_PAIR + _REPORTED_CELL) * len(cells) + _AFTER
 
 
 def describe(found: Plan) -> str:

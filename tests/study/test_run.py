@@ -310,6 +310,22 @@ def test_an_output_folder_that_cannot_be_written_is_named(
     assert "cannot write the output folder taken/tiny" in one_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "command", ["study.report tiny", "study.profile --space tiny.yaml", "study.status", "trainables.datasets"]
+)
+def test_the_other_commands_print_nothing_but_what_was_asked_for(
+    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], command: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=undisturbed[0].folder, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, check=False,
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\x1b" not in ended.stdout
+    assert "Warning" not in ended.stdout
+
+
 def test_a_study_opens_in_optuna_dashboard(undisturbed: tuple[Study, subprocess.CompletedProcess[str]]) -> None:
     dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
     journal = undisturbed[0].folder / "studies/tiny/optuna/journal.log"
