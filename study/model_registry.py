@@ -37,8 +37,8 @@ def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> N
     client.finalize_logged_model(logged.model_id, "READY")
     _create_name(client, model.name)
     tags = {**model.tags, _TRAINING: model.training}
-    # A server resolves the model's id itself; for a database MLflow does so through the process-wide tracking URI, which
-    # need not be this one.
+    # A server resolves the model's id itself; for a database MLflow does so through the process-wide tracking URI, and
+    # that need not be this one.
     remote = client.tracking_uri.startswith(("http:", "https:"))
     source = f"models:/{logged.model_id}" if remote else logged.artifact_location
     made = client.create_model_version(

@@ -22,12 +22,12 @@ from trainables.memory import predict_bytes
 _TRIAL_SECONDS = 3.0
 
 # What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
-# the machine and what else runs on it; measured on the digits and synthetic studies.
-_BEFORE = 4.0  # imports of the driver, Ray, size of the packs
-_PROFILED_DATASET, _PROFILED_PAIR = 1.3, 0.4
+# the machine and what else runs on it; measured on the digits study (`tests/bench/dry_run.py`).
+_BEFORE = 2.2  # imports of the driver, Ray, size of the packs
+_PROFILED_DATASET, _PROFILED_PAIR = 0.6, 0.1  # beyond what the start of Ray hides
 _PACK = 0.1  # handing a pack to Ray and its results back
 _ROUND = 0.05  # deciding what to ask for next
-_AFTER, _REPORTED_CELL = 1.0, 0.3  # report, figures, MLflow
+_AFTER, _REPORTED_CELL = 0.9, 0.2  # report, figures, MLflow
 
 
 @dataclass(frozen=True, kw_only=True)
