@@ -115,6 +115,7 @@ def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
     pytest.importorskip("opencensus", reason="jobs need ray[default]")
     ports = {name: servers.free_port() for name in ("dashboard", "gcs")}
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"  # an activated environment
     environment.pop("RAY_ADDRESS", None)
     with (tmp_path / "ray.log").open("wb") as log:
         process = subprocess.Popen(
@@ -168,7 +169,7 @@ def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(head: dict[str, s
         cwd=tmp_path, env=head, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while "running" not in submit(tmp_path, head, "--status").stdout:
-        assert follower.poll() is None or follower.returncode == 0, follower.communicate()
+        assert follower.poll() is None or follower.returncode == 0, "\n".join(follower.communicate())[-3000:]
         if follower.poll() is not None:
             break
     follower.send_signal(signal.SIGINT)
