@@ -135,7 +135,8 @@ def simulated_part(cells_count: int, per_pack: float, pack_seconds: float) -> No
         while free and (pack := coordinator.next_pack()) is not None:
             length = pack_seconds * draws.lognormvariate(0, 0.5)
             packs += 1
-            now += per_pack / 2  # Tune starts one trial after the other
+            now += per_pack / 2  # Tune starts one trial after the other, and the rest go on
+            busy += per_pack / 2 * len(out)
             heapq.heappush(out, (now + length, packs, pack.id, len(pack.members)))
             free -= 1
         if free > slots // 20 and exhausted is None and packs > slots:
