@@ -20,6 +20,7 @@ from trainables.datasets import MultimodalData
 from trainables.memory import predict_bytes
 
 _TRIAL_SECONDS = 3.0
+_ONE_SIDED_SHARE = 1 / 3  # of the pairs need one-sided strengths, as of the digits study's
 
 # What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
 # the machine and what else runs on it; measured on the digits study (`tests/bench/dry_run.py`).
@@ -133,6 +134,8 @@ def plan(
         amounts[case] = Amount(
             trainings=sum(sizes), packs=len(sizes), seconds=seconds, training_seconds=training, cost=cost
         )
+    if cells[0].config.alignment.one_sided == "auto":
+        amounts["likely"] = _between(amounts["likely"], amounts["most"], _ONE_SIDED_SHARE)
     distinct = {kind(cell): cell for cell in cells}.values()
     return Plan(
         study=cells[0].config.study,
@@ -150,6 +153,19 @@ def plan(
         least=amounts["least"],
         likely=amounts["likely"],
         most=amounts["most"],
+    )
+
+
+def _between(low: Amount, high: Amount, share: float) -> Amount:
+    def mixed(first: float, second: float) -> float:
+        return first + share * (second - first)
+
+    return Amount(
+        trainings=round(mixed(low.trainings, high.trainings)),
+        packs=round(mixed(low.packs, high.packs)),
+        seconds=mixed(low.seconds, high.seconds),
+        training_seconds=mixed(low.training_seconds, high.training_seconds),
+        cost=None if low.cost is None or high.cost is None else mixed(low.cost, high.cost),
     )
 
 
@@ -205,7 +221,7 @@ def describe(found: Plan) -> str:
     if likely.cost is not None and least.cost is not None and most.cost is not None:
         what = f"{found.devices} GPUs" if found.gpu else "this machine, which has no GPU,"
         lines.append(f"cost: {likely.cost:.2f} ({least.cost:.2f} to {most.cost:.2f}) for {what} at that price")
-    lines.append("more where one-sided strengths turn out to be worth a search, less where λ* coincide")
+    lines.append("the range: from no pair to every pair turning out to need one-sided strengths")
     for label, rows in zip(found.cells, found.rows, strict=True):
         lines.append(f"  {label} ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)")
     return "\n".join(lines)

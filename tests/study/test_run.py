@@ -353,9 +353,10 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
     assert main(["--space", "tiny.yaml", "--dry-run", "--price-per-gpu-hour", "3600", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["cells"] == ["digits: left + right", "digits: left + fourier"]
-    # 5 strengths of 3 seeds, up to 4 more one-sided ones in each direction, 2 to 6 to confirm, 1 or 2 encoder pairs
-    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 22, 2 * 25, 2 * 59]
-    assert plan["likely"]["packs"] == 2 * (2 + 1 + 1 + 2 + 1)  # of at most 5 trainings, in 5 rounds
+    # 5 strengths of 3 seeds, up to 4 more one-sided ones in each direction, 2 to 6 to confirm, 1 or 2 encoder pairs;
+    # likely is a third of the way from 25 trainings, without one-sided ones, to all of them
+    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 22, 73, 2 * 59]
+    assert plan["most"]["packs"] == 2 * (2 + 1 + 1 + 4 + 2 + 2 + 4 + 1)  # of at most 5 trainings, in 8 rounds
     assert 0 < plan["least"]["seconds"] <= plan["likely"]["seconds"] <= plan["most"]["seconds"] < 600
     assert plan["likely"]["cost"] == pytest.approx(plan["likely"]["seconds"])
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
