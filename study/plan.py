@@ -118,7 +118,7 @@ def plan(
     speed = measure(
         cells,
         datasets,
-        sizes=(min(max(groups), max(1, max(groups) // 4)), max(groups)),
+        sizes=(1, max(groups)),  # the encoders that are kept train alone
         processes=slots,
         threads=max(1, int(cpus)),
         device="cuda" if gpus else "cpu",
