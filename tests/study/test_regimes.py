@@ -17,7 +17,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SPACE = Path(__file__).resolve().parents[2] / "search_spaces/synthetic.yaml"
-SMALLER = ("strength.initial=[0, 0.4, 0.8, 1, 2]", "strength.refine=0", "pid.bootstrap=20", "models=false")
+SMALLER = ("strength.initial=[0, 0.4, 0.8, 1, 2]", "strength.refine=0", "pid.bootstrap=20")
 
 
 @pytest.fixture(scope="module")
