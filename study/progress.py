@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -27,10 +27,15 @@ class Display:
 
     The time left is the work that is planned, at the rate of this run since its first sign of work: Ray and its workers
     start only once. A share of what came before stands for what comes after training, the report and MLflow's copy.
+
+    Args:
+        console: what to write to.
+        on_update: called with every sign of progress.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, on_update: Callable[[], None] = lambda: None) -> None:
         self._console = console
+        self._on_update = on_update
         self._live = console.is_terminal or console.is_jupyter
         self._bar = Progress(
             TextColumn("[bold]{task.fields[cell]}"),
@@ -62,6 +67,7 @@ class Display:
 
     def update(self, progress: coordinator.Progress) -> None:
         """Show where the study stands."""
+        self._on_update()
         left = self._time_left(progress)
         if self._live:
             if self._task is None:

@@ -60,17 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 1 a cell has no answer, 2 bad input, 130 interrupted."""
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")  # of the libraries below; what the user can act on is said in our own words
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption = _Interruption()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interruption)
     overrides = [*given.overrides, *([f"resources.workers={given.workers}"] if given.workers is not None else [])]
     try:
-        return _run(given, overrides)
+        return _run(given, overrides, interruption)
     except KeyboardInterrupt:
         command = shlex.join(["python", "-m", "study.run", *(sys.argv[1:] if arguments is None else arguments)])
         print(f"\ninterrupted; nothing is lost. Resume with: {command}", file=sys.stderr)
         return INTERRUPTED
 
 
-def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
+def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
     from study.access import check_token
     from study.config import ConfigError, load_config, with_stand_in
     from study.versions import check_versions
@@ -96,7 +98,7 @@ def _run(given: argparse.Namespace, overrides: Sequence[str]) -> int:
         from study.tracking import Tracker, tracking_uri
 
         tracking = tracking_uri(given.tracking_uri)
-        with Display(Console(stderr=True)) as display:
+        with Display(Console(stderr=True), on_update=interruption.check) as display:
             report = run_study(
                 config,
                 out=given.out,
@@ -141,9 +143,24 @@ class _CallableModule(ModuleType):
     __call__ = staticmethod(run_study_file)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+class _Interruption:
+    """Handler of the signals that end a study. `check` raises where the signal's own exception was lost.
+
+    That happens: what is raised while native code of Ray calls back into Python is printed and dropped.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has come."""
+        if self._asked:
+            raise KeyboardInterrupt
 
 
 if __name__ != "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -80,6 +82,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
         logging.getLogger("ray").setLevel(logging.ERROR)
+        asked = signal.getsignal(signal.SIGTERM)
         try:
             if self._address:
                 ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
@@ -96,6 +99,8 @@ class Cluster:
             reason = str(error).splitlines()[0]
             where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
             raise ConfigError(f"cannot reach {where}: {reason}; check --address, or leave it out") from None
+        if threading.current_thread() is threading.main_thread() and asked is not None:
+            signal.signal(signal.SIGTERM, asked)  # Ray has put a handler of its own there, which exits at once
         gpus = self.share.gpus
         available = float(ray.cluster_resources().get("GPU", 0))
         if gpus > available:

@@ -180,6 +180,7 @@ print(report.encoders["lambda_star"].tolist(), report.data["config_hash"])
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(
     undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -209,6 +210,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(
     assert study.recorded() == recorded
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_give_the_same_report(
     undisturbed: tuple[Study, subprocess.CompletedProcess[str]], study: Study
 ) -> None:
@@ -251,6 +253,32 @@ def test_control_c_ends_with_130_and_the_command_that_resumes(study: Study) -> N
     assert driver.returncode == 130
     assert "python -m study.run --space tiny.yaml" in err
     assert "Traceback" not in err
+
+
+LOSE_THE_EXCEPTION = """
+import contextlib, sys
+from study import run as command
+handler = command._Interruption.__call__
+def lost(self, number, frame):
+    with contextlib.suppress(KeyboardInterrupt):
+        handler(self, number, frame)
+command._Interruption.__call__ = lost
+sys.exit(command.main(["--space", "tiny.yaml"]))
+"""
+
+
+def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(study: Study) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", LOSE_THE_EXCEPTION],
+        cwd=study.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: study.recorded() > 0, driver)
+    driver.send_signal(signal.SIGTERM)
+    _, err = driver.communicate(timeout=60)
+
+    assert driver.returncode == 130, err
+    assert "Resume with: python -m study.run --space tiny.yaml" in err
 
 
 def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_1(study: Study) -> None:
