@@ -1,6 +1,6 @@
 """The papers' controlled experiment, run for real: what alignment does to a pair depends on its redundancy.
 
-Half the strengths of `search_spaces/synthetic.yaml`, all of its seeds: five pairs, some 300 trainings.
+The whole of `search_spaces/synthetic.yaml`: with half its strengths the gain at R = 6 cannot be told from noise.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SPACE = Path(__file__).resolve().parents[2] / "search_spaces/synthetic.yaml"
-SMALLER = ("strength.initial=[0, 0.4, 0.8, 1, 2]", "strength.refine=0", "pid.bootstrap=20")
+SMALLER = ("pid.bootstrap=20",)
 
 
 @pytest.fixture(scope="module")
