@@ -14,13 +14,12 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.config import ConfigError, StudyConfig
 from study.packing import pack_size
-from study.planned import CASES, PlannedRound, duration, even_groups, planned_rounds
+from study.planned import CASES, ONE_SIDED_SHARE, PlannedRound, duration, even_groups, planned_rounds
 from study.speed import Speed, example, kind, measure
 from trainables.datasets import MultimodalData
 from trainables.memory import predict_bytes
 
 _TRIAL_SECONDS = 3.0
-_ONE_SIDED_SHARE = 1 / 3  # of the pairs need one-sided strengths, as of the digits study's
 
 # What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
 # the machine and what else runs on it; measured on the digits study (`tests/bench/dry_run.py`).
@@ -135,7 +134,7 @@ def plan(
             trainings=sum(sizes), packs=len(sizes), seconds=seconds, training_seconds=training, cost=cost
         )
     if cells[0].config.alignment.one_sided == "auto":
-        amounts["likely"] = _between(amounts["likely"], amounts["most"], _ONE_SIDED_SHARE)
+        amounts["likely"] = _between(amounts["likely"], amounts["most"], ONE_SIDED_SHARE)
     distinct = {kind(cell): cell for cell in cells}.values()
     return Plan(
         study=cells[0].config.study,

@@ -21,6 +21,7 @@ Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
 PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
 PHASES = ("shared", "one-sided", "confirm", "final")
+ONE_SIDED_SHARE = 1 / 3  # of the pairs need one-sided strengths, as of the digits study's
 
 
 def planned_rounds(cell: Cell, *, case: Case) -> list[PlannedRound]:
@@ -96,8 +97,20 @@ class Ahead:
 
     @property
     def left(self) -> tuple[int, float]:
-        """Trainings that are likely to be asked for still, and their work as `pack_work` has it."""
-        case: Case = "most" if self.asked["one-sided"] else "likely"
+        """Trainings that are likely to be asked for still, and their work as `pack_work` has it.
+
+        Until it is known whether the cell needs one-sided strengths, their share of the pairs that do (`auto`) counts.
+        """
+        if self.asked["one-sided"]:
+            return self._left("most")
+        trainings, work = self._left("likely")
+        if self._phase == PHASES.index("shared") and self.cell.config.alignment.one_sided == "auto":
+            most_trainings, most_work = self._left("most")
+            trainings += round(ONE_SIDED_SHARE * (most_trainings - trainings))
+            work += ONE_SIDED_SHARE * (most_work - work)
+        return trainings, work
+
+    def _left(self, case: Case) -> tuple[int, float]:
         trainings, work = 0, 0.0
         open_ = {phase: 0 for phase in PHASES[self._phase :] if phase in PHASES[:2] or not self.asked[phase]}
         past = {phase: self.asked[phase] for phase in open_}

@@ -52,7 +52,7 @@ def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
 
 
 def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
-    ahead = Ahead(cell=cell(), pack_size=8)
+    ahead = Ahead(cell=cell(alignment={"one_sided": "never"}), pack_size=8)
     assert ahead.left[0] == 55
     for arm, count, left in (
         ("shared", 12, 43),
@@ -64,6 +64,17 @@ def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
         ahead.ask({arm: count})  # type: ignore[dict-item]
         assert ahead.left[0] == left
     assert ahead.left[1] == 0
+
+
+def test_a_third_of_the_one_sided_strengths_is_expected_until_it_is_known_whether_they_are_needed() -> None:
+    least, most = (sum(count for asked in planned_rounds(cell(), case=case) for _, count in asked)
+                   for case in ("likely", "most"))  # fmt: skip
+    ahead = Ahead(cell=cell(), pack_size=8)
+    assert ahead.left[0] == round(least + (most - least) / 3)
+    ahead.ask({"shared": 24})
+    assert ahead.left[0] == round(least + (most - least) / 3) - 24
+    ahead.ask({"confirm": 20})
+    assert ahead.left[0] == 1  # the encoders that are kept
 
 
 def test_one_sided_strengths_enter_the_plan_when_they_are_first_asked_for() -> None:
