@@ -96,13 +96,15 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def scale_strengths(axes: Axes, which: str, strengths: Sequence[float], *, apart: float = 0.1) -> None:
+def scale_strengths(
+    axes: Axes, which: str, strengths: Sequence[float], *, apart: float = 0.1, upto: float = 0.0
+) -> None:
     """Put strengths on the axis on which `study.selection` smooths them, ticks `apart` (share of the axis) at least.
 
-    0 has a place on it.
+    0 has a place on it. It ends at the largest strength, or at `upto` where that is larger.
     """
     positive = sorted(value for value in strengths if value > 0)
-    top = positive[-1] if positive else 1.0
+    top = max(positive[-1], upto) if positive else upto or 1.0
     scale = warp_scale([0.0, *(positive or [top])])
 
     def to_scale(value: Any) -> Any:

@@ -126,7 +126,9 @@ def _curve(cell: Part, index: int, entry: Part) -> Figure:
         if base:
             axes.axhline(base[0], color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="level at λ = 0", zorder=1)
     axes.margins(y=0.06)
-    scale_strengths(axes, "x", reading.strengths_of(entry))
+    answer = (entry.get("lambda_star"), *(reading.interval(entry.get("interval")) or ()))
+    beyond = max((value for value in map(number, answer) if value is not None), default=0.0)
+    scale_strengths(axes, "x", reading.strengths_of(entry), upto=beyond)
     _mark_strength(axes, entry)
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel(f"{metric.replace('_', ' ')} (validation)")

@@ -92,6 +92,15 @@ def test_the_curve_shows_the_answer_where_it_is(digits: dict[str, Any]) -> None:
     assert lines["level at λ = 0"].get_ydata()[0] == entry["curve"][0]["mean"]
 
 
+def test_an_answer_beyond_the_strengths_that_were_tried_is_on_the_axis(digits: dict[str, Any]) -> None:
+    entry = digits["cells"][0]["encoders"][0]
+    most = max(point["strength"] for point in entry["curve"])
+    entry["lambda_star"], entry["interval"] = 1.5 * most, [0.5 * most, 2 * most]
+    axes = figures.figures(digits)[CURVE].axes[0]
+
+    assert axes.get_xlim()[1] >= 2 * most
+
+
 def test_every_seed_that_did_not_diverge_is_a_point(digits: dict[str, Any]) -> None:
     axes = figures.figures(digits)["03-digits-right-fourier-curve-2"].axes[0]
     seeds = next(item for item in axes.collections if item.get_label() == "one seed")
