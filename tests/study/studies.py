@@ -33,7 +33,7 @@ dataset: {name: digits}
 pairs: [[left, right]]
 pid: {bootstrap: 20}
 encoder: {width: 32}
-training: {epochs: 100, batch_size: 32}
+training: {epochs: 50, batch_size: 32}
 alignment: {one_sided: never}
 strength: {initial: [0, 1], refine: 0}
 replicates: {search: 4, confirm: 0}
