@@ -14,16 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.report import reading
-from study.report.canvas import BLUE, GREEN, GREY, INK, ORANGE, blank_grid, legend, scale_strengths, shortened
+from study.report.canvas import ENCODER_STYLES, GREEN, GREY, INK, blank_grid, legend, scale_strengths, shortened
 from study.report.reading import Part, number, part, parts
 from study.report.theory import half_width
 from study.report.words import strength_text
 
 _MOST_COLUMNS = 6
-_ENCODERS: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-    {"color": ORANGE, "marker": "s", "linestyle": "--"},
-)
 _METRICS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "cka": ("CKA", {"color": INK, "marker": "D", "linestyle": "-"}),
     "svcca": ("SVCCA", {"color": GREY, "marker": "v", "linestyle": "--"}),
@@ -112,8 +108,8 @@ def _draw_scores(axes: Axes, cell: Part) -> None:
         if points:
             strengths, means, errors = zip(*points, strict=True)
             axes.errorbar(
-                strengths, means, errors, **_ENCODERS[index], markersize=3, linewidth=1, elinewidth=0.8, capsize=1.5,
-                markerfacecolor="white", label=f"encoder {index + 1}",
+                strengths, means, errors, **ENCODER_STYLES[index], markersize=3, markerfacecolor="white", linewidth=1,
+                elinewidth=0.8, capsize=1.5, label=f"encoder {index + 1}",
             )  # fmt: skip
 
 

@@ -24,6 +24,11 @@ from study.report.words import strength_text
 from study.selection import unwarp, warp, warp_scale
 
 BLUE, ORANGE, GREEN, INK, GREY = "#1f5fa8", "#b8480e", "#2d7a4b", "#1a1a1a", "#6f6f6f"
+# Encoders 1 and 2 in every figure: told apart without colour, too.
+ENCODER_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o", "linestyle": "-"},
+    {"color": ORANGE, "marker": "s", "linestyle": "--"},
+)
 
 _SIZE = (4.4, 3.3)  # inches: two side by side on a desk, one on a phone, and still legible there
 _STYLE: Mapping[str, Any] = {

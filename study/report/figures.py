@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from study.report import across, reading, theory
 from study.report.canvas import (
     BLUE,
+    ENCODER_STYLES,
     GREEN,
     GREY,
     INK,
@@ -31,10 +32,6 @@ from study.report.canvas import (
 from study.report.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 
 _OURS = re.compile(rf"({OVERVIEW}|{SIDE_BY_SIDE}|{CHANGES})\.(png|svg)|\d\d+-.+-({'|'.join(FIGURES)})\.(png|svg)")
-_ENCODERS: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "marker": "o", "linestyle": "-"},
-    {"color": ORANGE, "marker": "s", "linestyle": "--"},
-)
 _ALIGNMENT: Mapping[str, tuple[str, dict[str, Any]]] = {
     "cka": ("CKA", {"color": BLUE, "marker": "o", "linestyle": "-"}),
     "svcca": ("SVCCA", {"color": ORANGE, "marker": "s", "linestyle": "--"}),
@@ -100,7 +97,7 @@ def _curve(cell: Part, index: int, entry: Part) -> Figure:
     metric, name = reading.metric_of(cell, index), reading.pair_of(cell)[index]
     verdict = ", ".join(str(entry[key]) for key in ("verdict", "shape") if entry.get(key))
     figure, axes = blank(f"{name}: {verdict}" if verdict else name)
-    look = _ENCODERS[index]
+    look = ENCODER_STYLES[index]
     color = look["color"]
     points = [point for point in parts(entry, "curve") if number(point.get("strength")) is not None]
     seeds = [
@@ -218,7 +215,7 @@ def _overview(cells: Sequence[Part]) -> Figure | None:
     figure, axes = blank("λ* against redundancy, over all pairs", size=(5.6, 3.6))
     spread = 0.006 * (max(a[2] for a in answered) - min(a[2] for a in answered) or 1.0)
     for position, index, redundancy, star, entry in answered:
-        look = _ENCODERS[index]
+        look = ENCODER_STYLES[index]
         bounds = reading.interval(entry.get("interval")) or (star, star)
         side = -1 if index == 0 else 1
         place = redundancy + side * spread
@@ -233,7 +230,7 @@ def _overview(cells: Sequence[Part]) -> Figure | None:
         )  # fmt: skip
     tried = [value for cell in cells for entry in parts(cell, "encoders") for value in reading.strengths_of(entry)]
     scale_strengths(axes, "y", [*tried, *(a[3] for a in answered)])
-    for index, look in enumerate(_ENCODERS):
+    for index, look in enumerate(ENCODER_STYLES):
         axes.plot([], [], label=f"encoder {index + 1}", **look)
     axes.plot([], [], color=INK, marker="o", linestyle="none", label="filled: align")
     axes.plot(

@@ -16,13 +16,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from study.report import reading
-from study.report.canvas import BLUE, INK, ORANGE, blank, legend, scale_strengths, shortened
+from study.report.canvas import ENCODER_STYLES, INK, blank, legend, scale_strengths, shortened
 from study.report.reading import Part, number, part, parts
 from study.report.words import strength_text
 from study.theory import halfway
 
-_LOOKS: tuple[dict[str, Any], ...] = ({"color": BLUE, "linestyle": "-"}, {"color": ORANGE, "linestyle": "--"})
-_MARKERS = ("o", "s")
+_LINES = tuple({**style, "marker": ""} for style in ENCODER_STYLES)  # marks are for what was measured
 
 
 def with_measured(forecast: Mapping[str, Any] | None, encoders: Sequence[Part]) -> dict[str, Any] | None:
@@ -75,7 +74,7 @@ def forecast_figure(cell: Part) -> Figure:
     figure, axes = blank("Linear forecast, before any training")
     every: list[float] = []
     for entry, look, name in zip(
-        parts(part(cell, "forecast"), "encoders"), _LOOKS, reading.pair_of(cell), strict=False
+        parts(part(cell, "forecast"), "encoders"), _LINES, reading.pair_of(cell), strict=False
     ):
         known = _points(entry.get("strengths"), entry.get("held_out"))
         if not known:
@@ -105,15 +104,15 @@ def together_figure(cell: Part) -> Figure:
     measured = [*parts(cell, "encoders"), {}, {}]  # a profile has none
     known = list(zip(parts(together, "encoders"), measured, reading.pair_of(cell), strict=False))
     for index, (predicted, trained, name) in enumerate(known):
-        look, short = _LOOKS[index], shortened(name, 12)
-        axes.plot(*zip(*_points(together.get("strengths"), predicted.get("scores")), strict=True), alpha=0.75, **look)
+        line, style, short = _LINES[index], ENCODER_STYLES[index], shortened(name, 12)
+        axes.plot(*zip(*_points(together.get("strengths"), predicted.get("scores")), strict=True), alpha=0.75, **line)
         if means := [point for point in parts(trained, "curve") if number(point.get("mean")) is not None]:
             axes.errorbar(
                 [float(p["strength"]) for p in means], [float(p["mean"]) for p in means],
-                [half_width(p) for p in means], color=look["color"], marker=_MARKERS[index], markersize=4,
+                [half_width(p) for p in means], color=style["color"], marker=style["marker"], markersize=4,
                 markerfacecolor="white", linestyle="none", elinewidth=1, capsize=2, label=f"{short}, trained", zorder=4,
             )  # fmt: skip
-        axes.plot([], [], label=f"{short}, theory", **look)
+        axes.plot([], [], label=f"{short}, theory", **line)
     tried = [strength for _, trained, _ in known for strength in reading.strengths_of(trained)]
     scale_strengths(axes, "x", tried or [float(s) for s in together.get("strengths") or (0.0, 1.0)])
     _mark_crossings(axes, [predicted for predicted, _, _ in known])
@@ -127,16 +126,14 @@ def _mark_crossings(axes: Axes, encoders: Sequence[Part]) -> None:
     """One row per encoder under the curves: the predicted crossing as a diamond, the measured one with its interval."""
     low, high = axes.get_ylim()
     for index, entry in enumerate(encoders):
-        row, look = low - (0.06 + 0.07 * index) * (high - low), _LOOKS[index]
+        row, look = low - (0.06 + 0.07 * index) * (high - low), ENCODER_STYLES[index]
         measured = part(entry, "measured")
         if bounds := reading.interval(measured.get("interval")):
             axes.plot(bounds, (row, row), color=look["color"], linewidth=3, alpha=0.45, solid_capstyle="butt")
         if (at := number(measured.get("strength"))) is not None:
-            axes.plot(
-                at, row, color=look["color"], marker=_MARKERS[index], linestyle="none", label="half lost, 90 % interval"
-            )
+            axes.plot(at, row, **{**look, "linestyle": "none"}, label="half lost, 90 % interval")
         if (crossing := number(entry.get("crossing"))) is not None:
-            axes.axvline(crossing, linewidth=0.8, alpha=0.6, **look)
+            axes.axvline(crossing, linewidth=0.8, alpha=0.6, **_LINES[index])
             axes.plot(
                 crossing, row, color=INK, marker="D", markerfacecolor="white", linestyle="none", label="expected there"
             )
