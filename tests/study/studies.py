@@ -27,6 +27,18 @@ replicates: {search: 2, confirm: 2}
 models: false
 resources: {pack: 2}
 """
+SMALLEST = """
+study: tiny
+dataset: {name: digits}
+pairs: [[left, right]]
+pid: {bootstrap: 20}
+encoder: {width: 4}
+training: {epochs: 2, batch_size: 256}
+alignment: {one_sided: never}
+strength: {initial: [0, 2], refine: 0}
+replicates: {search: 2, confirm: 2}
+models: false
+"""  # seconds
 LONG = """
 study: tiny
 dataset: {name: digits}

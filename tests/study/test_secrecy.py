@@ -21,33 +21,21 @@ from study.config import ConfigError, parse_config, to_yaml
 from study.report import write_report
 from study.session import locked
 
-STUDY = """
-study: secret
-dataset: {name: digits}
-pairs: [[left, right]]
-pid: {bootstrap: 20}
-encoder: {width: 4}
-training: {epochs: 2, batch_size: 256}
-alignment: {one_sided: never}
-strength: {initial: [0, 2], refine: 0}
-replicates: {search: 2, confirm: 2}
-models: false
-"""
-
 
 @pytest.mark.slow
 def test_no_artefact_log_or_process_list_shows_the_passwords(
-    postgres: Any, servers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: Any, servers: ModuleType, studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PGPASSWORD")
     record, shown = postgres.database("secret-record"), postgres.database("secret-shown")
-    (tmp_path / "secret.yaml").write_text(STUDY + f"storage: {record.replace('align@', 'align:${DB_SECRET}@')}\n")
+    storage = record.replace("align@", "align:${DB_SECRET}@")
+    (tmp_path / "tiny.yaml").write_text(f"{studies.SMALLEST}storage: {storage}\n")
     environment = {
         **os.environ, "DB_SECRET": servers.PASSWORD, "OMP_NUM_THREADS": "1",
         "MLFLOW_TRACKING_URI": shown.replace("align@", f"align:{quote(servers.PASSWORD, safe='')}@"),
     }  # fmt: skip
     study = subprocess.Popen(
-        [sys.executable, "-m", "study.run", "--space", "secret.yaml"],
+        [sys.executable, "-m", "study.run", "--space", "tiny.yaml"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     commands: set[str] = set()
@@ -123,8 +111,8 @@ def test_hostile_values_are_text_in_the_report_and_stay_in_its_folder(example: M
     assert "<img src=x" not in page
 
 
-def test_the_resolved_file_keeps_references_unexpanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resolved_file_keeps_references_unexpanded(studies: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_SECRET", "hunter2")
-    config = parse_config(STUDY + "storage: postgresql://align:${DB_SECRET}@db/align\n")
+    config = parse_config(studies.SMALLEST + "storage: postgresql://align:${DB_SECRET}@db/align\n")
     assert "${DB_SECRET}" in to_yaml(config)
     assert "hunter2" not in to_yaml(config)

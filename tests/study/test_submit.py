@@ -24,18 +24,6 @@ from study.submit import main
 from study.versions import VARIABLE, check_versions, versions
 
 TOKEN = "5f2d1c77" * 8
-JOB = """
-study: tiny
-dataset: {name: digits}
-pairs: [[left, right]]
-pid: {bootstrap: 20}
-encoder: {width: 4}
-training: {epochs: 2, batch_size: 256}
-alignment: {one_sided: never}
-strength: {initial: [0, 2], refine: 0}
-replicates: {search: 2, confirm: 2}
-models: false
-"""
 
 
 @pytest.mark.parametrize(
@@ -89,7 +77,12 @@ def test_other_versions_than_those_submitted_are_refused() -> None:
     ],
 )
 def test_mistakes_are_one_line_before_anything_is_sent(
-    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    said: str,
+    studies: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class NoJobs:
         def __init__(self, address: str) -> None:
@@ -100,7 +93,7 @@ def test_mistakes_are_one_line_before_anything_is_sent(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("study.cluster.jobs.Jobs", NoJobs)
-    Path("tiny.yaml").write_text(JOB)
+    Path("tiny.yaml").write_text(studies.SMALLEST)
 
     assert main(["--space", "tiny.yaml", "--address", "http://127.0.0.1:1", *options]) == 2
     error = capsys.readouterr().err
@@ -146,8 +139,10 @@ def submit(folder: Path, environment: dict[str, str], *options: str) -> subproce
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(head: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(JOB)
+def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(
+    head: dict[str, str], studies: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(studies.SMALLEST)
     out = tmp_path / "out"
     until = time.monotonic() + 90
     while (ready := submit(tmp_path, head, "--status")).returncode != 2 or "no job of the study" not in ready.stderr:
