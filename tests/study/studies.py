@@ -55,6 +55,18 @@ resources: {pack: 2, checkpoint_seconds: 0.1}
 VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
 
 
+def run_space(space: Path, *overrides: str, folder: Path) -> Path:
+    """Run a study file that is named as its study, in `folder`, to its end; the study's own folder."""
+    command = [sys.executable, "-m", "study.run", "--space", str(space)]
+    for override in overrides:
+        command += ["--set", override]
+    ended = subprocess.run(
+        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder / "studies" / space.stem
+
+
 class TinyStudy:
     """A study in a folder of its own; `options` go to every command."""
 

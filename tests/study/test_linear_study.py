@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,17 +19,10 @@ SMALLER = (
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the finished study."""
-    folder = tmp_path_factory.mktemp("linear")
-    command = [sys.executable, "-m", "study.run", "--space", str(SPACE)]
-    for override in SMALLER:
-        command += ["--set", override]
-    ended = subprocess.run(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    return folder / "studies/linear"
+    folder: Path = studies.run_space(SPACE, *SMALLER, folder=tmp_path_factory.mktemp("linear"))
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ The whole of `search_spaces/synthetic.yaml`: with half its strengths the gain at
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,21 +15,13 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SPACE = Path(__file__).resolve().parents[2] / "search_spaces/synthetic.yaml"
-SMALLER = ("pid.bootstrap=20",)
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+def cells(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """Entries of the report by redundancy."""
-    folder = tmp_path_factory.mktemp("regimes")
-    command = [sys.executable, "-m", "study.run", "--space", str(SPACE)]
-    for override in SMALLER:
-        command += ["--set", override]
-    ended = subprocess.run(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    report = json.loads((folder / "studies/synthetic/report.json").read_text())
+    folder = studies.run_space(SPACE, "pid.bootstrap=20", folder=tmp_path_factory.mktemp("regimes"))
+    report = json.loads((folder / "report.json").read_text())
     return {cell["variant"]["redundancy"]: cell for cell in report["cells"]}
 
 
