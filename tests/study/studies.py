@@ -75,7 +75,7 @@ class TinyStudy:
         self.out = folder / "studies" / "tiny"
         self._options = options
         self._drivers: list[subprocess.Popen[str]] = []
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", **environment}
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.yaml").write_text(text)
 

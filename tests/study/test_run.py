@@ -8,9 +8,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -40,52 +40,19 @@ training: {epochs: 40, batch_size: 128}
 strength: {initial: [0, 0.5, 2], refine: 2, per_round: 1}
 replicates: {search: 3, confirm: 3}
 resources: {pack: 5}
-"""
-VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
-
-
-class Study:
-    """One tiny study in a folder of its own, run by the command that a user types."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "tiny.yaml").write_text(TINY)
-
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "study.run", "--space", "tiny.yaml", *options],
-            cwd=self.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*options)
-        out, err = process.communicate(timeout=200)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def report(self) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads((self.folder / "studies/tiny/report.json").read_text())
-        return {key: value for key, value in report.items() if key not in VARYING}
-
-    def recorded(self) -> int:
-        """Replicates in the journal so far."""
-        journal = self.folder / "studies/tiny/optuna/journal.log"
-        return journal.read_text().count('"results:') if journal.exists() else 0
-
-    def lock_holder(self) -> int:
-        """Process that runs the study; 0 for none."""
-        return int((self.folder / "studies/tiny/.lock").read_text() or 0)
+"""  # not `studies.TINY`, which spares itself one-sided arms, several rounds, and models
+Ended = tuple[Any, subprocess.CompletedProcess[str]]  # a `studies.TinyStudy`, and how its command ended
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, subprocess.CompletedProcess[str]]:
-    study = Study(tmp_path_factory.mktemp("undisturbed"))
+def undisturbed(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    study = studies.TinyStudy(tmp_path_factory.mktemp("undisturbed"), text=TINY)
     return study, study.run()
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    yield Study(tmp_path)
+def study(studies: ModuleType, tmp_path: Path) -> Iterator[Any]:
+    yield studies.TinyStudy(tmp_path, text=TINY)
     for process in psutil.process_iter():  # Ray's daemons notice the death of their driver, but in their own time
         try:
             if str(tmp_path) in process.cwd():
@@ -94,9 +61,7 @@ def study(tmp_path: Path) -> Iterator[Study]:
             continue
 
 
-def test_a_study_ends_with_a_report_a_table_and_where_to_look(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
-) -> None:
+def test_a_study_ends_with_a_report_a_table_and_where_to_look(undisturbed: Ended) -> None:
     study, ended = undisturbed
 
     assert ended.returncode == 0, ended.stderr
@@ -115,13 +80,11 @@ def test_a_study_ends_with_a_report_a_table_and_where_to_look(
     assert "mlflow ui" in ended.stdout
     assert "trainings" in ended.stderr
     assert "Warning" not in ended.stderr + ended.stdout
-    assert (study.folder / "studies/tiny/report.html").read_text().startswith("<!doctype html>")
-    assert list((study.folder / "studies/tiny/packs").iterdir()) == []
+    assert (study.out / "report.html").read_text().startswith("<!doctype html>")
+    assert list((study.out / "packs").iterdir()) == []
 
 
-def test_mlflow_shows_a_parent_a_cell_and_a_child_a_strength(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
-) -> None:
+def test_mlflow_shows_a_parent_a_cell_and_a_child_a_strength(undisturbed: Ended) -> None:
     study, _ = undisturbed
     client = MlflowClient(f"sqlite:///{study.folder / 'mlflow.db'}")
     (experiment,) = [e for e in client.search_experiments() if e.name == "tiny"]
@@ -145,9 +108,7 @@ for name, file in zip(sys.argv[2::2], sys.argv[3::2]):
 """
 
 
-def test_the_kept_encoders_are_models_that_score_what_the_report_says(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_the_kept_encoders_are_models_that_score_what_the_report_says(undisturbed: Ended, tmp_path: Path) -> None:
     study, _ = undisturbed
     models, arguments = [], []
     for cell in study.report()["cells"]:
@@ -157,7 +118,7 @@ def test_the_kept_encoders_are_models_that_score_what_the_report_says(
             model = encoder["model"]
             assert model["registered"] == f"tiny.{'-'.join(cell['pair'])}.{encoder['modality']}"
             assert model["strengths"] == cell["pair_choice"]["strengths"]
-            assert (study.folder / "studies/tiny" / model["file"]).is_file()
+            assert (study.out / model["file"]).is_file()
             file = tmp_path / f"{len(models)}.npz"
             np.savez(file, x=modality.values[rows], y=target.values[rows])
             models.append(model)
@@ -181,12 +142,10 @@ print(report.encoders["lambda_star"].tolist(), report.data["config_hash"])
 
 
 @pytest.mark.slow
-def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
-) -> None:
+def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(undisturbed: Ended) -> None:
     study, _ = undisturbed
     before = study.report()
-    whole = json.loads((study.folder / "studies/tiny/report.json").read_text())
+    whole = json.loads((study.out / "report.json").read_text())
     jsonschema.validate(whole, json.loads(SCHEMA_FILE.read_text()))
 
     ended = subprocess.run(
@@ -198,38 +157,34 @@ def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(
     assert study.report() == before
 
 
-def test_the_same_command_again_trains_nothing_and_says_the_same(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
-) -> None:
+def test_the_same_command_again_trains_nothing_and_says_the_same(undisturbed: Ended) -> None:
     study, _ = undisturbed
-    before, recorded = study.report(), study.recorded()
+    before, stored = study.report(), recorded(study)
 
     assert study.run().returncode == 0
 
     assert study.report() == before
-    assert study.recorded() == recorded
+    assert recorded(study) == stored
 
 
 @pytest.mark.slow
-def test_one_worker_and_two_give_the_same_report(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], study: Study
-) -> None:
+def test_one_worker_and_two_give_the_same_report(undisturbed: Ended, study: Any) -> None:
     assert study.run("--workers", "1").returncode == 0
 
     assert study.report() == undisturbed[0].report()
 
 
 def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refused(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], study: Study
+    undisturbed: Ended, study: Any, studies: ModuleType
 ) -> None:
     driver = study.start()
-    wait_for(lambda: study.recorded() > 0, driver)
+    studies.wait_for(lambda: recorded(study) > 0, driver)
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    recorded = study.recorded()
+    stored = recorded(study)
 
     resumed = study.start()
-    wait_for(lambda: study.lock_holder() == resumed.pid, resumed)
+    studies.wait_for(lambda: lock_holder(study) == resumed.pid, resumed)
     second = study.run()
     _, err = resumed.communicate(timeout=200)
 
@@ -238,15 +193,15 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     assert resumed.returncode == 0, err
     assert study.report() == undisturbed[0].report()
     # Attributes hold each pack's replicates once: none of the finished ones was trained or stored again.
-    assert study.recorded() == undisturbed[0].recorded() > recorded > 0
+    assert recorded(study) == recorded(undisturbed[0]) > stored > 0
     states = {trial.state.name for trial in optuna_trials(study)}
     assert states == {"COMPLETE"}
     assert mlflow_runs(study) == mlflow_runs(undisturbed[0])
 
 
-def test_control_c_ends_with_130_and_the_command_that_resumes(study: Study) -> None:
+def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any, studies: ModuleType) -> None:
     driver = study.start()
-    wait_for(lambda: study.recorded() > 0, driver)
+    studies.wait_for(lambda: recorded(study) > 0, driver)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=60)
 
@@ -267,13 +222,15 @@ sys.exit(command.main(["--space", "tiny.yaml"]))
 """
 
 
-def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(study: Study) -> None:
+def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(
+    study: Any, studies: ModuleType
+) -> None:
     driver = subprocess.Popen(
         [sys.executable, "-c", LOSE_THE_EXCEPTION],
         cwd=study.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    wait_for(lambda: study.recorded() > 0, driver)
+    studies.wait_for(lambda: recorded(study) > 0, driver)
     driver.send_signal(signal.SIGTERM)
     _, err = driver.communicate(timeout=60)
 
@@ -281,7 +238,7 @@ def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_
     assert "Resume with: python -m study.run --space tiny.yaml" in err
 
 
-def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_1(study: Study) -> None:
+def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_1(study: Any) -> None:
     too_wide = ["--set", "encoder.width=400000", "--set", "resources.pack=2", "--set", "pairs=[[left, right]]"]
 
     ended = study.run(*too_wide)
@@ -292,9 +249,7 @@ def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_
 
 
 def test_another_configuration_of_the_same_name_is_refused_with_what_changed(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    undisturbed: Ended, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(undisturbed[0].folder)
 
@@ -341,9 +296,7 @@ def test_an_output_folder_that_cannot_be_written_is_named(
 @pytest.mark.parametrize(
     "command", ["study.report tiny", "study.profile --space tiny.yaml", "study.status", "trainables.datasets"]
 )
-def test_the_other_commands_print_nothing_but_what_was_asked_for(
-    undisturbed: tuple[Study, subprocess.CompletedProcess[str]], command: str
-) -> None:
+def test_the_other_commands_print_nothing_but_what_was_asked_for(undisturbed: Ended, command: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", *command.split()], cwd=undisturbed[0].folder, capture_output=True, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, check=False,
@@ -354,9 +307,9 @@ def test_the_other_commands_print_nothing_but_what_was_asked_for(
     assert "Warning" not in ended.stdout
 
 
-def test_a_study_opens_in_optuna_dashboard(undisturbed: tuple[Study, subprocess.CompletedProcess[str]]) -> None:
+def test_a_study_opens_in_optuna_dashboard(undisturbed: Ended) -> None:
     dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
-    journal = undisturbed[0].folder / "studies/tiny/optuna/journal.log"
+    journal = undisturbed[0].out / "optuna/journal.log"
     serve = dashboard.wsgi(JournalStorage(JournalFileBackend(str(journal))))
 
     def page(path: str) -> Any:
@@ -423,21 +376,24 @@ def one_line(text: str) -> str:
     return lines[0]
 
 
-def wait_for(condition: Any, driver: subprocess.Popen[str], *, seconds: float = 90) -> None:
-    start = time.monotonic()
-    while not condition():
-        assert driver.poll() is None, driver.communicate()
-        assert time.monotonic() - start < seconds, "the study did not get that far"
-        time.sleep(0.05)
+def recorded(study: Any) -> int:
+    """Replicates in the journal so far."""
+    journal = study.out / "optuna/journal.log"
+    return journal.read_text().count('"results:') if journal.exists() else 0
 
 
-def optuna_trials(study: Study) -> list[optuna.trial.FrozenTrial]:
-    storage = open_storage(folder=study.folder / "studies/tiny/optuna")
+def lock_holder(study: Any) -> int:
+    """Process that runs the study; 0 for none."""
+    return int((study.out / ".lock").read_text() or 0)
+
+
+def optuna_trials(study: Any) -> list[optuna.trial.FrozenTrial]:
+    storage = open_storage(folder=study.out / "optuna")
     names = [name for name in optuna.get_all_study_names(storage) if name.endswith(("shared", "confirm"))]
     return [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).trials]
 
 
-def mlflow_runs(study: Study) -> list[str]:
+def mlflow_runs(study: Any) -> list[str]:
     client = MlflowClient(f"sqlite:///{study.folder / 'mlflow.db'}")
     (experiment,) = [e for e in client.search_experiments() if e.name == "tiny"]
     return sorted(str(run.info.run_name) for run in client.search_runs([experiment.experiment_id]))
