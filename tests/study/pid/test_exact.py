@@ -11,19 +11,6 @@ from study.pid.exact import decompose, information
 from trainables.datasets.gates import GATES, gate_table
 from trainables.datasets.synthetic import joint_table
 
-# bits R, U1, U2, S for fair bits (Bertschinger et al. 2014; Liang et al. 2023)
-GATE_PROFILES = {
-    "and": (0.3113, 0, 0, 0.5),
-    "or": (0.3113, 0, 0, 0.5),
-    "xor": (0, 0, 0, 1),
-    "sum": (0.5, 0, 0, 1),
-    "unique1": (0, 1, 0, 0),
-    "redundant": (1, 0, 0, 0),
-    "redundant_and_unique1": (0.3113, 0.5, 0, 0),
-    "redundant_or_unique1": (0.3113, 0.5, 0, 0),
-    "redundant_xor_unique1": (0, 1, 0, 0),
-}
-
 # nats R, U1, U2, S of the Boolean generator (Tjandrasuwita et al. 2025), by alternating I-projections, error 1e-3
 SYNTHETIC_PROFILES = {
     0: (0.2728, 0.0941, 0.2005, 0.5914),
@@ -60,8 +47,8 @@ def tables(draw):
 
 
 @pytest.mark.parametrize("gate", GATES)
-def test_gates_have_the_published_profile(gate):
-    assert _values(broja(gate_table(gate))) == pytest.approx(GATE_PROFILES[gate], abs=1e-4)
+def test_gates_have_the_published_profile(gate, gate_profiles):
+    assert _values(broja(gate_table(gate))) == pytest.approx(gate_profiles[gate], abs=1e-4)
 
 
 @pytest.mark.parametrize("redundancy", SYNTHETIC_PROFILES)
