@@ -123,18 +123,16 @@ def run_study_file(
     """
     from rich.console import Console
 
-    from study.config import load_config, parse_config, with_stand_in
+    from study.config import load_config, parse_config
     from study.progress import Display
     from study.session import run_study
     from study.tracking import tracking_uri as resolved_uri
 
     started = time.monotonic()
     if isinstance(space, Mapping):
-        config = parse_config(json.dumps(space), source="the study", overrides=overrides)
+        config = parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
     else:
-        config = load_config(Path(space), overrides=overrides)
-    if stand_in:
-        config = with_stand_in(config, stand_in)
+        config = load_config(Path(space), overrides=overrides, stand_in=stand_in)
     uri = resolved_uri(tracking_uri)
     with Display(Console(stderr=True, quiet=not progress)) as display:
         data = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)

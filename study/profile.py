@@ -15,7 +15,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from study.cells import Cell, build_cells
-from study.config import ConfigError, load_config, with_stand_in
+from study.config import ConfigError, load_config
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
@@ -136,9 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     start = time.monotonic()
     try:
-        config = load_config(given.space, overrides=given.overrides)
-        if given.stand_in:
-            config = with_stand_in(config, given.stand_in)
+        config = load_config(given.space, overrides=given.overrides, stand_in=given.stand_in)
         cells, datasets = build_cells(config)
         profiles, forecasts = profile_cells(cells, datasets), forecast_cells(cells, datasets)
         folder = given.out / config.study

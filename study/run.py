@@ -74,16 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
     from study.access import check_token
-    from study.config import ConfigError, load_config, with_stand_in
+    from study.config import ConfigError, load_config
     from study.versions import check_versions
 
     try:
         check_versions()
         if given.address:
             check_token(given.address)
-        config = load_config(given.space, overrides=overrides)
-        if given.stand_in:
-            config = with_stand_in(config, given.stand_in)
+        config = load_config(given.space, overrides=overrides, stand_in=given.stand_in)
         from rich.console import Console
 
         from study.progress import Display, summary

@@ -5,7 +5,6 @@ from study.config.reading import differences as differences
 from study.config.reading import load_config as load_config
 from study.config.reading import parse_config as parse_config
 from study.config.reading import to_yaml as to_yaml
-from study.config.reading import with_stand_in as with_stand_in
 from study.config.schema import EncoderSection as EncoderSection
 from study.config.schema import ResourcesSection as ResourcesSection
 from study.config.schema import Sampler as Sampler

@@ -13,16 +13,7 @@ from pydantic_core import ErrorDetails
 
 from study.config.schema import EncoderSection, NuisanceRange, StudyConfig
 
-
-class ConfigError(ValueError):
-    """Bad input of the user: one line that says what was given, what is allowed and what to do."""
-
-
-def to_yaml(config: StudyConfig) -> str:
-    """The resolved study file: every key with its value, which `parse_config` reads back to an equal configuration."""
-    return yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
-
-
+StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
 _SMALL = {
     ("training", "epochs"): 8,
@@ -34,23 +25,13 @@ _SMALL = {
 }
 
 
-def with_stand_in(config: StudyConfig, size: Literal["full", "small"]) -> StudyConfig:
-    """The same study on generated data of its dataset's layout, under a name of its own that says so.
+class ConfigError(ValueError):
+    """Bad input of the user: one line that says what was given, what is allowed and what to do."""
 
-    A small one is short as well: at most 8 epochs, 5 seeds, 3 strengths more than the initial ones, no tuning of
-    nuisance hyperparameters.
 
-    Raises:
-        ConfigError: the name has become too long.
-    """
-    value = config.to_json()
-    value["dataset"]["stand_in"] = "small" if size == "small" else True
-    value["study"] = f"{config.study}-stand-in"
-    if size == "small":
-        for (section, key), most in _SMALL.items():
-            value[section][key] = min(value[section][key], most)
-        value["search"]["nuisance"] = {}
-    return _validated(value, "--stand-in")
+def to_yaml(config: StudyConfig) -> str:
+    """The resolved study file: every key with its value, which `parse_config` reads back to an equal configuration."""
+    return yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -63,8 +44,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def load_config(path: Path, *, overrides: Iterable[str] = ()) -> StudyConfig:
+def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn | None = None) -> StudyConfig:
     """The study file at `path` with `a.b=value` overrides applied.
+
+    With `stand_in` it is the same study on generated data of its dataset's layout, under a name of its own that says
+    so. A small one is short as well: at most 8 epochs, 5 seeds, 3 strengths more than the initial ones, no tuning of
+    nuisance hyperparameters.
 
     Raises:
         ConfigError: the file is missing or no YAML, or a key or value in it is not allowed.
@@ -74,17 +59,35 @@ def load_config(path: Path, *, overrides: Iterable[str] = ()) -> StudyConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
-    return parse_config(text, source=str(path), overrides=overrides)
+    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in)
 
 
-def parse_config(text: str, *, source: str = "the study file", overrides: Iterable[str] = ()) -> StudyConfig:
+def parse_config(
+    text: str,
+    *,
+    source: str = "the study file",
+    overrides: Iterable[str] = (),
+    stand_in: StandIn | None = None,
+) -> StudyConfig:
     """As `load_config`, from text; `source` names it in messages."""
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
-    return _validated(value, source)
+    config = _validated(value, source)
+    return config if stand_in is None else _on_stand_in(config, stand_in)
+
+
+def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
+    value = config.to_json()
+    value["dataset"]["stand_in"] = "small" if size == "small" else True
+    value["study"] = f"{config.study}-stand-in"
+    if size == "small":
+        for (section, key), most in _SMALL.items():
+            value[section][key] = min(value[section][key], most)
+        value["search"]["nuisance"] = {}
+    return _validated(value, "--stand-in")
 
 
 def _validated(value: Mapping[str, Any], source: str) -> StudyConfig:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from study.config import load_config, with_stand_in
+from study.config import load_config
 from study.report.figures import figures
 from study.run import main
 from trainables.datasets import DATASETS
@@ -146,11 +146,11 @@ def test_a_stand_in_is_marked_wherever_it_shows(
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_small_stand_in_is_a_short_study_with_the_same_strengths(name: str) -> None:
     config = load_config(SPACES[name])
-    small = with_stand_in(config, "small")
+    small, full = (load_config(SPACES[name], stand_in=size) for size in ("small", "full"))
     assert small.study == f"{name}-stand-in"
     assert small.strength.initial == config.strength.initial
     assert small.encoders == config.encoders
     assert small.encoder == config.encoder
     assert small.training.epochs <= 8
     assert small.replicates.search * len(small.strength.initial) <= 45
-    assert with_stand_in(config, "full").training == config.training
+    assert full.training == config.training
