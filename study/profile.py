@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config
+from study.options import add_out, add_stand_in, add_study_file
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
@@ -114,18 +115,9 @@ def parser() -> argparse.ArgumentParser:
         "each modality (U1, U2) and synergy (S), in bits, with 90 %% intervals and the level that chance reaches.",
         epilog="example: python -m study.profile --space search_spaces/digits.yaml",
     )
-    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
-    options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="a.b=c")
-    options.add_argument(
-        "--stand-in",
-        nargs="?",
-        const="full",
-        choices=("full", "small"),
-        help="generated data of the same layout; small: few rows, short sequences and a study of minutes",
-    )
-    options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
-    )
+    add_study_file(options)
+    add_stand_in(options)
+    add_out(options)
     options.add_argument("--json", action="store_true", help="print the profiles as JSON")
     return options
 

@@ -16,6 +16,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from study.api import run_study_file
+from study.options import add_out, add_stand_in, add_study_file
 
 STARTED = time.monotonic()
 INTERRUPTED = 130
@@ -29,20 +30,9 @@ def parser() -> argparse.ArgumentParser:
         "Run the same command again to resume an interrupted study.",
         epilog="example: python -m study.run --space search_spaces/digits.yaml --set replicates.search=8",
     )
-    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file (YAML)")
-    options.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override one key, a.b=c"
-    )
-    options.add_argument(
-        "--stand-in",
-        nargs="?",
-        const="full",
-        choices=("full", "small"),
-        help="generated data of the same layout; small: few rows, short sequences and a study of minutes",
-    )
-    options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
-    )
+    add_study_file(options)
+    add_stand_in(options)
+    add_out(options)
     options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
     options.add_argument(
         "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)"

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +18,7 @@ from study.cells import Cell
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
 from study.curves import curve
+from study.options import add_out
 from study.planned import planned_trainings
 from study.rounds import select_curve
 from study.search import StudyRecord, close_storage, open_storage, read_studies
@@ -104,9 +104,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--storage", metavar="URI", help="as in a study file; without it the studies that lie in --out are listed"
     )
-    options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
-    )
+    add_out(options)
     options.add_argument("--json", action="store_true", help="print JSON, for programs")
     return options
 

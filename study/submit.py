@@ -16,6 +16,7 @@ import study
 import trainables
 from study.access import check_token
 from study.config import ConfigError, load_config
+from study.options import add_study_file
 from study.tracking import tracking_uri
 from study.versions import VARIABLE, versions
 
@@ -34,15 +35,14 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m study.submit --space search_spaces/digits.yaml --address http://127.0.0.1:8265 "
         "--out /shared/studies --set storage=postgresql://align@db/align",
     )
-    options.add_argument("--space", type=Path, required=True, metavar="FILE", help="the study file, in the directory")
+    add_study_file(options)
     options.add_argument("--address", required=True, metavar="URL", help="of the cluster's dashboard, http://head:8265")
     options.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of all studies, absolute, on storage that all nodes share"
     )
-    options.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options.add_argument("--tracking-uri", metavar="URI", help="MLflow store, as seen from the head")
     options.add_argument(
-        "--working-dir", type=Path, default=Path(), metavar="DIR", help="what is packaged; no secrets (.)"
+        "--working-dir", type=Path, default=Path(), metavar="DIR", help="what is packaged, FILE in it; no secrets (.)"
     )
     what = options.add_mutually_exclusive_group()
     what.add_argument("--detach", action="store_true", help="do not follow the log")

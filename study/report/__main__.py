@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from study.config import ConfigError
+from study.options import add_out
 from study.progress import Display, summary
 from study.report.build import answered
 from study.report.claims import claims_table, judge
@@ -30,9 +31,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m study.report digits",
     )
     options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
-    options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
-    )
+    add_out(options)
     options.add_argument(
         "--claims",
         action="store_true",
