@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from study.config import StudyConfig
+
 
 @dataclass(frozen=True)
 class Report:
@@ -97,6 +99,33 @@ def load_report(study: str | Path, *, out: str | Path = "studies") -> Report:
     return Report(json.loads(path.read_text(encoding="utf-8")), path.parent)
 
 
+def read_study(
+    space: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    stand_in: Literal["full", "small"] | None = None,
+    address: str | None = None,
+) -> StudyConfig:
+    """The configuration of a study that may be run from here, at the cluster `address` or on this machine.
+
+    Must be called before Ray is imported: a cluster elsewhere needs a token. The other arguments are those of
+    `run_study_file`.
+
+    Raises:
+        ConfigError: the file is not valid, there is no token, or the versions are not those a job was submitted with.
+    """
+    from study.access import check_token
+    from study.config import load_config, parse_config
+    from study.versions import check_versions
+
+    check_versions()
+    if address:
+        check_token(address)
+    if isinstance(space, Mapping):
+        return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
+    return load_config(Path(space), overrides=overrides, stand_in=stand_in)
+
+
 def run_study_file(
     space: str | Path | Mapping[str, Any],
     *,
@@ -121,18 +150,15 @@ def run_study_file(
     Raises:
         ConfigError: the file, the data or the machine does not allow the study; the message is one line.
     """
+    started = time.monotonic()
+    config = read_study(space, overrides=overrides, stand_in=stand_in, address=address)
+
     from rich.console import Console
 
-    from study.config import load_config, parse_config
     from study.progress import Display
     from study.session import run_study
     from study.tracking import tracking_uri as resolved_uri
 
-    started = time.monotonic()
-    if isinstance(space, Mapping):
-        config = parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
-    else:
-        config = load_config(Path(space), overrides=overrides, stand_in=stand_in)
     uri = resolved_uri(tracking_uri)
     with Display(Console(stderr=True, quiet=not progress)) as display:
         data = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from study.api import run_study_file
+from study.api import read_study, run_study_file
 from study.options import add_out, add_stand_in, add_study_file
 
 STARTED = time.monotonic()
@@ -63,15 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
-    from study.access import check_token
-    from study.config import ConfigError, load_config
-    from study.versions import check_versions
+    from study.config import ConfigError
 
     try:
-        check_versions()
-        if given.address:
-            check_token(given.address)
-        config = load_config(given.space, overrides=overrides, stand_in=given.stand_in)
+        config = read_study(given.space, overrides=overrides, stand_in=given.stand_in, address=given.address)
         from rich.console import Console
 
         from study.progress import Display, summary

@@ -18,7 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
+from study import run
 from study.access import check_token, is_loopback
+from study.api import run_study_file
 from study.config import ConfigError
 from study.submit import main
 from study.versions import VARIABLE, check_versions, versions
@@ -65,6 +67,28 @@ def test_other_versions_than_those_submitted_are_refused() -> None:
     check_versions({VARIABLE: json.dumps(versions())})
     with pytest.raises(ConfigError, match=r"torch \S+ instead of 1\.0"):
         check_versions({VARIABLE: json.dumps({**versions(), "torch": "1.0"})})
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [({}, "there is no token"), ({"RAY_AUTH_MODE": "disabled", VARIABLE: '{"torch": "1.0"}'}, "instead of 1.0")],
+)
+def test_a_notebook_is_refused_what_the_command_is_refused(
+    environment: dict[str, str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), **environment}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigError, match=said):  # before the file is looked for
+        run_study_file("none.yaml", address="head:6379")
+    assert run.main(["--space", "none.yaml", "--address", "head:6379"]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
