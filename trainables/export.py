@@ -7,7 +7,6 @@ their way to features: the architecture, the weights and the scaling of the trai
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -66,11 +65,12 @@ class TrainedEncoder:
         if (odd := np.flatnonzero(~np.isfinite(x.reshape(len(x), size).sum(axis=1)))).size:
             raise ValueError(f"row {odd[0]} has a value that is not finite; impute it as in training")
         rows = max(1, _CHUNK_VALUES // size)
-        chunks = [self._encode(x[i : i + rows], None if mask is None else mask[i : i + rows]) for i in _starts(x, rows)]
+        starts = range(0, max(1, len(x)), rows)
+        chunks = [self._encode(x[i : i + rows], None if mask is None else mask[i : i + rows]) for i in starts]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def save(self, path: str | os.PathLike[str], **note: str) -> None:
-        """Write the file, whole or not at all, with `note` inside it."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, whole or not at all."""
         state = {
             "format": FORMAT,
             "modality": self.modality,
@@ -79,7 +79,6 @@ class TrainedEncoder:
             "n_outputs": self.n_outputs,
             "spec": asdict(self.spec),
             "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
-            "note": note,
         }
         write_checkpoint(state, path)
 
@@ -124,10 +123,6 @@ def training_hash(spec: PackSpec, replica: int) -> str:
 def encoder_path(folder: Path, training: str, modality: int) -> Path:
     """Where the encoder of modality 0 or 1 of a training is kept until the study ends."""
     return folder / f"{training}-encoder-{modality + 1}.pt"
-
-
-def _starts(x: NDArray[np.float32], rows: int) -> Iterator[int]:
-    return iter(range(0, max(1, len(x)), rows))
 
 
 def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedEncoder, TrainedEncoder]:
