@@ -86,7 +86,7 @@ def _save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     inputs = Schema(columns or [TensorSpec(example.dtype, (-1, *encoder.shape))])
     outputs = Schema([TensorSpec(v.dtype, (-1, *v.shape[1:]), name) for name, v in encoder.predict(example).items()])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its advice on types, see `study.served_encoder`
+        warnings.simplefilter("ignore")  # its advice on types, see `served_encoder`
         pyfunc.save_model(
             str(folder / "model"),
             python_model=str(Path(__file__).with_name("served_encoder.py")),

@@ -1,0 +1,160 @@
+"""MLflow as a view of a study: each call writes what the report says and MLflow does not show yet.
+
+The report is the truth. `Tracker.project` is a function of the report alone and finds its runs by tags, so it may be
+called after every round, again after a kill, or for the first time when the server is back: it never makes a second
+run for the same thing, and it never raises.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study import projection
+from study.config import ConfigError
+from study.config.secrets import expand, redacted
+from study.report.reading import Report
+from study.tracking.guest import as_guest, few_database_retries
+from study.tracking.models import register
+from study.tracking.runs import existing_runs, show
+from study.tracking.store import DEFAULT_URI, explain, resolve
+from trainables.spec import content_hash
+
+_ATTEMPTS = 2
+_RETRY_AFTER = 0.3  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingResult:
+    """What a call came to: runs written, runs that were up to date already, and why the rest is missing.
+
+    `problem` is None where MLflow shows all of the report, else one line for the user; calling again is safe.
+    """
+
+    written: int = 0
+    unchanged: int = 0
+    problem: str | None = None
+    seconds: float = 0.0
+
+
+class Tracker:
+    """The view of studies in the MLflow store at `uri`: `sqlite:///…`, `http://…`, any that MLflow takes.
+
+    Passwords in it may be references, see `study.config.secrets`; those of a server are better left to MLflow's own
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+    A relative SQLite path is resolved at once. Artifacts of a database that this process opens itself lie in
+    `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the server says.
+    One call takes at most about `deadline` seconds; the next one writes what is left over. After a failure, calls
+    return at once for `pause` seconds, so that a dead server is not asked after every round.
+    """
+
+    def __init__(self, uri: str = DEFAULT_URI, *, deadline: float = 60.0, pause: float = 30.0) -> None:
+        try:
+            self.uri, self._artifact_root = resolve(expand(uri))
+        except ValueError as error:
+            raise ConfigError(f"the tracking URI: {error}") from None
+        self._deadline, self._pause = deadline, pause
+        self._client: Any = None
+        self._failure: tuple[float, str] | None = None  # when and why the last projection failed
+
+    def prepare(self) -> TrackingResult:
+        """Create or migrate the store once, before anything else opens it (two processes at it would race)."""
+        return self._attempt(lambda _: self._connect().search_experiments(max_results=1))
+
+    def project(
+        self, report: Report, *, folder: Path | None = None, config_text: str = "", last: bool = False
+    ) -> TrackingResult:
+        """Bring MLflow to what `report` says, with the files that `study.report` has put into `folder`.
+
+        Idempotent: a second call with the same report and files writes nothing. Never raises. Pass `last` when no other
+        call will follow: it asks the server even right after a failure, and takes up to five times as long.
+        """
+        if self._failure and not last and time.monotonic() - self._failure[0] < self._pause:
+            return TrackingResult(problem=self._failure[1])
+        until = time.monotonic() + self._deadline * (5 if last else 1)
+        result = TrackingResult()
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_RETRY_AFTER)
+            result = self._attempt(lambda count: self._write(report, folder, config_text, until, count))
+            if result.problem is None or time.monotonic() > until:
+                break
+        self._failure = (time.monotonic(), result.problem) if result.problem else None
+        return result
+
+    def hint(self) -> str:
+        """The command, or for a server the address, that shows the studies."""
+        if self.uri.startswith(("http://", "https://")):
+            return redacted(self.uri)
+        here = self.uri == resolve(DEFAULT_URI)[0] and not Path("mlruns").exists()  # else it shows that folder
+        return "mlflow ui" if here else f"mlflow ui --backend-store-uri {redacted(self.uri)}"
+
+    def _attempt(self, work: Callable[[dict[str, int]], object]) -> TrackingResult:
+        """Do `work`, which counts the runs it has seen to; whatever it raises becomes the result's `problem`."""
+        start, count, problem = time.monotonic(), {"written": 0, "unchanged": 0}, None
+        try:
+            with as_guest():
+                work(count)
+        except Exception as error:  # noqa: BLE001  MLflow is a view: no fault in it may stop a study
+            self._client = None
+            problem = f"MLflow at {redacted(self.uri)} does not show all of the study ({explain(error)})"
+        return TrackingResult(**count, problem=problem, seconds=time.monotonic() - start)
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            from mlflow.tracking import MlflowClient  # a second or two to import
+
+            with few_database_retries():
+                self._client = MlflowClient(tracking_uri=self.uri)
+        return self._client
+
+    def _write(self, report: Report, folder: Path | None, config: str, until: float, count: dict[str, int]) -> None:
+        records = projection.records(report, folder=folder, config_text=config)
+        client = self._connect()
+        experiment = self._experiment(client, report)
+        study = projection.study_key(report)
+        found = existing_runs(client, experiment, study)
+        now = int(time.time() * 1000)  # the interface lists the newest first: so it shows the report's order
+        runs: dict[str, str] = {}
+        for position, record in enumerate(records):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{position} of {len(records)} runs took all the time there was")
+            run, written = show(
+                client,
+                record,
+                found.get(record.identity),
+                experiment=experiment,
+                study=study,
+                parent=runs[record.parent] if record.parent else "",
+                start=now - position,
+            )
+            count["written" if written else "unchanged"] += 1
+            runs[record.identity] = run
+            for model in record.models:
+                register(client, model, experiment=experiment, run=run)
+
+    def _experiment(self, client: Any, report: Report) -> str:
+        """The study's experiment, found or made; one that was deleted in the interface is restored."""
+        name = " ".join(str(report.get("study") or "study").split())[:400]
+        note = projection.study_note(report)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            root = self._artifact_root
+            tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
+            location = None if root is None else (root / _folder_name(name)).as_uri()
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        if found.lifecycle_stage != "active":
+            client.restore_experiment(found.experiment_id)
+        if found.tags.get("mlflow.note.content") != note:
+            client.set_experiment_tag(found.experiment_id, "mlflow.note.content", note)
+        return str(found.experiment_id)
+
+
+def _folder_name(study: str) -> str:
+    """A safe folder for a study's artifacts, told apart by a hash where the name itself is not safe."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", study).strip("-.")[:80]
+    return safe if safe == study else f"{safe or 'study'}-{content_hash(study)[:8]}"
