@@ -1,7 +1,8 @@
-"""What the pack benches share: two encoder pairs, the same pairs in plain torch, and timing in turns."""
+"""What the pack benches share: encoder pairs, the same pairs in plain torch, options, and timing in turns."""
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -163,6 +164,23 @@ class Traffic(TorchDispatchMode):
             tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
             self.bytes += sum({t.data_ptr(): t.nbytes for t in tensors}.values())
         return out
+
+
+def parser(description: str | None, *, repeats: int) -> argparse.ArgumentParser:
+    """The options of every pack bench; `repeats` is the default number of timed turns."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1, as a study's workers)")
+    options.add_argument(
+        "--repeats", type=_at_least_5, default=repeats, help=f"timed turns per figure, at least 5 (default: {repeats})"
+    )
+    return options
+
+
+def _at_least_5(text: str) -> int:
+    if (value := int(text)) < 5:
+        raise argparse.ArgumentTypeError(f"{value} turns tell too little; give at least 5")
+    return value
 
 
 def copy_bandwidth(device: str) -> float:

@@ -11,7 +11,7 @@ import argparse
 from collections import defaultdict
 
 import torch
-from pack_cases import CASES, Case, Traffic, copy_bandwidth, machine, medians
+from pack_cases import CASES, Case, Traffic, copy_bandwidth, machine, medians, parser
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,16 +33,11 @@ def group_of(operator: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", nargs="?", default="mlp64", choices=CASES)
-    parser.add_argument("--replicas", type=int, default=45)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1, as a study's workers)")
-    parser.add_argument("--repeats", type=int, default=15, help="timed epochs, at least 5")
-    parser.add_argument("--top", type=int, default=12, help="operators to list")
-    options = parser.parse_args()
-    if options.repeats < 5:
-        parser.error(f"--repeats is {options.repeats}; give at least 5")
+    arguments = parser(__doc__, repeats=15)
+    arguments.add_argument("case", nargs="?", default="mlp64", choices=CASES)
+    arguments.add_argument("--replicas", type=int, default=45)
+    arguments.add_argument("--top", type=int, default=12, help="operators to list")
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     print(f"{machine(options.device)}; {CASES[options.case]}, K = {options.replicas}")
     report(CASES[options.case], options)

@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 
 import torch
-from pack_cases import CASES, Case, machine, medians
+from pack_cases import CASES, Case, machine, medians, parser
 
 from trainables.memory import PeakMemory, predict_bytes
 from trainables.pack import Pack
@@ -23,13 +23,7 @@ ROWS = (512, 2048, 8192, 32_768)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1, as a study's workers)")
-    parser.add_argument("--repeats", type=int, default=5, help="turns per figure, at least 5")
-    options = parser.parse_args()
-    if options.repeats < 5:
-        parser.error(f"--repeats is {options.repeats}; give at least 5")
+    options = parser(__doc__, repeats=5).parse_args()
     torch.set_num_threads(options.threads)
     print(f"{machine(options.device)}; {CASES['mlp64']}, K = 45, 512 rows where not varied")
     base = CASES["mlp64"]

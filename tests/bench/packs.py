@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from pack_cases import CASES, Case, PlainTraining, Traffic, copy_bandwidth, machine, medians
+from pack_cases import CASES, Case, PlainTraining, Traffic, copy_bandwidth, machine, medians, parser
 
 SIZES = {"mlp64": (1, 8, 45, 180), "mlp512": (1, 8, 45), "transformer": (1, 4, 9)}
 GPU_SIZES = {"mlp64": (1, 45, 450, 1800), "mlp512": (1, 45, 450), "transformer": (1, 45, 180)}
@@ -17,18 +17,13 @@ EPOCHS = {"mlp64": 5, "mlp512": 20, "transformer": 1}  # of one timed run
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1, as a study's workers)")
-    parser.add_argument("--repeats", type=int, default=7, help="turns per figure, at least 5")
-    parser.add_argument("--epochs", type=int, default=100, help="length of the training that is quoted (default: 100)")
-    parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bf16"), help="of the packs")
-    options = parser.parse_args()
-    if options.repeats < 5:
-        parser.error(f"--repeats is {options.repeats}; give at least 5")
+    arguments = parser(__doc__, repeats=7)
+    arguments.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
+    arguments.add_argument("--epochs", type=int, default=100, help="of the training that is quoted (default: 100)")
+    arguments.add_argument("--precision", default="float32", choices=("float32", "tf32", "bf16"), help="of the packs")
+    options = arguments.parse_args()
     if unknown := set(options.cases) - set(CASES):
-        parser.error(f"unknown case {', '.join(sorted(unknown))}; known are {', '.join(CASES)}")
+        arguments.error(f"unknown case {', '.join(sorted(unknown))}; known are {', '.join(CASES)}")
     torch.set_num_threads(options.threads)
     gpu = options.device == "cuda"
     print(f"{machine(options.device)}; trainings of {options.epochs} epochs, medians of {options.repeats} turns")
