@@ -15,6 +15,7 @@ from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
 from study.coordinator import Coordinator
 from study.events import EventLog
+from study.locks import FileLock, held
 from study.packing import pack_size
 from study.peak_memory import PeakMemory
 from study.pid import PIDProfile
@@ -26,7 +27,7 @@ from study.report.build import Run, build_report
 from study.report.models import collect_encoders
 from study.rounds import LEARNT
 from study.search import Ledger, open_storage
-from study.storage import FileLock, Storage, held
+from study.storage import Storage
 from study.tracking import Tracker, TrackingResult
 from study.transfer import COMPONENTS, beside, experiences, most_similar
 

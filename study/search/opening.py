@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.config import ConfigError
+from study.locks import migrating
 from study.storage import Storage, first_line
 
 
@@ -59,7 +60,7 @@ def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     if storage.kind == "postgresql":
         options |= {"pool_size": 2, "max_overflow": 3, "pool_recycle": 1800, "connect_args": {"connect_timeout": 10}}
     try:
-        with nullcontext() if read_only else storage.migrating():
+        with nullcontext() if read_only else migrating(storage):
             return RDBStorage(storage.address, engine_kwargs=options, skip_table_creation=read_only)
     except (ImportError, RuntimeError, SQLAlchemyError, OptunaError) as error:
         reason = first_line(error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error)

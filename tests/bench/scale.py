@@ -36,9 +36,10 @@ from optuna.storages import InMemoryStorage
 from study.cells import Cell, build_cells
 from study.config import parse_config
 from study.coordinator import Coordinator
+from study.locks import held
 from study.report.answers import recommended_settings
 from study.search import Ledger, open_storage
-from study.storage import Storage, held
+from study.storage import Storage
 from trainables import pack as engine
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult

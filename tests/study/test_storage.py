@@ -19,8 +19,9 @@ from sqlalchemy.exc import OperationalError
 
 from study.config import ConfigError, parse_config
 from study.config.secrets import expand, has_literal_password, redacted
+from study.locks import PostgresLock, held
 from study.search import Ledger, close_storage, open_storage
-from study.storage import PostgresLock, Storage, file_system, held
+from study.storage import Storage, file_system
 from study.trials import Setting
 from trainables.spec import ReplicaResult
 
