@@ -16,7 +16,7 @@ from rich.text import Text
 from study import coordinator
 from study.pid import COMPONENTS
 from study.planned import duration
-from study.report import words
+from study.report import amounts
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
 _AFTER = 0.2  # of the time before training; measured by tests/bench/dry_run.py
@@ -109,8 +109,8 @@ def summary(report: Mapping[str, Any]) -> Group:
             parts.append(
                 _row(
                     f"  {encoder['modality']}",
-                    words.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                    words.gain_or_cost(encoder, metric),
+                    amounts.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
+                    amounts.gain_or_cost(encoder, metric),
                     str(encoder["verdict"] or "no answer"),
                     str(encoder["shape"] or "–"),
                 )

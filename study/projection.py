@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.report import reading, words
+from study.report import amounts, reading, words
 from study.report.doubts import caveats
 from study.report.reading import FIGURES, Part, Report, number, part, parts
 from trainables.spec import content_hash
@@ -213,8 +213,8 @@ def _note(cell: Part, pictures: Sequence[str]) -> str:
     for index, entry in enumerate(parts(cell, "encoders")[:2]):
         metric = reading.metric_of(cell, index)
         columns = (
-            reading.pair_of(cell)[index], words.strength_with_interval(entry),
-            words.gain_or_cost(entry, metric), entry.get("verdict") or "–",
+            reading.pair_of(cell)[index], amounts.strength_with_interval(entry),
+            amounts.gain_or_cost(entry, metric), entry.get("verdict") or "–",
             entry.get("shape") or "–",
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.report import reading
+from study.report.amounts import strength_text
 from study.report.canvas import ENCODER_STYLES, GREEN, GREY, INK, blank_grid, legend, scale_strengths, shortened
 from study.report.reading import Part, number, part, parts
 from study.report.theory import half_width
-from study.report.words import strength_text
 
 _MOST_COLUMNS = 6
 _METRICS: Mapping[str, tuple[str, dict[str, Any]]] = {

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from study.report.words import strength_text
+from study.report.amounts import strength_text
 from study.selection import unwarp, warp, warp_scale
 
 BLUE, ORANGE, GREEN, INK, GREY = "#1f5fa8", "#b8480e", "#2d7a4b", "#1a1a1a", "#6f6f6f"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from study.report.amounts import gain_unit, gain_with_interval, strength_text
 from study.report.reading import Part, interval, metric_of, number, one_line, pair_of, part, parts, strengths_of
-from study.report.words import gain_unit, gain_with_interval, strength_text
 
 _FLAGS = {
     "edge": "its best strength lies at the end of the range tried: widen strength.range and run again",

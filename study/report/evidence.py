@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from scipy import stats
 
 from study.report import published, reading
+from study.report.amounts import score_text, strength_text
 from study.report.reading import Part, Report, number, part, parts
-from study.report.words import score_text, strength_text
 from study.theory import rank_agreement
 
 _LEVEL = 0.05

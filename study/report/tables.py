@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from study.report import reading, words
+from study.report import amounts, reading, words
 from study.report.reading import Part, number, part, parts
 
 
@@ -40,9 +40,9 @@ def _encoder_row(cell: Part, index: int, entry: Part, columns: Sequence[str]) ->
     metric, gain = reading.metric_of(cell, index), part(entry, "gain_over_zero")
     verdict = str(entry.get("verdict") or "–")
     values = (
-        words.strength_with_interval(entry),
-        words.score_text(part(entry, "baseline").get("mean"), metric),
-        words.gain_or_cost(entry, metric),
+        amounts.strength_with_interval(entry),
+        amounts.score_text(part(entry, "baseline").get("mean"), metric),
+        amounts.gain_or_cost(entry, metric),
         _p_value(gain.get("p_adjusted", gain.get("p_value"))),
         verdict,
         str(entry.get("shape") or "–"),
@@ -63,13 +63,13 @@ def alternatives_table(cell: Part) -> str:
         name = str(alternative.get("strategy"))
         chosen = name == choice.get("strategy")
         gains = [gain if isinstance(gain, Mapping) else {} for gain in (alternative.get("gains") or ())[:2]]
-        values = [" / ".join(map(words.strength_text, alternative.get("strengths") or ()))]
-        values += [words.gain_with_interval(gain, reading.metric_of(cell, index)) for index, gain in enumerate(gains)]
+        values = [" / ".join(map(amounts.strength_text, alternative.get("strengths") or ()))]
+        values += [amounts.gain_with_interval(gain, reading.metric_of(cell, index)) for index, gain in enumerate(gains)]
         label = escaped(words.strategy_name(cell, name)) + (" (chosen)" if chosen else "")
         rows.append(_row(label, values, style="chosen" if chosen else ""))
     if not rows:
         return ""
-    units = [words.gain_unit(reading.metric_of(cell, index)) for index in (0, 1)]
+    units = [amounts.gain_unit(reading.metric_of(cell, index)) for index in (0, 1)]
     heads = ["λ₁ / λ₂", *(f"{name}, {unit}" for name, unit in zip(reading.pair_of(cell), units, strict=True))]
     reason = f" Why: {escaped(choice['reason'])}." if choice.get("reason") else ""
     caption = f"What each way of aligning gives over λ = 0.{reason}"
@@ -88,7 +88,7 @@ def curve_table(cell: Part) -> str:
             lost = number(point.get("diverged")) or 0
             seeds = f"{number(point.get('seeds')) or 0:.0f}" + (f" (+{lost:.0f} diverged)" if lost else "")
             values += [
-                words.score_text(point.get("mean"), reading.metric_of(cell, index)),
+                amounts.score_text(point.get("mean"), reading.metric_of(cell, index)),
                 _decimal(point.get("sd")),
                 seeds,
             ]

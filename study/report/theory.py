@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from study.report import reading
+from study.report.amounts import strength_text
 from study.report.canvas import ENCODER_STYLES, INK, blank, legend, scale_strengths, shortened
 from study.report.reading import Part, number, part, parts
-from study.report.words import strength_text
 from study.theory import halfway
 
 _LINES = tuple({**style, "marker": ""} for style in ENCODER_STYLES)  # marks are for what was measured

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from study.config import StudyConfig, load_config, parse_config
 from study.progress import Display, summary
-from study.report import words
+from study.report import amounts, words
 from study.session import run_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,9 +87,9 @@ def evidence(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"{cell['label']}: strategy {choice['strategy']} {choice['strengths']} ({choice['reason']})")
         lines.append(f"  {words.cell_sentence(cell)}")
         for other in choice["alternatives"]:
-            gains = [words.gain_with_interval(g, cell["metrics"][i]) for i, g in enumerate(other["gains"])]
+            gains = [amounts.gain_with_interval(g, cell["metrics"][i]) for i, g in enumerate(other["gains"])]
             told = ", ".join(f"{name} {gain}" for name, gain in zip(cell["pair"], gains, strict=True))
-            strengths = ", ".join(map(words.strength_text, other["strengths"]))
+            strengths = ", ".join(map(amounts.strength_text, other["strengths"]))
             lines.append(f"  {other['strategy']} ({strengths}): {told}; p {other['gain_mean']['p_adjusted']:.2g}")
     return lines
 

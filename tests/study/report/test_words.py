@@ -131,13 +131,6 @@ def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(m
     assert bool(lines) == bool(told)
 
 
-def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
-    entry = _cell()["encoders"][0] | {"lambda_star": 0.0, "verdict": "avoid"}
-    assert words.gain_or_cost(entry, "accuracy") == "−5.0 points at λ = 4"
-    assert words.gain_or_cost(_cell()["encoders"][1], "accuracy") == "+1.4 [+0.6, +2.2] points"
-    assert words.gain_or_cost({}, "accuracy") == "–"
-
-
 def test_a_search_that_its_confirmation_contradicts_is_doubted() -> None:
     cell = _cell()
     cell["encoders"][0] |= {"verdict": "avoid", "shape": "rising", "lambda_star": 0.0}
@@ -153,22 +146,7 @@ def test_what_a_search_learnt_from_is_named_with_what_it_spared() -> None:
 
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     cell = _cell() | {"metrics": ["r2", "loss_of_x"]}
-    assert words.gain_with_interval({"mean": 0.014}, "r2") == "+0.014"
     assert "text gains 0.014 of loss_of_x [0.006, 0.022]" in words.cell_sentence(cell)
-    assert words.score_text(0.5, "r2") == "0.500"
-    assert words.score_text(0.5, "sign_accuracy") == "50.0 %"
-
-
-@pytest.mark.parametrize(
-    ("strength", "text"),
-    [(0, "0"), (0.6, "0.6"), (1.1, "1.1"), (0.0251, "0.025"), (12.3, "12"), (1234.0, "1234"), (None, "?")],
-)
-def test_strengths_are_told_to_two_digits_without_exponents(strength: float | None, text: str) -> None:
-    assert words.strength_text(strength) == text
-
-
-def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
-    assert words.gain_with_interval({"mean": -0.0001, "interval": [-0.02, 0.0]}, "accuracy") == "+0.0 [−2.0, +0.0]"
 
 
 @pytest.mark.parametrize(
