@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from study.selection import counted, has_curve
 from study.trials import Asked
 from trainables.spec import ReplicaResult
 
@@ -37,12 +38,18 @@ class Curve:
     diverged: NDArray[np.bool_]
     chosen: tuple[Asked, ...]
 
+    @property
+    def is_drawable(self) -> bool:
+        """Whether `study.selection.select` can draw it."""
+        return has_curve(self.scores, diverged=self.diverged)
+
 
 def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
     """The curve of one encoder, or of the pair (mean of the two), over the trials of an arm.
 
     Where a strength was tried with several nuisance settings, the one with the best mean over its replicates stands
-    for it (every strength has the same settings, so the maximum favours none).
+    for it (every strength has the same settings, so the maximum favours none), one whose scores are not
+    `study.selection.counted` only where there is no other.
     """
     trials = [trial for trial in trials if trial.results]
     replicates = sorted({index for trial in trials for index in trial.results})
@@ -56,12 +63,13 @@ def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
     diverged = np.zeros(scores.shape, bool)
     chosen = []
     for row, strength in enumerate(strengths):
-        rows = {key: _row(group, column, subject) for key, group in by_strength[strength].items()}
-        best = max(rows, key=lambda key: (_mean(rows[key]), key))
-        scores[row] = rows[best]
-        for trial in by_strength[strength][best]:
-            diverged[row, [column[i] for i, result in trial.results.items() if result.status == "diverged"]] = True
-        chosen.append(by_strength[strength][best][0])
+        settings = by_strength[strength]
+        rows = {key: _row(group, column, subject) for key, group in settings.items()}
+        blown = {key: _blown(group, column) for key, group in settings.items()}
+        counts = {key: bool(counted([rows[key]], diverged=[blown[key]]).any()) for key in settings}
+        best = max(settings, key=lambda key: (counts[key], _mean(rows[key]), key))
+        scores[row], diverged[row] = rows[best], blown[best]
+        chosen.append(settings[best][0])
     return Curve(strengths=np.array(strengths), scores=scores, diverged=diverged, chosen=tuple(chosen))
 
 
@@ -81,6 +89,13 @@ def _row(group: Sequence[Asked], column: Mapping[int, int], subject: Subject) ->
     for trial in group:
         for index, result in trial.results.items():
             row[column[index]] = _SCORE[subject](result)
+    return row
+
+
+def _blown(group: Sequence[Asked], column: Mapping[int, int]) -> NDArray[np.bool_]:
+    row = np.zeros(len(column), bool)
+    for trial in group:
+        row[[column[index] for index, result in trial.results.items() if result.status == "diverged"]] = True
     return row
 
 

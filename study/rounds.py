@@ -56,9 +56,9 @@ def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
 
 
 def has_answer(cell: Cell, ledger: Ledger) -> bool:
-    """Whether at least two strengths have a finished training, below which no curve can be drawn."""
-    shared = curve(ledger.trials(cell.id, "shared"), "pair")
-    return int((shared.scores == shared.scores).any(axis=1).sum()) >= 2
+    """Whether the shared arm has a curve of both encoders and of the pair to select from."""
+    trials = ledger.trials(cell.id, "shared")
+    return all(curve(trials, subject).is_drawable for subject in SUBJECTS)
 
 
 def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
@@ -111,7 +111,7 @@ def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
         if trials := searched(cell, ledger, arm):
             found = curve(trials, subject)
-            if star := rounded(select_curve(cell, found).lambda_star):
+            if found.is_drawable and (star := rounded(select_curve(cell, found).lambda_star)):
                 settings.append(_like_nearest(found, star, arm))
     return tuple(settings)
 
@@ -201,14 +201,15 @@ def _settled(cell: Cell, ledger: Ledger, arm: Arm) -> bool:
     """Whether more strengths are not worth their cost: a target of the study file is met by everything the arm serves,
     or there is no curve to refine.
     """
-    if not has_answer(cell, ledger):
+    served: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
+    trials = searched(cell, ledger, arm)
+    curves = [curve(trials, subject) for subject in served[arm]]
+    if not all(one.is_drawable for one in curves):
         return True
     targets = cell.config.search
     if not (targets.stop_interval or targets.stop_regret):
         return False
-    served: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
-    trials = searched(cell, ledger, arm)
-    found = [select_curve(cell, curve(trials, subject)) for subject in served[arm]]
+    found = [select_curve(cell, one) for one in curves]
     widths = [selection.interval[1] - selection.interval[0] for selection in found]
     regrets = [selection.expected_regret for selection in found]
     return max(widths) < targets.stop_interval or max(regrets) < targets.stop_regret

@@ -78,10 +78,7 @@ def _cell_status(cell: Cell, record: StudyRecord, *, ended: bool) -> CellStatus:
     arms = {arm: trials for (key, arm), trials in record.trials.items() if key == cell.id}
     results = [result for trials in arms.values() for trial in trials for result in trial.results.values()]
     found = curve(arms.get("shared", ()), "pair")
-    try:
-        chosen = select_curve(cell, found)
-    except ValueError:  # too few strengths have a score so far
-        chosen = None
+    chosen = select_curve(cell, found) if found.is_drawable else None  # else too few strengths have a score so far
     asked = sum(len(trial.replicates) for trials in arms.values() for trial in trials)
     return CellStatus(
         cell=cell.label,

@@ -14,7 +14,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.config import Sampler
-from study.selection import Unit, free_columns, next_strength, warp_scale
+from study.selection import Unit, counted, free_columns, has_curve, next_strength, warp_scale
 from study.trials import ENCODER_1, ENCODER_2, PAIR, Arm, Asked, Weights
 
 # Whose optimum a unit is sought for, in turn and two units each: fresh seeds say something at two strengths or more.
@@ -125,8 +125,8 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
 
     The surrogate is the Gaussian process of `study.selection`, whose scores share seeds across strengths; the value of
     a training is that of `study.selection.placement`. A strength that was tried before means: fresh seeds there. Below
-    three different strengths, and for any other parameter, it draws uniformly. Deterministic given the trials and the
-    seed; usable in any Optuna study that maximises.
+    three different strengths, where no curve can be drawn, and for any other parameter, it draws uniformly.
+    Deterministic given the trials and the seed; usable in any Optuna study that maximises.
 
     A trial may stand for several seeds: their scores (None: diverged) are read from its user attribute `scores`, and
     which seeds these are from `replicates`; without them a trial is one seed, the first that its strength has not had.
@@ -161,7 +161,7 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
         """The strength by what it tells; any other parameter uniformly."""
         trials = [t for t in study.get_trials(deepcopy=False) if self._name in t.params]
         table = _Table.of(trials, self._name)
-        if param_name != self._name or len(table.scored) < 3:
+        if param_name != self._name or not table.has_curve:
             return self._random.sample_independent(study, trial, param_name, param_distribution)
         bounds = (param_distribution.low, param_distribution.high)
         return next_strength(
@@ -191,10 +191,10 @@ class _Table:
                 self.scores[place, column] = math.nan if score is None else score
 
     @property
-    def scored(self) -> Sequence[float]:
-        """Strengths that have a score."""
-        found: Sequence[float] = self.strengths[np.isfinite(self.scores).any(axis=1)].tolist()
-        return found
+    def has_curve(self) -> bool:
+        """Whether three strengths have a score, and those that count make a curve."""
+        scored = int(np.isfinite(self.scores).any(axis=1).sum())
+        return scored >= 3 and has_curve(self.scores, diverged=self.diverged)
 
     @classmethod
     def of(cls, trials: Sequence[FrozenTrial], name: str) -> _Table:
@@ -211,10 +211,12 @@ class _Table:
                 row.update(zip(columns, scores, strict=True))
             elif not trial.state.is_finished():
                 running.append(Unit(strength=strength, columns=tuple(columns)))
-        best = {strength: max(rows.values(), key=_mean) for strength, rows in settings.items()}
+        best = {strength: max(rows.values(), key=_rank) for strength, rows in settings.items()}
         return cls({strength: row for strength, row in best.items() if row}, running)
 
 
-def _mean(row: Mapping[int, float | None]) -> float:
+def _rank(row: Mapping[int, float | None]) -> tuple[bool, float]:
+    """Whether the scores of a setting count, and their mean."""
     known = [score for score in row.values() if score is not None]
-    return sum(known) / len(known) if known else -math.inf
+    values = [[math.nan if score is None else score for score in row.values()]]
+    return bool(counted(values).any()), sum(known) / len(known) if known else -math.inf

@@ -7,7 +7,7 @@ from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
 from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
-from study.selection.trainings import unwarp, warp, warp_scale
+from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
 
 __all__ = [
     "STRATEGIES",
@@ -25,7 +25,9 @@ __all__ = [
     "Verdict",
     "choose_strategy",
     "conclude",
+    "counted",
     "free_columns",
+    "has_curve",
     "holm",
     "next_strength",
     "paired_gain",

@@ -40,6 +40,33 @@ def warp_scale(strengths: ArrayLike) -> float:
     return float(scales[np.argmin(largest_gap)])
 
 
+def counted(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> Bools:
+    """(S, R) True for the scores that a curve may rest on, arguments as of `select`.
+
+    A strength at which at least half of the trainings diverged has none: the survivors' mean would flatter it.
+    """
+    values = np.asarray(scores, float)
+    blown = ~np.isfinite(values) if diverged is None else np.asarray(diverged, bool)
+    usable = np.isfinite(values) & ~blown
+    sound = ~blown.any(axis=1) | (blown.sum(axis=1) < usable.sum(axis=1))
+    found: Bools = usable & sound[:, None]
+    return found
+
+
+def has_curve(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> bool:
+    """Whether `select` finds a curve in these scores (S, R), arguments as there; it raises where this is False."""
+    return _shortage(counted(scores, diverged=diverged)) is None
+
+
+def _shortage(usable: Bools) -> str | None:
+    scored = int(usable.any(axis=1).sum())
+    if scored < 2:
+        return f"{scored} strength(s) have a score that counts, a curve needs at least 2; try more strengths"
+    if usable.sum(axis=0).max() < 2:
+        return "no seed has scores at two strengths; train the same seeds at every strength"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trainings:
     """Scores of all trainings, by ascending strength and by seed.
@@ -71,11 +98,11 @@ class Trainings:
     ) -> Trainings:
         """Checks and sorts what was measured; the arguments are those of `select`.
 
-        A strength at which at least half of the trainings diverged is dead: the survivors' mean would flatter it.
+        A strength whose trainings diverge so often that none of them is `counted` is dead.
 
         Raises:
             ValueError: shapes disagree, a strength is negative, not finite, repeated or outside the range, fewer than
-                two strengths have a score, or no seed has scores at two strengths.
+                two strengths have a score that counts, or no seed has such scores at two strengths.
         """
         axis, values = np.asarray(strengths, float), np.asarray(scores, float)
         if axis.ndim != 1 or values.ndim != 2 or len(axis) != len(values):
@@ -89,14 +116,10 @@ class Trainings:
         blown = ~np.isfinite(values) if diverged is None else np.asarray(diverged, bool)
         if blown.shape != values.shape:
             raise ValueError(f"diverged has shape {blown.shape}, scores {values.shape}; they must agree")
-        usable = np.isfinite(values) & ~blown
-        dead = blown.any(axis=1) & (blown.sum(axis=1) >= usable.sum(axis=1))
-        usable &= ~dead[:, None]
-        scored = int(usable.any(axis=1).sum())
-        if scored < 2:
-            raise ValueError(f"{scored} strength(s) have a score, a curve needs at least 2; try more strengths")
-        if usable.sum(axis=0).max() < 2:
-            raise ValueError("no seed has scores at two strengths; train the same seeds at every strength")
+        usable = counted(values, diverged=blown)
+        if shortage := _shortage(usable):
+            raise ValueError(shortage)
+        dead: Bools = blown.any(axis=1) & ~usable.any(axis=1)
         low, high = (float(axis.min()), float(axis.max())) if range_ is None else range_
         if not (0 <= low <= axis.min() and axis.max() <= high < np.inf):
             raise ValueError(f"range ({low}, {high}) must hold all strengths, {axis.min()} to {axis.max()}; widen it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from study.curves import curve
 from study.pid import PIDProfile
 from study.report.answers import recommended_settings
 from study.report.build import Run, build_report
-from study.rounds import nuisance_settings
+from study.rounds import has_answer, nuisance_settings
 from study.search import Ledger, open_storage
 from trainables import pack as engine
 from trainables.spec import ReplicaResult
@@ -197,6 +198,68 @@ def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> N
     assert coordinator.errors == {broken.cell.id: "the disk is full"}
     answers = report(cells, ledger())["cells"]
     assert [cell["encoders"][0]["lambda_star"] is None for cell in answers] == [True, False]  # type: ignore[attr-defined]
+
+
+def half_diverging(arms: set[str]) -> Trainer:
+    """Above λ = 0 in these arms every other training diverges; the others score the better, the stronger."""
+
+    def train(pack: Pack) -> list[ReplicaResult]:
+        found = []
+        for asked, index in pack.members:
+            strength = max(asked.setting.strength_1, asked.setting.strength_2)
+            blown = asked.arm in arms and strength > 0 and index % 2 == 1
+            score = float("nan") if blown else 0.5 + strength / 10 + index / 100
+            status: Literal["ok", "diverged"] = "diverged" if blown else "ok"
+            found.append(
+                ReplicaResult(status=status, scores=(score, score), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=())
+            )
+        return found
+
+    return train
+
+
+def test_a_cell_with_one_strength_that_is_sound_has_no_answer(tmp_path: Path) -> None:
+    cells, _, ledger = prepared(tmp_path)
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    drain(coordinator, half_diverging({"shared"}), order=random.Random(0))
+
+    assert not has_answer(cells[0], ledger())
+    assert coordinator.progress.done == 3 * 2 * 2  # nothing but the first round: strengths, settings, seeds
+    (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
+    assert cell["encoders"][0]["lambda_star"] is None  # type: ignore[index]
+
+
+def test_one_sided_strengths_that_half_diverge_are_not_offered(tmp_path: Path) -> None:
+    cells, _, ledger = prepared(tmp_path, one_sided="always")
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    drain(coordinator, half_diverging({"to_1"}), order=random.Random(0))
+
+    (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
+    offered = {alternative["strategy"] for alternative in cell["pair_choice"]["alternatives"]}  # type: ignore[index]
+    assert offered == {"shared", "to_2"}
+
+
+def test_a_setting_that_half_diverges_stands_for_no_strength_that_has_a_sound_one(tmp_path: Path) -> None:
+    cells, _, ledger = prepared(tmp_path)
+    book = ledger()
+    own, other = nuisance_settings(cells[0])
+    asked = book.ask(cells[0].id, "shared", round_=0, settings=[own, other], replicates=range(2))
+    for trial, scores in zip(asked, [(0.5, 0.5), (0.9, float("nan"))], strict=True):
+        found = {
+            index: ReplicaResult(
+                status="ok" if score == score else "diverged",
+                scores=(score, score),
+                losses=(1.0, 1.0),
+                alignment={},
+                curve=(),
+            )
+            for index, score in enumerate(scores)
+        }
+        book.record(cells[0].id, trial, found)
+
+    (chosen,) = curve(book.trials(cells[0].id, "shared"), "pair").chosen
+
+    assert chosen.setting == own
 
 
 def test_a_cell_whose_trainings_all_diverge_has_no_answer_and_says_how_many_diverged(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from study.selection import Selection, sample_posterior, select, unwarp, warp, warp_scale
+from study.selection import Selection, counted, has_curve, sample_posterior, select, unwarp, warp, warp_scale
 
 STRENGTHS = np.array([0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4])
 SCALE = warp_scale(STRENGTHS)
@@ -193,6 +193,26 @@ def test_strength_at_which_half_of_the_seeds_diverge_is_dead() -> None:
     scores = trained(AXIS, seeds=6)
     scores[-1, :3] = np.nan
     assert select(STRENGTHS, scores).interval[1] < 4
+
+
+@given(arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 2)))
+@settings(max_examples=60, deadline=None)
+def test_whether_there_is_a_curve_is_asked_and_raised_by_one_rule(kinds: np.ndarray) -> None:
+    """Each training is sound (0), diverged (1) or was not run (2)."""
+    strengths = np.arange(len(kinds))
+    scores = np.where(kinds == 0, np.random.default_rng(0).normal(size=kinds.shape), np.nan)
+    if has_curve(scores, diverged=kinds == 1):
+        assert np.isfinite(select(strengths, scores, range_=(0, 4), diverged=kinds == 1).lambda_star)
+    else:
+        with pytest.raises(ValueError, match=r"more strengths|same seeds"):
+            select(strengths, scores, range_=(0, 4), diverged=kinds == 1)
+
+
+def test_as_many_diverged_as_sound_seeds_make_no_curve() -> None:
+    scores = np.array([[0.7, 0.7], [0.8, np.nan], [np.nan, 0.9]])
+    assert not has_curve(scores)
+    assert has_curve(scores, diverged=np.zeros((3, 2), bool))
+    assert counted(scores).tolist() == [[True, True], [False, False], [False, False]]
 
 
 def test_missing_trainings_are_not_divergence() -> None:
