@@ -16,6 +16,8 @@ from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
 
+ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pack:
@@ -97,6 +99,8 @@ class Coordinator:
         self._done = self._fresh = self._diverged = 0
         self._latest = cells[0].label
         self._work_done = 0.0
+        if ledger.note(ERRORS):  # another run may do better
+            ledger.set_note(ERRORS, {})
         self._running = [
             _Running(
                 cell=cell,
@@ -198,6 +202,7 @@ class Coordinator:
             self._packs.pop(other)
             self._fractions.pop(other, None)
         running.open.clear()
+        self._ledger.set_note(ERRORS, dict(self.errors))
         self._on_progress(self.progress)
 
     def _work(self, pack: Pack) -> float:

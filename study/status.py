@@ -17,6 +17,7 @@ from rich.text import Text
 from study.cells import Cell
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
+from study.coordinator import ERRORS
 from study.curves import curve
 from study.options import add_out
 from study.planned import planned_trainings
@@ -68,7 +69,7 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
         done=sum(cell.done for cell in cells),
         planned=sum(cell.planned for cell in cells),
         diverged=sum(cell.diverged for cell in cells),
-        failed_cells=dict(run.get("errors") or {}),
+        failed_cells=dict((run.get("errors") if ended else record.notes.get(ERRORS)) or {}),
         last_result_seconds=age,
         cells=cells,
     )
@@ -120,7 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json.dumps([asdict(status) for status in found], indent=1, ensure_ascii=False))
     else:
-        Console().print(_table(found, cells=bool(given.study)))
+        console = Console()
+        console.print(_table(found, cells=bool(given.study)))
+        for status in found:
+            for cell, reason in status.failed_cells.items():
+                console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
 
 

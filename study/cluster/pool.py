@@ -21,6 +21,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from study.cluster.failures import Failures
 from study.cluster.metrics import Metrics
 from study.cluster.searcher import PackSearcher
 from study.config import ConfigError, ResourcesSection
@@ -204,6 +205,7 @@ class Cluster:
                     storage_path=scratch,
                     failure_config=FailureConfig(max_failures=self._retries),
                     checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                    callbacks=[Failures(searcher)],
                     verbose=0,
                 ),
             )

@@ -53,6 +53,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED) if self._coordinator.finished else None
         self._packs[trial_id] = pack.id
         self._started[pack.id] = time.monotonic()
+        self._show()
         self._events.emit("pack_queued", {"pack": pack.id, "cell": pack.cell.id, "trainings": len(pack.members)})
         return {
             "spec": json.dumps(pack.spec.to_json()),
@@ -72,21 +73,44 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             )
         if result.get("total"):
             self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
+            self._show()
+
+    def on_trial_retry(self, trial_id: str, reason: str) -> None:
+        """Note that a pack failed and is tried again."""
+        if pack_id := self._packs.get(trial_id):
+            self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})
+            if self._metrics:
+                self._metrics.count("retried", seconds=0.0)
+
+    def on_trial_failure(self, trial_id: str, reason: str) -> None:
+        """Give up the cell of a pack that failed once too often."""
+        pack_id = self._packs.pop(trial_id, None)
+        if pack_id is None:
+            return
+        try:
+            self._note("pack_failed", pack_id, {"reason": reason})
+            self._coordinator.fail(
+                pack_id, f"its training failed {self._retries + 1} times ({reason}); see the logs of Ray"
+            )
+        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
+            self.error = caught
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Give the coordinator what a pack came to."""
+        """Give the coordinator what a pack came to; of one that failed `on_trial_failure` is told next."""
+        if error:
+            return
         pack_id = self._packs.pop(trial_id, None)
         if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
             return
         try:
-            if not error and result and result.get("out_of_memory"):
+            if result and result.get("out_of_memory"):
                 self._note("pack_split", pack_id)
                 if not self._coordinator.split(pack_id):
                     self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
                 return
-            if error or not result or "results" not in result:
-                self._note("pack_failed", pack_id)
-                self._coordinator.fail(pack_id, f"its training failed {self._retries + 1} times; see the logs of Ray")
+            if not result or "results" not in result:
+                self._note("pack_failed", pack_id, {"reason": "ended without results"})
+                self._coordinator.fail(pack_id, "its training ended without results; see the logs of Ray")
                 return
             results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
             self._coordinator.complete(pack_id, results)
@@ -102,7 +126,18 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         known = {"done": progress.done, "planned": progress.planned, "diverged": progress.diverged}
         self._events.emit(event, {"pack": pack_id, "seconds": round(seconds, 2), **known, **(details or {})})
         if self._metrics:
-            self._metrics.show(event, progress, in_flight=len(self._packs), seconds=seconds)
+            self._metrics.count(event.removeprefix("pack_"), seconds=seconds)
+        self._show()
+
+    def _show(self) -> None:
+        if self._metrics:
+            coordinator = self._coordinator
+            self._metrics.show(
+                coordinator.progress,
+                waiting=coordinator.waiting,
+                in_flight=len(self._packs),
+                failed_cells=len(coordinator.errors),
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its searcher to restore it some day, which this project never does."""
