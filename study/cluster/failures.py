@@ -1,0 +1,48 @@
+"""Why packs failed: Ray Tune tells its callbacks, not its searcher."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from study.cluster.searcher import PackSearcher
+from study.config.secrets import redacted
+
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: .*)?")  # as the last lines of a traceback name it, not indented
+_LONGEST = 300
+
+
+class Failures(Callback):  # type: ignore[misc]
+    """Tells the searcher of every pack that failed, for the last time or to be tried again."""
+
+    def __init__(self, searcher: PackSearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_recover(self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any) -> None:
+        """Its worker died, or raised; it goes on from its checkpoint."""
+        self._searcher.on_trial_retry(trial.trial_id, _reason(trial))
+
+    def on_trial_error(self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any) -> None:
+        """It failed once too often."""
+        self._searcher.on_trial_failure(trial.trial_id, _reason(trial))
+
+
+def _reason(trial: Trial) -> str:
+    try:
+        return last_exception(Path(trial.error_file).read_text(encoding="utf-8", errors="replace"))
+    except (OSError, TypeError):  # a full disk, on which Tune could not write it; or nothing to tell
+        return "of an unknown cause"
+
+
+def last_exception(text: str) -> str:
+    """The line of a traceback that names its exception, or else its last one: on one line, without passwords."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if _EXCEPTION.fullmatch(line)]
+    last = (named or lines or ["of an unknown cause"])[-1]
+    shown = "".join(char if char.isprintable() else " " for char in redacted(last)).strip()
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
