@@ -12,8 +12,8 @@ from typing import Any
 
 from study.cells import Cell, build_cells
 from study.cluster.pool import Cluster
-from study.config import ConfigError, StudyConfig, differences, load_config, to_yaml
-from study.coordinator import Coordinator
+from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
+from study.coordinator import ERRORS, Coordinator
 from study.events import EventLog
 from study.locks import FileLock, held
 from study.packing import pack_size
@@ -23,17 +23,23 @@ from study.profile import forecast_cells, profile_cells
 from study.progress import Display
 from study.report import write_report
 from study.report.answers import recommended_settings
-from study.report.build import Run, build_report
+from study.report.build import Run, build_report, library_versions
 from study.report.models import collect_encoders
 from study.rounds import LEARNT
-from study.search import Ledger, open_storage
+from study.search import Ledger, close_storage, open_storage, read_notes
 from study.storage import Storage
 from study.tracking import Tracker, TrackingResult
 from study.transfer import COMPONENTS, beside, experiences, most_similar
+from trainables.place import Place
 
 LOCK = ".lock"
+JOURNAL = "optuna"  # folder of the record, if it is a file
 CHECKPOINTS = "packs"  # of packs in flight
-EXPERIENCES = "experiences"  # note of the ledger: what later studies may learn from this one
+CONFIG = "config.yaml"  # the resolved study file
+# Notes of the ledger, which together with its trials hold all that a report is made of.
+EXPERIENCES = "experiences"  # what later studies may learn from this one
+STUDY_FILE = "study_file"  # the text of config.yaml
+VERSIONS = "versions"  # of the libraries that the study was last run with
 
 
 def run_study(
@@ -63,6 +69,7 @@ def run_study(
         memory = stack.enter_context(PeakMemory())
         folder = stack.enter_context(locked(out, config.study))
         storage, events = Storage(config.storage), EventLog(folder, study=config.study)
+        checkpoints = _checkpoints(config, folder)
 
         def on_wait(line: str) -> None:
             display.say(line)
@@ -113,7 +120,7 @@ def run_study(
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
-        cluster.train(coordinator, checkpoints=folder / CHECKPOINTS, events=events)
+        cluster.train(coordinator, checkpoints=checkpoints, events=events)
         training_seconds = time.monotonic() - begin
         run = Run(
             complete=True,
@@ -127,7 +134,7 @@ def run_study(
         busy.result()  # two writers of one projection would make runs twice
         report = build_report(cells, ledger, profiles, forecasts, run=run)
         ledger.set_note(EXPERIENCES, experiences(report))
-        collect_encoders(report, folder, written=folder / CHECKPOINTS)
+        collect_encoders(report, folder, written=checkpoints)
         return _publish(report, folder, config, tracker, display)
 
 
@@ -149,25 +156,55 @@ def _learn(
     return learnt
 
 
-def rebuild(folder: Path, *, tracking: str | None, display: Display) -> dict[str, Any]:
-    """Write a study's report again, and its projection to MLflow if `tracking` is given, from its storage alone.
+def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
+    """Write a study's report again, and its projection to MLflow if `tracking` is given, from its record alone.
+
+    Args:
+        folder: of the study; made where there is none and the record lies elsewhere.
+        storage: that holds the record, as in a study file, under the folder's name; None: the one that the folder's
+            config.yaml names, or else a journal in the folder.
+        tracking: MLflow's tracking URI.
+        display: shows lines.
 
     Raises:
-        ConfigError: there is no study in `folder`, or it is being run.
+        ConfigError: there is no such study, it is being run, or the folder holds another one of its name.
     """
-    with locked(folder.parent, folder.name, create=False), ExitStack() as stack:
-        config = load_config(folder / "config.yaml")
-        stack.enter_context(held(Storage(config.storage), config.study, folder=folder, on_wait=display.say))
-        ledger = Ledger(_storage(config, folder), name=config.study, space=_space(config))
+    own = load_config(folder / CONFIG) if (folder / CONFIG).exists() else None
+    place = Storage(storage or (own.storage if own else "journal"))
+    name = own.study if own and storage is None else folder.name
+    config = _recorded_config(place, name, folder)
+    if own and own.hash != config.hash:
+        raise ConfigError(
+            f"{folder} holds another study of this name ({'; '.join(differences(own.identity, config.identity))}); "
+            "give another folder with --out"
+        )
+    with locked(folder.parent, folder.name), ExitStack() as stack:
+        stack.enter_context(held(place, name, folder=folder, on_wait=display.say))
+        ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
-        cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells") or ())
-        if not cells:
-            raise ConfigError(f"{folder} holds no study that has begun; run it first")
-        known = ledger.note("run")
-        run = Run(**known) if known else Run(complete=False)
+        cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
+        versions = ledger.note(VERSIONS) or library_versions()
+        known = ledger.note("run") or {"complete": False, "errors": ledger.note(ERRORS) or {}}
         profiles, forecasts = _known_profiles(cells, ledger), ledger.note("forecasts") or {}
-        report = build_report(cells, ledger, profiles, forecasts, run=run)
+        report = build_report(cells, ledger, profiles, forecasts, run=Run(**{"versions": versions, **known}))
+        (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
         return _publish(report, folder, config, Tracker(tracking) if tracking else None, display)
+
+
+def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
+    """The configuration of the study called `name`, as it was last run with."""
+    opened = open_storage(place, folder=folder / JOURNAL, read_only=True)
+    try:
+        notes = read_notes(opened, name)
+    finally:
+        close_storage(opened)
+    if not notes.get("cells") or not notes.get("configuration"):
+        raise ConfigError(
+            f"{place.label if place.kind != 'journal' else folder} holds no study {name} that has begun; run it first, "
+            "or name one of those that python -m study.status lists"
+        )
+    text = notes.get(STUDY_FILE) or to_yaml(StudyConfig.model_validate(notes["configuration"]))
+    return parse_config(text, source=f"the record of {name}")
 
 
 def _publish(
@@ -182,11 +219,11 @@ def _publish(
 
 
 @contextmanager
-def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
+def locked(out: Path, study: str) -> Iterator[Path]:
     """The study's folder `out/study`, held against every other driver for as long as the context lasts.
 
     Raises:
-        ConfigError: another process holds it, it cannot be written, or it does not exist and `create` is false.
+        ConfigError: another process holds it, or it cannot be written.
     """
     folder = out / study
     if folder.is_symlink():
@@ -197,11 +234,8 @@ def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
     busy += "wait for it, or give this one another name or --out"
     with ExitStack() as stack:
         try:
-            if create:
-                folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(folder / LOCK, busy=busy).held())
-        except FileNotFoundError:
-            raise ConfigError(f"there is no study in {folder}; give the name of one in {out}, or its folder") from None
         except OSError as error:
             raise ConfigError(
                 f"cannot write the output folder {folder}: {error.strerror}; choose another one with --out"
@@ -210,7 +244,8 @@ def locked(out: Path, study: str, *, create: bool = True) -> Iterator[Path]:
 
 
 def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew: Callable[[], bool]) -> Ledger:
-    ledger = Ledger(_storage(config, folder), name=config.study, space=_space(config), renew=renew)
+    storage = open_storage(Storage(config.storage), folder=folder / JOURNAL)
+    ledger = Ledger(storage, name=config.study, space=_space(config), renew=renew)
     ledger.take_over()
     known = ledger.note("configuration")
     if known is None:
@@ -221,12 +256,19 @@ def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew
             f"the study {config.study} in {folder.parent} was started with another configuration "
             f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
         )
-    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    ledger.set_note(STUDY_FILE, to_yaml(config))
+    ledger.set_note(VERSIONS, library_versions())
+    (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
     return ledger
 
 
-def _storage(config: StudyConfig, folder: Path) -> Any:
-    return open_storage(Storage(config.storage), folder=folder / "optuna")
+def _checkpoints(config: StudyConfig, folder: Path) -> Place:
+    """Where packs in flight keep their checkpoints: in the study's folder, unless the study file names a place."""
+    given = config.resources.checkpoints
+    try:
+        return Place(str(folder.resolve())).below(CHECKPOINTS) if given is None else Place(given).below(config.study)
+    except OSError as error:
+        raise ConfigError(f"cannot write the checkpoints' folder {given or folder}: {error.strerror}") from None
 
 
 def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:

@@ -1,9 +1,14 @@
-"""What the tests share: one thread per process, the profiles of the gates, and real data where a checkout has any."""
+"""What the tests share: one thread per process, the gates' profiles, real data where a checkout has any, a bucket."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,3 +43,38 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no data sets at {SHARED_DATA}: this test needs real data beside the checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket of an S3-compatible server on loopback; the environment leads there, as on every node of a cluster."""
+    pytest.importorskip("moto", reason="no S3-compatible server: install the extra test")
+    from pyarrow.fs import S3FileSystem
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    keys = {"AWS_ACCESS_KEY_ID": "align", "AWS_SECRET_ACCESS_KEY": "planted", "AWS_REGION": "us-east-1"}
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(f"{address}/moto-api/", timeout=2):
+                    break
+            except OSError:
+                assert server.poll() is None, "the S3-compatible server ended"
+                assert time.monotonic() < until, "the S3-compatible server does not answer"
+                time.sleep(0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**keys, "AWS_ENDPOINT_URL": address}.items():
+                patch.setenv(name, value)
+            S3FileSystem(endpoint_override=address, allow_bucket_creation=True).create_dir("align")
+            yield "s3://align"
+    finally:
+        server.kill()
+        server.wait()

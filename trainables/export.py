@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -120,9 +119,9 @@ def training_hash(spec: PackSpec, replica: int) -> str:
     return replace(spec, replicas=(spec.replicas[replica],)).hash
 
 
-def encoder_path(folder: Path, training: str, modality: int) -> Path:
-    """Where the encoder of modality 0 or 1 of a training is kept until the study ends."""
-    return folder / f"{training}-encoder-{modality + 1}.pt"
+def encoder_file(training: str, modality: int) -> str:
+    """What the encoder of modality 0 or 1 of a training is called, beside the checkpoints, until the study ends."""
+    return f"{training}-encoder-{modality + 1}.pt"
 
 
 def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedEncoder, TrainedEncoder]:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,8 +17,9 @@ import torch
 from ray import tune
 
 from trainables.datasets.base import MultimodalData
-from trainables.export import encoder_path, trained_encoders, training_hash
+from trainables.export import encoder_file, trained_encoders, training_hash
 from trainables.pack import CheckpointError, Pack
+from trainables.place import Place
 from trainables.spec import PackSpec
 
 STEP_SECONDS = 1.0
@@ -27,8 +27,8 @@ CHECKPOINT_SECONDS = 5.0  # unless `checkpoint_seconds` of the configuration say
 
 
 class PackTrainable(tune.Trainable):  # type: ignore[misc]
-    """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `folder` of checkpoints, `threads`,
-    and `keep` where the trained encoders are to be written beside the checkpoints.
+    """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `place` of checkpoints (the address of
+    a `Place`), `threads`, and `keep` where the trained encoders are to be written beside the checkpoints.
 
     Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicaResults). A pack that does
     not fit into memory ends with `out_of_memory` instead: the driver halves it.
@@ -47,7 +47,8 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(max(1, int(config["threads"])))
         self._spec = PackSpec.from_json(json.loads(config["spec"]))
         self._data_key = str(config["data_key"])
-        self._path = Path(config["folder"]) / f"{self._spec.hash}.pt"
+        self._place = Place(str(config["place"]))
+        self._checkpoint = f"{self._spec.hash}.pt"
         self._keep = bool(config.get("keep", False))
         self._pack: Pack | None = None
         self._resumed_from = 0  # epoch of the checkpoint that it went on from
@@ -89,7 +90,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
             pack.run(1)
         if pack.done or time.monotonic() - self._saved > self._checkpoint_seconds:
             with contextlib.suppress(OSError):  # a full or absent disk costs the checkpoint, not the training
-                pack.save(self._path)
+                self._place.write(self._checkpoint, pack.save)
             self._saved = time.monotonic()
         return pack
 
@@ -98,7 +99,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         for replica in range(len(self._spec.replicas)):
             training = training_hash(self._spec, replica)
             for modality, encoder in enumerate(trained_encoders(pack, data, replica)):
-                encoder.save(encoder_path(self._path.parent, training, modality))
+                self._place.write(encoder_file(training, modality), encoder.save)
 
     def _data(self) -> MultimodalData:
         data = self._datasets[self._data_key]
@@ -108,12 +109,13 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         data = self._data().pair(*self._spec.pair)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         pack = Pack(self._spec, data, device=device)
-        if self._path.exists():
-            try:
-                pack.load(self._path)
-                self._resumed_from = pack.epoch
-            except (CheckpointError, OSError):  # torn by a crash while the file system wrote it: start this pack over
-                pack = Pack(self._spec, data, device=device)
+        try:
+            self._place.read(self._checkpoint, pack.load)
+            self._resumed_from = pack.epoch
+        except FileNotFoundError:
+            pass
+        except (CheckpointError, OSError):  # torn by a crash while the file system wrote it: start this pack over
+            pack = Pack(self._spec, data, device=device)
         return pack
 
 

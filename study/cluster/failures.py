@@ -23,12 +23,14 @@ class Failures(Callback):  # type: ignore[misc]
     def __init__(self, searcher: PackSearcher) -> None:
         self._searcher = searcher
 
-    def on_trial_recover(self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
         """Its worker died, or raised; it goes on from its checkpoint."""
+        del iteration, trials, info
         self._searcher.on_trial_retry(trial.trial_id, _reason(trial))
 
-    def on_trial_error(self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
         """It failed once too often."""
+        del iteration, trials, info
         self._searcher.on_trial_failure(trial.trial_id, _reason(trial))
 
 

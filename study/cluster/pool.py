@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -28,6 +29,7 @@ from study.config import ConfigError, ResourcesSection
 from study.coordinator import Coordinator
 from study.events import EventLog
 from trainables.datasets import MultimodalData
+from trainables.place import Place
 from trainables.tune import PackTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
@@ -158,7 +160,7 @@ class Cluster:
         self,
         coordinator: Coordinator,
         *,
-        checkpoints: Path,
+        checkpoints: Place,
         events: EventLog,
     ) -> None:
         """Train packs, on the data that `share_data` was given, until the coordinator has none left.
@@ -168,12 +170,11 @@ class Cluster:
         Raises:
             ConfigError: a node cannot write to `checkpoints`, which all must share.
         """
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        self._check_shared(checkpoints.resolve())
+        self._check_shared(checkpoints)
         share = self.share
         searcher = PackSearcher(
             coordinator,
-            checkpoints=checkpoints.resolve(),
+            checkpoints=checkpoints,
             threads=share.threads,
             checkpoint_seconds=self._resources.checkpoint_seconds,
             retries=self._retries,
@@ -185,8 +186,8 @@ class Cluster:
             tune.with_parameters(PackTrainable, datasets=self.stored),
             {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
         )
-        # Tune wants one folder for all nodes, although none of them keeps anything there.
-        shared = checkpoints.resolve().parent if self.nodes > 1 else None
+        # Tune wants one folder for all nodes, although none of them keeps anything there, and so can do without.
+        shared = Path(checkpoints.address).parent if self.nodes > 1 and not checkpoints.is_bucket else None
         if self._address:  # a trial waits for its process to start, seconds in which others can start too
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PLACES)
         with tempfile.TemporaryDirectory(prefix=".align-study-", dir=shared) as scratch:
@@ -236,18 +237,21 @@ class Cluster:
     def _retries(self) -> int:
         return RETRIES_ON_CLUSTER if self._address else RETRIES
 
-    def _check_shared(self, folder: Path) -> None:
-        """Write to `folder` from every node: what one of them cannot see would be lost with the other."""
+    def _check_shared(self, place: Place) -> None:
+        """Write to `place` from every node: what one of them cannot see would be lost with the other."""
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        if len(nodes) < 2:
+        if len(nodes) < 2 and not place.is_bucket:
             return
         probe = ray.remote(num_cpus=0, max_retries=0)(_probe)
-        marker = folder / f".probe-{uuid.uuid4().hex}"
-        marker.touch()
+        marker = f".probe-{uuid.uuid4().hex}"
+        try:
+            place.write(marker, _mark)
+        except OSError as error:
+            raise _unusable("this machine", place, _reason(error)) from None
         try:
             answers = {
                 probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                    str(marker), node["NodeID"]
+                    place, marker, node["NodeID"]
                 ): node["NodeManagerAddress"]
                 for node in nodes
             }
@@ -258,13 +262,11 @@ class Cluster:
                 except ray.exceptions.RayError:
                     continue
                 if problem:
-                    raise ConfigError(
-                        f"the node {answers[answer]} cannot use {folder} ({problem}), where packs keep their "
-                        "checkpoints; give an --out on a file system that all nodes share"
-                    )
+                    raise _unusable(f"the node {answers[answer]}", place, problem)
         finally:
-            for path in folder.glob(f"{marker.name}*"):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                for name in (marker, *(f"{marker}-{node['NodeID']}" for node in nodes)):
+                    place.remove(name)
 
     def _local_cpus(self) -> int:
         if isinstance(self._resources.workers, int):
@@ -272,12 +274,28 @@ class Cluster:
         return len(os.sched_getaffinity(0))
 
 
-def _probe(marker: str, node: str) -> str | None:
-    """What keeps a node from using the folder of a file that the driver wrote; None where nothing does."""
+def _probe(place: Place, marker: str, node: str) -> str | None:
+    """What keeps a node from using a place that the driver wrote a file to; None where nothing does."""
     try:
-        if not os.path.exists(marker):
-            return "it does not see what the driver writes there"
-        Path(f"{marker}-{node}").touch()
+        place.read(marker, Path.stat)
+        place.write(f"{marker}-{node}", _mark)
+    except FileNotFoundError:
+        return "it does not see what the driver writes there"
     except OSError as error:
-        return error.strerror
+        return _reason(error)
     return None
+
+
+def _mark(path: Path) -> None:
+    path.write_text("Can every node write here?", encoding="utf-8")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error).splitlines()[0][:300]
+
+
+def _unusable(who: str, place: Place, problem: str) -> ConfigError:
+    remedy = "see to its bucket, keys and AWS_ENDPOINT_URL" if place.is_bucket else (
+        "give an --out on a file system that all nodes share, or resources.checkpoints: s3://BUCKET/PREFIX"
+    )  # fmt: skip
+    return ConfigError(f"{who} cannot use {place.address} ({problem}), where packs keep their checkpoints; {remedy}")

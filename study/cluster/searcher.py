@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 from study.cluster.metrics import Metrics
 from study.coordinator import Coordinator
 from study.events import EventLog
+from trainables.place import Place
 from trainables.spec import ReplicaResult
 
 
@@ -23,7 +24,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self,
         coordinator: Coordinator,
         *,
-        checkpoints: Path,
+        checkpoints: Place,
         threads: int,
         checkpoint_seconds: float,
         retries: int,
@@ -58,7 +59,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         return {
             "spec": json.dumps(pack.spec.to_json()),
             "data_key": pack.cell.data_key,
-            "folder": str(self._checkpoints),
+            "place": self._checkpoints.address,
             "threads": self._threads,
             "checkpoint_seconds": self._checkpoint_seconds,
             "keep": pack.keeps_encoders,
@@ -118,7 +119,8 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
             self.error = caught
             return
-        (self._checkpoints / f"{pack_id}.pt").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._checkpoints.remove(f"{pack_id}.pt")
 
     def _note(self, event: str, pack_id: str, details: Mapping[str, object] | None = None) -> None:
         progress = self._coordinator.progress

@@ -245,6 +245,19 @@ class ResourcesSection(_Section):
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
     checkpoint_seconds: Positive = 5.0
     """Time between two checkpoints of a pack; a pack whose worker dies loses no more than that."""
+    checkpoints: str | None = None
+    """Where they are kept, if not in the study's folder: another folder that all nodes share, or `s3://BUCKET/PREFIX`
+    of an S3-compatible store that all can reach, with keys and endpoint from each node's environment
+    (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)."""
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _known_place(cls, checkpoints: str | None) -> str | None:
+        if checkpoints and has_literal_password(checkpoints):
+            raise ValueError("keys do not belong in a study file; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        if checkpoints is not None and (not checkpoints.startswith(("/", "s3://")) or "?" in checkpoints):
+            raise ValueError(f"{checkpoints[:60]!r} is not known; give an absolute folder or s3://BUCKET/PREFIX")
+        return checkpoints
 
     @field_validator("gpus")
     @classmethod

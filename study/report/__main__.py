@@ -18,6 +18,7 @@ from study.report.build import answered
 from study.report.claims import claims_table, judge
 from study.report.reading import Report
 from study.session import rebuild
+from study.storage import check_option
 from study.tracking import tracking_uri
 
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -32,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
     add_out(options)
+    options.add_argument(
+        "--storage",
+        metavar="URI",
+        help="of a study whose folder is elsewhere, as in a study file: its folder in --out is made from its record",
+    )
     options.add_argument(
         "--claims",
         action="store_true",
@@ -59,8 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(folders) != 1:
             raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")
         (folder,) = folders
+        if given.storage:
+            check_option("--storage", given.storage)
         report = rebuild(
             folder.resolve(),
+            storage=given.storage,
             tracking=tracking_uri(given.tracking_uri) if given.sync else None,
             display=Display(Console(stderr=True)),
         )

@@ -42,6 +42,7 @@ class Run:
     training_seconds: float = 0.0
     peak_memory_bytes: int = 0
     errors: Mapping[str, str] = field(default_factory=dict)  # by cell id
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())  # that it ran with
 
 
 def build_report(
@@ -69,7 +70,7 @@ def build_report(
         "config_hash": config.hash,
         "seed": config.seed,
         "stand_in": any(cell.stand_in for cell in cells),
-        "versions": _versions(),
+        "versions": dict(run.versions),
         "wall_seconds": round(run.wall_seconds, 3),
         "training_seconds": round(run.training_seconds, 3),
         "peak_memory_bytes": run.peak_memory_bytes,
@@ -291,7 +292,8 @@ def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResul
     return sorted(found.items())
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Of all that a result may depend on, in this process."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from study.cells import Cell
 from study.report.reading import Report, part, parts
 from study.search import Ledger
-from trainables.export import encoder_path
+from trainables.export import encoder_file
+from trainables.place import Place
 
 FOLDER = "models"  # beside the report
 
@@ -42,14 +43,15 @@ def kept_encoder(cell: Cell, ledger: Ledger, encoder: int, *, stem: str) -> dict
     }
 
 
-def collect_encoders(report: Report, folder: Path, *, written: Path) -> None:
+def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:
     """Move the files of a report's encoders from where the trainings wrote them to the study's folder."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for cell in parts(report, "cells"):
         for index, entry in enumerate(parts(cell, "encoders")):
             model = part(entry, "model")
-            if model and (source := encoder_path(written, str(model["training"]), index)).exists():
-                os.replace(source, folder / str(model["file"]))
+            if model:
+                with contextlib.suppress(FileNotFoundError):  # an earlier run has it there already
+                    written.take(encoder_file(str(model["training"]), index), folder / str(model["file"]))
 
 
 def _registered_name(cell: Cell, encoder: int) -> str:

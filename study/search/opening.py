@@ -38,7 +38,9 @@ def open_storage(
     journal = folder / "journal.log"
     if read_only:
         if not journal.is_file():
-            raise ConfigError(f"there is no study in {folder.parent}")
+            raise ConfigError(
+                f"there is no study in {folder.parent}; give a study's name and --out, its folder, or its --storage"
+            )
         return JournalStorage(JournalFileBackend(str(journal)))
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".lock", ".rename"):

@@ -34,6 +34,14 @@ def read_studies(storage: BaseStorage, *, name: str | None = None) -> tuple[Stud
     return tuple(_read_study(storage, study, found) for study in studies)
 
 
+def read_notes(storage: BaseStorage, name: str) -> Mapping[str, Any]:
+    """What the study called `name` noted beside its trials; nothing where there is none."""
+    try:
+        return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    except KeyError:
+        return {}
+
+
 def _read_study(storage: BaseStorage, study: FrozenStudy, all_studies: Mapping[str, FrozenStudy]) -> StudyRecord:
     trials: dict[tuple[str, Arm], tuple[Asked, ...]] = {}
     ends: list[datetime] = []

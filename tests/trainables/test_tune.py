@@ -37,7 +37,7 @@ def begin(tmp_path, datasets):
         config = {
             "spec": json.dumps(the_spec.to_json()),
             "data_key": "digits",
-            "folder": str(tmp_path / "packs"),
+            "place": str(tmp_path / "packs"),
             "threads": 1,
         }
         (tmp_path / "packs").mkdir(exist_ok=True)
@@ -71,7 +71,7 @@ def test_a_pack_that_cannot_be_allocated_says_so_and_the_process_takes_the_next(
 
 
 def config_of(trained):
-    return {"data_key": "digits", "folder": str(trained._path.parent), "threads": 1}
+    return {"data_key": "digits", "place": trained._place.address, "threads": 1}
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(begin):

@@ -1,0 +1,91 @@
+"""Packs whose training fails on a real Ray: what the log, the report and `study.status` say of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.cells import build_cells
+from study.cluster.failures import last_exception
+from study.cluster.pool import Cluster
+from study.config import parse_config
+from study.coordinator import Coordinator
+from study.events import EventLog
+from study.report.answers import recommended_settings
+from study.search import Ledger, close_storage, open_storage
+from study.status import main
+from trainables.place import Place
+
+STUDY = """
+study: broken
+dataset: {name: digits}
+pairs: [[left, right], [left, fourier]]
+encoder: {width: 2}
+training: {epochs: 1, batch_size: 512}
+alignment: {one_sided: never}
+strength: {initial: [0, 1], refine: 0}
+replicates: {search: 2, confirm: 0}
+resources: {workers: 2, pack: 4}
+"""
+REASON = "ValueError: unknown encoder kind 'nonsense'"
+
+
+@pytest.mark.slow
+def test_a_training_that_raises_says_what_wherever_one_looks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse_config(STUDY)
+    (broken, sound), datasets = build_cells(config)
+    encoder = replace(broken.encoders[0], kind="nonsense")  # which only its worker finds out
+    cells = (replace(broken, encoders=(encoder, broken.encoders[1])), sound)
+    folder = tmp_path / "broken"
+    opened = open_storage(folder=folder / "optuna")
+    ledger = Ledger(opened, name="broken", space={"strength": (0.0, 4.0)})
+    ledger.set_note("cells", [cell.to_json() for cell in cells])
+    ledger.set_note("configuration", config.identity)
+    coordinator = Coordinator(cells, ledger, pack_size=4, recommend=recommended_settings)
+    with Cluster(config.resources) as cluster:
+        cluster.share_data(datasets)
+        cluster.train(
+            coordinator, checkpoints=Place(str(folder)).below("packs"), events=EventLog(folder, study="broken")
+        )
+    close_storage(opened)
+
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    told: dict[str, list[Any]] = {}
+    for event in events:
+        told.setdefault(event["event"], []).append(event.get("reason"))
+    assert len(told["pack_retried"]) == 2
+    assert {*told["pack_retried"], *told["pack_failed"]} == {told["pack_failed"][0]}
+    assert told["pack_failed"][0].startswith(REASON)
+    assert len(told["pack_done"]) == 1
+    assert REASON in coordinator.errors[broken.id]
+    assert main(["--json", "--out", str(tmp_path)]) == 0
+    (status,) = json.loads(capsys.readouterr().out)
+    assert status["failed_cells"] == dict(coordinator.errors)
+    assert main(["--out", str(tmp_path)]) == 0
+    assert REASON in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('Traceback (most recent call last):\n  File "a.py", line 1\n    f()\nValueError: no\n', "ValueError: no"),
+        ("Traceback:\n  x\ntorch.OutOfMemoryError: first\nsecond line of it\n", "torch.OutOfMemoryError: first"),
+        (
+            "Failure # 1\nThe actor died unexpectedly.\n\tpid: 7\nThe worker was killed (SIGKILL).",
+            "The worker was killed (SIGKILL).",
+        ),
+        ("KeyError: 1\n\nThe above was the cause:\n\nStopIteration\n", "StopIteration"),
+        ("OSError: postgresql://u:hunter2@h/d is gone", "OSError: postgresql://…@h/d is gone"),
+        ("ValueError: \x1b[31mred", "ValueError:  [31mred"),
+        ("", "of an unknown cause"),
+        ("E: " + 1000 * "x", "E: " + 296 * "x" + "…"),
+    ],
+)
+def test_the_line_that_names_the_exception(text: str, line: str) -> None:
+    assert last_exception(text) == line
