@@ -35,7 +35,7 @@ def kept_encoder(cell: Cell, ledger: Ledger, encoder: int, *, stem: str) -> dict
         "registered": _registered_name(cell, encoder),
         "training": spec.hash,
         "strengths": [trial.setting.strength_1, trial.setting.strength_2],
-        "nuisance": dict(trial.setting.nuisance),
+        "nuisance": dict(sorted(trial.setting.nuisance.items())),
         "seed": spec.replicas[0].seed,
         "fit": list(spec.fit),
         "split": spec.evaluate,
