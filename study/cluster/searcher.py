@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from study.coordinator import Coordinator
 from study.events import EventLog
 from trainables.place import Place
 from trainables.spec import ReplicaResult
+
+_SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance
 
 
 class PackSearcher(Searcher):  # type: ignore[misc]
@@ -37,6 +40,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self._has_room = has_room
         self._checkpoint_seconds = checkpoint_seconds
         self._started: dict[str, float] = {}
+        self._shown = -math.inf
         self._coordinator = coordinator
         self._checkpoints = checkpoints
         self._threads = threads
@@ -74,7 +78,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             )
         if result.get("total"):
             self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
-            self._show()
+            self._show(after=_SHOW_SECONDS)
 
     def on_trial_retry(self, trial_id: str, reason: str) -> None:
         """Note that a pack failed and is tried again."""
@@ -131,9 +135,10 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             self._metrics.count(event.removeprefix("pack_"), seconds=seconds)
         self._show()
 
-    def _show(self) -> None:
-        if self._metrics:
-            coordinator = self._coordinator
+    def _show(self, *, after: float = 0.0) -> None:
+        """Bring the metrics up to date, unless they were within `after` seconds."""
+        if self._metrics and time.monotonic() >= self._shown + after:
+            self._shown, coordinator = time.monotonic(), self._coordinator
             self._metrics.show(
                 coordinator.progress,
                 waiting=coordinator.waiting,
