@@ -11,6 +11,7 @@ from optuna.exceptions import OptunaError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from study.config import ConfigError
 from study.locks import migrating
@@ -59,8 +60,12 @@ def close_storage(storage: BaseStorage) -> None:
 def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     """Tables are made once, under the database's lock: two that make them at the same time would disturb each other."""
     options: dict[str, Any] = {"pool_pre_ping": True}
+    if read_only:  # a few questions; nobody could close the pool of a storage that turns out to have no tables
+        options = {"poolclass": NullPool}
+    elif storage.kind == "postgresql":
+        options |= {"pool_size": 2, "max_overflow": 3, "pool_recycle": 1800}
     if storage.kind == "postgresql":
-        options |= {"pool_size": 2, "max_overflow": 3, "pool_recycle": 1800, "connect_args": {"connect_timeout": 10}}
+        options["connect_args"] = {"connect_timeout": 10}
     try:
         with nullcontext() if read_only else migrating(storage):
             return RDBStorage(storage.address, engine_kwargs=options, skip_table_creation=read_only)

@@ -210,8 +210,11 @@ def half_diverging(arms: set[str]) -> Trainer:
             blown = asked.arm in arms and strength > 0 and index % 2 == 1
             score = float("nan") if blown else 0.5 + strength / 10 + index / 100
             status: Literal["ok", "diverged"] = "diverged" if blown else "ok"
+            curve = ((1.0, score, score, 1.0, 1.0),)
             found.append(
-                ReplicaResult(status=status, scores=(score, score), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=())
+                ReplicaResult(
+                    status=status, scores=(score, score), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
+                )
             )
         return found
 

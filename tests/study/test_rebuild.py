@@ -14,7 +14,7 @@ from study.report.__main__ import main
 STUDY = """
 study: tiny
 dataset: {name: digits}
-pairs: [[left, right], [left, fourier]]
+pairs: [[left, right]]
 pid: {bootstrap: 20}
 encoder: {width: 4}
 training: {epochs: 6, batch_size: 128}
@@ -56,7 +56,7 @@ def test_a_record_alone_gives_the_same_report_byte_for_byte(
     assert written.returncode == 0, written.stderr
     original = files(there.out)
     assert {"report.json", "report.html", "config.yaml"} < set(original)
-    assert len(original) > 20
+    assert len(original) > 10
     assert files(here.out) == original
     again = here.run(module="study.report")  # now that the folder says where its record is
     assert again.returncode == 0, again.stderr
