@@ -119,7 +119,7 @@ class Trainings:
         usable = counted(values, diverged=blown)
         if shortage := _shortage(usable):
             raise ValueError(shortage)
-        dead: Bools = blown.any(axis=1) & ~usable.any(axis=1)
+        dead: Bools = (blown.sum(axis=1) > 0) & (usable.sum(axis=1) == 0)
         low, high = (float(axis.min()), float(axis.max())) if range_ is None else range_
         if not (0 <= low <= axis.min() and axis.max() <= high < np.inf):
             raise ValueError(f"range ({low}, {high}) must hold all strengths, {axis.min()} to {axis.max()}; widen it")
