@@ -23,7 +23,7 @@ from study.profile import forecast_cells, profile_cells
 from study.progress import Display
 from study.report import write_report
 from study.report.answers import recommended_settings
-from study.report.build import Run, build_report, library_versions
+from study.report.build import RUN, Run, build_report, library_versions
 from study.report.models import collect_encoders
 from study.rounds import LEARNT
 from study.search import Ledger, close_storage, open_storage, read_notes
@@ -81,6 +81,8 @@ def run_study(
         stack.callback(ledger.close)
         tracker = Tracker(tracking)
         storage.check_apart(tracker.uri)
+        if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
+            return _publish(_recorded_report(cells, ledger), folder, config, tracker, display)
         background = stack.enter_context(ThreadPoolExecutor(1))
         # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
         profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))
@@ -129,12 +131,12 @@ def run_study(
             peak_memory_bytes=memory.peak,
             errors=coordinator.errors,
         )
-        ledger.set_note("run", asdict(run))
         events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
         busy.result()  # two writers of one projection would make runs twice
         report = build_report(cells, ledger, profiles, forecasts, run=run)
         ledger.set_note(EXPERIENCES, experiences(report))
         collect_encoders(report, folder, written=checkpoints)
+        ledger.set_note(RUN, asdict(run))  # the last: the study has all that it is to have
         return _publish(report, folder, config, tracker, display)
 
 
@@ -183,12 +185,16 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
-        versions = ledger.note(VERSIONS) or library_versions()
-        known = ledger.note("run") or {"complete": False, "errors": ledger.note(ERRORS) or {}}
-        profiles, forecasts = _known_profiles(cells, ledger), ledger.note("forecasts") or {}
-        report = build_report(cells, ledger, profiles, forecasts, run=Run(**{"versions": versions, **known}))
+        report = _recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
         return _publish(report, folder, config, Tracker(tracking) if tracking else None, display)
+
+
+def _recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
+    versions = ledger.note(VERSIONS) or library_versions()
+    known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
+    profiles, forecasts = _known_profiles(cells, ledger), ledger.note("forecasts") or {}
+    return build_report(cells, ledger, profiles, forecasts, run=Run(**{"versions": versions, **known}))
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:

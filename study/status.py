@@ -21,6 +21,7 @@ from study.coordinator import ERRORS
 from study.curves import curve
 from study.options import add_out
 from study.planned import planned_trainings
+from study.report.build import RUN
 from study.rounds import select_curve
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.storage import Storage, check_option
@@ -57,7 +58,7 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     if not record.notes.get("cells") or not record.notes.get("configuration"):
         return None
     config = StudyConfig.model_validate(record.notes["configuration"])
-    run = record.notes.get("run") or {}
+    run = record.notes.get(RUN) or {}
     ended = bool(run.get("complete"))
     cells = tuple(
         _cell_status(Cell.from_json(value, config=config), record, ended=ended) for value in record.notes["cells"]

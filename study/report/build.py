@@ -30,6 +30,7 @@ from study.trials import Arm, Asked
 from trainables.spec import ReplicaResult
 
 SCHEMA = 1
+RUN = "run"  # note of the ledger: the `Run` of a study that has ended
 _LIBRARIES = ("align-study", "torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
 
 
