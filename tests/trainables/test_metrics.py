@@ -297,6 +297,11 @@ class TestScores:
         assert SCORES["accuracy"](outputs, torch.tensor([0, 1])).tolist() == [1, 0.5]
         assert SCORES["accuracy"](outputs, torch.tensor([[1, 1], [0, 0]])).tolist() == [0.5, 1]
 
+    def test_the_first_of_equal_outputs_counts(self):
+        outputs = torch.tensor([[[1.0, 2.0, 2.0], [3.0, 0.0, 3.0], [0.0, 0.0, 0.0], [1.0, 0.0, 2.0]]])
+        for target in torch.cartesian_prod(*[torch.arange(3)] * 4):
+            assert SCORES["accuracy"](outputs, target).item() == (outputs.argmax(-1) == target).double().mean().item()
+
     def test_sign_accuracy_counts_zero_as_negative(self):
         outputs = torch.tensor([[[0.5], [-0.5], [0.1], [0.0]]])
         target = torch.tensor([2.0, -1.0, 0.0, 0.0])
