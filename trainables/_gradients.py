@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 _SMALLEST_NORM = 1e-12
 
@@ -28,6 +30,41 @@ def scale_value(loss: Tensor, factor: float | Tensor) -> Tensor:
     return _ScaleValue.apply(loss, _factor(factor, loss))  # type: ignore[no-any-return,no-untyped-call]
 
 
+def unit(z: Tensor) -> tuple[Tensor, Tensor]:
+    """`unit_rows` without a gradient, and what the rows (K, N, 1) were multiplied by."""
+    # Not vector_norm: across features that lie apart in memory it is far slower.
+    square = functional.threshold(z.square().sum(-1, keepdim=True), _SMALLEST_NORM**2, torch.inf, inplace=True)
+    inverse = square.rsqrt_()
+    return z * inverse, inverse
+
+
+def unit_backward(upstream: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:
+    """The gradient before `unit` of the one behind it."""
+    along = (upstream * unit).sum(-1, keepdim=True)
+    gradient: Tensor = torch.addcmul(upstream, unit, along, value=-1).mul_(inverse)
+    return gradient
+
+
+def clear_(values: Tensor, factor: Tensor) -> Tensor:
+    """Set `values` (K, …) to 0, even a NaN, where a factor, () or (K,), is 0."""
+    # On a CPU masked_fill_ with a mask of another shape is five times slower than arithmetic.
+    bits = values.view(torch.int32 if values.itemsize == 4 else torch.int64)
+    kept = (factor != 0).to(bits.dtype).neg_()  # no bit or all of them
+    bits.bitwise_and_(kept.view(-1, *[1] * (values.ndim - 1)))
+    return values
+
+
+def differentiate(
+    loss: Callable[..., Tensor], *inputs: Tensor, asked: Sequence[bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """A loss (K,) of tensors (K, …), and by autograd its gradients for those that are asked for."""
+    leaves = [z.detach().requires_grad_(each) for z, each in zip(inputs, asked, strict=True)]
+    with torch.enable_grad():
+        value = loss(*leaves)
+    found = iter(torch.autograd.grad(value, [z for z in leaves if z.requires_grad], torch.ones_like(value)))
+    return value.detach(), [next(found) if each else None for each in asked]
+
+
 def _factor(factor: float | Tensor, like: Tensor) -> Tensor:
     return factor.to(like) if isinstance(factor, Tensor) else like.new_full((), factor)
 
@@ -37,19 +74,14 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
-        inverse = torch.linalg.vector_norm(z, dim=-1, keepdim=True).reciprocal_()
-        inverse.masked_fill_(inverse > 1 / _SMALLEST_NORM, 0)
-        unit: Tensor = z * inverse
-        ctx.save_for_backward(unit, inverse)
-        return unit
+        rows, inverse = unit(z)
+        ctx.save_for_backward(rows, inverse)
+        return rows
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Tensor:
-        unit, inverse = ctx.saved_tensors
-        along = (upstream * unit).sum(-1, keepdim=True)
-        gradient: Tensor = torch.addcmul(upstream, unit, along, value=-1).mul_(inverse)
-        return gradient
+        return unit_backward(upstream, *ctx.saved_tensors)
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -60,14 +92,14 @@ class _ScaleGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        factor = ctx.saved_tensors[0].view(-1, 1, 1)
-        return (upstream * factor).masked_fill_(factor == 0, 0), None
+        (factor,) = ctx.saved_tensors
+        return clear_(upstream * factor.view(-1, 1, 1), factor), None
 
 
 class _ScaleValue(torch.autograd.Function):
     @staticmethod
     def forward(_ctx: Any, loss: Tensor, factor: Tensor) -> Tensor:
-        return (loss * factor).masked_fill_(factor == 0, 0)
+        return clear_(loss * factor, factor)
 
     @staticmethod
     def backward(_ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:

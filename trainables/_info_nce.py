@@ -10,12 +10,14 @@ size (K, N, N) is ever stored, only the two gradients of size (K, N, D).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
+
+from trainables._gradients import unit, unit_backward
 
 # A chunk of (N, N) matrices, and as much again for scratch, should stay in a core's second-level cache on a CPU; on
 # an accelerator it bounds the memory, and is large enough that the launches of its kernels do not count.
@@ -38,10 +40,36 @@ def info_nce(z_1: Tensor, z_2: Tensor, temperature: float | Tensor) -> Tensor:
         z_1, z_2 = z_1.to(dtype), z_2.to(dtype)
     if not torch.is_grad_enabled():
         z_1, z_2 = z_1.detach(), z_2.detach()
-    smallest = smallest_temperature(temperature, n_replicas=len(z_1))
-    weigh = _weigh_bounded if _is_bounded(smallest, z_1.shape[1], dtype) else _weigh_shifted
-    inverse = temperature.to(z_1).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
-    return _InfoNCE.apply(z_1, z_2, inverse, weigh)  # type: ignore[no-any-return,no-untyped-call]
+    return _InfoNCE.apply(z_1, z_2, *_scale(z_1, temperature))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def info_nce_and_gradients(
+    z_1: Tensor, z_2: Tensor, temperature: float | Tensor, factors: Sequence[Tensor | None]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The loss (K,) of projections (K, N, D), which are normalised here, and its gradients times a factor (K,) each.
+
+    There is none for a projection whose factor is None.
+    """
+    inverse, weigh = _scale(z_1, temperature)
+    rate = _rate(inverse, z_1.shape[1])
+    units = unit(z_1), unit(z_2)
+    asked = factors[0] is not None, factors[1] is not None
+    loss, products = _loss_and_products(units[0][0], units[1][0], inverse, weigh, asked)
+    gradients: list[Tensor | None] = []
+    for product, (rows, length), factor in zip(products, units, factors, strict=True):
+        if product is None or factor is None:
+            gradients.append(None)
+        else:
+            gradients.append(unit_backward(product, rows, length * (factor * rate).view(-1, 1, 1)))
+    return loss, gradients
+
+
+def _scale(z: Tensor, temperature: float | Tensor) -> tuple[float | Tensor, _Weigh]:
+    """1 / τ, one or (K, 1, 1), and how to weigh similarities that are multiplied by it."""
+    smallest = smallest_temperature(temperature, n_replicas=len(z))
+    weigh = _weigh_bounded if _is_bounded(smallest, z.shape[1], z.dtype) else _weigh_shifted
+    inverse = temperature.to(z).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
+    return inverse, weigh
 
 
 def smallest_temperature(temperature: float | Tensor, *, n_replicas: int) -> float:
@@ -75,28 +103,14 @@ def _read_once(temperature: Tensor) -> float:
 
 
 class _InfoNCE(torch.autograd.Function):
-    """The gradients W z₂ and Wᵀ z₁ exist before anyone asks for them; the backward pass only scales them."""
+    """The products W z₂ and Wᵀ z₁ exist before anyone asks for a gradient; the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx: Any, z_1: Tensor, z_2: Tensor, inverse: float | Tensor, weigh: _Weigh) -> Tensor:
-        n_replicas, n, _ = z_1.shape
-        size = min(_chunk_size(z_1), n_replicas)
-        # One workspace for all chunks: fresh memory would cost as much as the work in it.
-        weights, scratch = z_1.new_empty(size, n, n), z_1.new_empty(size, n, n)
-        loss = z_1.new_empty(n_replicas)
-        gradients = [torch.empty_like(z_1) if asked else None for asked in ctx.needs_input_grad[:2]]
-        whole: tuple[Any, ...] = (z_1 * inverse, z_1, z_2, loss, *gradients)
-        for scaled, first, second, mean, for_1, for_2 in [whole] if size == n_replicas else _chunks(whole, size):
-            if len(mean) < size:
-                weights, scratch = weights[: len(mean)], scratch[: len(mean)]
-            torch.bmm(scaled, second.mT, out=weights)  # with an `out`, autocast leaves it in full precision
-            torch.mean(weigh(weights, scratch), (1, 2), out=mean)
-            if for_1 is not None:
-                torch.bmm(weights, second, out=for_1)
-            if for_2 is not None:
-                torch.bmm(weights.mT, first, out=for_2)
-        ctx.rate = (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * n)
-        ctx.save_for_backward(*gradients)
+        first, second = ctx.needs_input_grad[:2]
+        loss, products = _loss_and_products(z_1, z_2, inverse, weigh, (first, second))
+        ctx.rate = _rate(inverse, z_1.shape[1])
+        ctx.save_for_backward(*products)
         return loss
 
     @staticmethod
@@ -104,7 +118,36 @@ class _InfoNCE(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("symmetric InfoNCE can be differentiated once only: do without create_graph=True")
         scale = (upstream * ctx.rate).view(-1, 1, 1)
-        return *(None if gradient is None else gradient * scale for gradient in ctx.saved_tensors), None, None
+        return *(None if product is None else product * scale for product in ctx.saved_tensors), None, None
+
+
+def _loss_and_products(
+    z_1: Tensor, z_2: Tensor, inverse: float | Tensor, weigh: _Weigh, asked: tuple[bool, bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The loss (K,), and W z₂ and Wᵀ z₁ (K, N, D) where they are asked for."""
+    n_replicas, n, _ = z_1.shape
+    size = min(_chunk_size(z_1), n_replicas)
+    # One workspace for all chunks: fresh memory would cost as much as the work in it.
+    weights, scratch = z_1.new_empty(size, n, n), z_1.new_empty(size, n, n)
+    loss = z_1.new_empty(n_replicas)
+    # Feature by feature in memory: the product that has the samples along its rows is the faster one.
+    products = [z_1.new_empty(z_1.mT.shape).mT if each else None for each in asked]
+    whole: tuple[Any, ...] = (z_1 * inverse, z_1, z_2, loss, *products)
+    for scaled, first, second, mean, for_1, for_2 in [whole] if size == n_replicas else _chunks(whole, size):
+        if len(mean) < size:
+            weights, scratch = weights[: len(mean)], scratch[: len(mean)]
+        torch.bmm(scaled, second.mT, out=weights)  # with an `out`, autocast leaves it in full precision
+        torch.mean(weigh(weights, scratch), (1, 2), out=mean)
+        if for_1 is not None:
+            torch.bmm(second.mT, weights.mT, out=for_1.mT)
+        if for_2 is not None:
+            torch.bmm(first.mT, weights, out=for_2.mT)
+    return loss, products
+
+
+def _rate(inverse: float | Tensor, n: int) -> float | Tensor:
+    """What the products are multiplied by to be gradients, one or (K,)."""
+    return (inverse.view(-1) if isinstance(inverse, Tensor) else inverse) / (2 * n)
 
 
 def _chunks(tensors: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:

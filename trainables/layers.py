@@ -19,10 +19,12 @@ from torch.nn import functional
 
 Parameters = Mapping[str, Tensor]
 
+LEAKY_SLOPE = 0.1  # as Tjandrasuwita et al. 2025
+
 # Of a tensor, and whether to overwrite it: in a training step that keeps memory in the cache.
 ACTIVATIONS: Mapping[str, Callable[[Tensor, bool], Tensor]] = {
     "relu": functional.relu,
-    "leaky_relu": lambda x, inplace: functional.leaky_relu(x, 0.1, inplace),  # slope of Tjandrasuwita et al. 2025
+    "leaky_relu": lambda x, inplace: functional.leaky_relu(x, LEAKY_SLOPE, inplace),
     "tanh": lambda x, inplace: x.tanh_() if inplace else x.tanh(),
     "gelu": lambda x, _inplace: functional.gelu(x),
 }
@@ -112,8 +114,10 @@ class Linear:
         """(K, …, in) -> (K, …, out)."""
         weight, bias = parameters[f"{self.name}.weight"], parameters[f"{self.name}.bias"]
         # Not baddbmm: on CPUs it first spreads the bias over the output, which costs more than the product.
+        if x.ndim == 3:  # feature by feature in memory: what follows then runs along many samples, not few features
+            return torch.bmm(weight.mT, x.mT).add_(bias.unsqueeze(2)).mT
         out = torch.bmm(x.flatten(1, -2), weight).add_(bias.unsqueeze(1))
-        return out if x.ndim == 3 else out.view(*x.shape[:-1], self.n_out)
+        return out.view(*x.shape[:-1], self.n_out)
 
 
 @dataclass(frozen=True)

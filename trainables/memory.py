@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from trainables.datasets.base import TRAIN, VALID, PairData
 from trainables.feed import stays_shared
+from trainables.group import group_size
 from trainables.pack import ALIGNMENT_ROWS, Pack
 from trainables.spec import PackSpec
 
@@ -78,10 +79,11 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
         held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
         held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
         held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)
-    need = _trace(spec, data, n_replicas)
+    together = min(n_replicas, group_size(spec, data, torch.device(device)) or n_replicas)
+    need = _trace(spec, data, n_replicas, together=together)
     rows = min(evaluate_rows, ALIGNMENT_ROWS)
     widths = sum(encoder.width for encoder in spec.encoders)
-    alignment = 24 * rows**2 + 29 * n_replicas * rows * widths  # measured: float64 and its copies, similarities
+    alignment = 24 * rows**2 + 29 * together * rows * widths  # measured: float64 and its copies, similarities
     orders = 8 * fit_rows * len({replica.seed for replica in spec.replicas[:n_replicas]})
     return held + orders + max(need.peak, need.resident + alignment)
 
@@ -94,18 +96,20 @@ def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str =
     prediction exceeds the budget, a fifth of which is held back for what the prediction may be wrong by, and for
     fragments. At least 1. The answer depends on the arguments alone, not on what memory is free at the moment.
     """
-    one, two = (_trace(spec, data, n).step for n in (1, 2))
+    one, two = (_trace(spec, data, n, together=n).step for n in (1, 2))
     room = _WORKING_SET_BYTES[torch.device(device).type]
     size = max(LEAST_PACK, 1 + (room - one) // (two - one))
     allowed = int(budget * (1.0 - _RESERVE))
-    need = predict_bytes(spec, data, size, device=device)
-    if need > allowed:
-        # The need is linear in K, but for workspaces of a fixed size.
-        least = predict_bytes(spec, data, 1, device=device)
-        size = min(size - 1, 1 + int((allowed - least) / ((need - least) / (size - 1))))
-        while size > 1 and predict_bytes(spec, data, size, device=device) > allowed:
-            size -= 1
-    return max(1, size)
+    if predict_bytes(spec, data, size, device=device) > allowed:
+        fits, too_large = 1, size
+        while too_large - fits > 1:
+            size = (fits + too_large) // 2
+            if predict_bytes(spec, data, size, device=device) > allowed:
+                too_large = size
+            else:
+                fits = size
+        return fits
+    return size
 
 
 class _Need(NamedTuple):
@@ -116,10 +120,11 @@ class _Need(NamedTuple):
     resident: int
 
 
-def _trace(spec: PackSpec, data: PairData, n_replicas: int) -> _Need:
+def _trace(spec: PackSpec, data: PairData, n_replicas: int, *, together: int) -> _Need:
     """What a step on one batch and an evaluation of all rows need, of tensors without values."""
     evaluate_rows = len(data.rows(spec.evaluate))
-    seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_replicas)]
+    n_traced = min(n_replicas, 2 * together)  # a third group would do as the second one
+    seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_traced)]
     # No other strength or temperature changes the memory; without any strength there would be no alignment term.
     replicas = tuple(replace(spec.replicas[0], strength_1=1.0, seed=seed) for seed in seeds)
     few = spec.training.batch_size + 1
@@ -134,12 +139,16 @@ def _trace(spec: PackSpec, data: PairData, n_replicas: int) -> _Need:
     with FakeTensorMode(allow_non_fake_inputs=True):
         evaluated = Pack(spec, batch).evaluated.expanded(evaluate_rows)
         with PeakMemory() as memory:
-            pack = Pack(spec, batch)
+            pack = Pack(spec, batch, together=together)
             pack.train_epoch()
             step = memory.peak
             pack.evaluated = evaluated
             pack.score()
-            return _Need(step, memory.peak, memory.live)
+            peak, resident = memory.peak, memory.live
+        states = pack.state_dict()["optimiser"].values()
+        each = sum(state.nbytes for state in states if isinstance(state, Tensor)) // n_traced
+        others = (n_replicas - n_traced) * each
+        return _Need(step + others, peak + others, resident + others)
 
 
 def _zeros(values: NDArray[Any], rows: int) -> NDArray[Any]:

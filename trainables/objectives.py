@@ -10,15 +10,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables._gradients import scale_gradient, scale_value, unit_rows
+from trainables._gradients import clear_, differentiate, scale_gradient, scale_value, unit_rows
 from trainables._info_nce import info_nce as _fused_info_nce
-from trainables._info_nce import smallest_temperature
+from trainables._info_nce import info_nce_and_gradients, smallest_temperature
 from trainables._targets import match_target
 from trainables.spec import Direction
 
@@ -199,8 +199,43 @@ def alignment_loss(
     z_1, z_2 = scale_gradient(z_1, strength_1), scale_gradient(z_2, strength_2)
     with _full_precision(z_1.device):
         value = ALIGNMENT_OBJECTIVES[objective](z_1, z_2, temperature)
-    strength = {"both": (strength_1 + strength_2) / 2, "to_1": strength_1, "to_2": strength_2}[direction]
-    return scale_value(value, strength)
+    return scale_value(value, _weight(strength_1, strength_2, direction))
+
+
+def alignment_and_gradients(
+    z_1: Tensor,
+    z_2: Tensor,
+    strength_1: Tensor,
+    strength_2: Tensor,
+    temperature: float | Tensor,
+    *,
+    objective: str = "info_nce",
+    direction: Direction = "both",
+    positive: bool = False,
+) -> tuple[Tensor, list[Tensor | None]]:
+    """`alignment_loss` (K,) and its gradients for z_1 and z_2, None for one that is not pulled; written out if InfoNCE.
+
+    `positive` says that no strength is 0, which saves the guard against what is not finite there.
+    """
+    pulled = direction != "to_2", direction != "to_1"
+    if objective != "info_nce":
+
+        def loss(z_1: Tensor, z_2: Tensor) -> Tensor:
+            strengths = strength_1, strength_2
+            return alignment_loss(z_1, z_2, *strengths, temperature, objective=objective, direction=direction)
+
+        return differentiate(loss, z_1, z_2, asked=pulled)
+    _check_pair(z_1, z_2)
+    strengths = strength_1, strength_2
+    factors = [strength if each else None for strength, each in zip(strengths, pulled, strict=True)]
+    value, gradients = info_nce_and_gradients(z_1, z_2, temperature, factors)
+    value *= _weight(*strengths, direction)
+    if not positive:
+        clear_(value, _weight(*strengths, direction))
+        for gradient, strength in zip(gradients, strengths, strict=True):
+            if gradient is not None:
+                clear_(gradient, strength)
+    return value, gradients
 
 
 def cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
@@ -221,6 +256,22 @@ def mse(outputs: Tensor, target: Tensor) -> Tensor:
 
 
 TASK_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropy, "l1": l1, "mse": mse}
+
+
+def task_loss_and_gradient(name: str, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """A task loss (K,) and its gradient for the outputs (K, N, m), which is written out for the cross-entropy."""
+    if name == "cross_entropy":
+        logarithms, classes = outputs.mT.log_softmax(1), target.unsqueeze(1)
+        own = logarithms.gather(1, classes)
+        gradient = logarithms.exp_().scatter_(1, classes, own.expm1()).div_(outputs.shape[1])
+        return own.mean((1, 2)).neg_(), gradient.mT
+    value, (found,) = differentiate(lambda leaf: TASK_LOSSES[name](leaf, target), outputs, asked=(True,))
+    assert found is not None
+    return value, found
+
+
+def _weight(strength_1: Any, strength_2: Any, direction: Direction) -> Any:
+    return {"both": (strength_1 + strength_2) / 2, "to_1": strength_1, "to_2": strength_2}[direction]
 
 
 def _one_sided(z_1: Tensor, z_2: Tensor, direction: Direction) -> tuple[Tensor, Tensor]:

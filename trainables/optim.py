@@ -25,23 +25,29 @@ class AdamW:
     ) -> None:
         self._flat, self._groups = flat, list(groups)
         self._learning_rate = learning_rate[:, None]
-        self._decay = 1.0 - (learning_rate * weight_decay)[:, None]
-        self._clip_norm = clip_norm[:, None]
+        self._decay = (learning_rate * weight_decay)[:, None]
+        self._clip_norm = clip_norm
         self._moment_1 = torch.zeros_like(flat)
         self._moment_2 = torch.zeros_like(flat)
         self._n_steps = 0
-        self.frozen = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+        self._sound = torch.ones(len(flat), dtype=torch.bool, device=flat.device)
+
+    @property
+    def frozen(self) -> Tensor:
+        """Which replicas (K,) stand still."""
+        return ~self._sound
 
     def step(self, gradient: Tensor, loss: Tensor) -> None:
         """Update the buffer from `gradient` (K, P) of `loss` (K,); the gradient's memory is reused."""
         self._n_steps += 1
-        finite = loss
-        for part in torch.split(gradient, self._groups, dim=1):
-            norm = torch.linalg.vector_norm(part, dim=1, keepdim=True)
-            part.mul_(torch.clamp_max_(self._clip_norm / (norm + 1e-6), 1.0))
-            finite = finite + norm.squeeze(1)
-        self.frozen |= ~finite.isfinite()
-        still = self.frozen[:, None]
+        parts = torch.split(gradient, self._groups, dim=1)
+        norms = torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts])
+        clip = (self._clip_norm / (norms + 1e-6)).clamp_max_(1.0).unsqueeze(2)
+        for part, factor in zip(parts, clip.unbind(), strict=True):
+            part.mul_(factor)
+        size = norms.sum(0).add_(loss)
+        self._sound &= size - size == 0  # whether it is finite
+        gradient.nan_to_num_(0.0, 0.0, 0.0)  # of the replicas frozen now, whose moments nobody reads any more
         correction_1 = 1.0 - BETA_1**self._n_steps
         correction_2 = math.sqrt(1.0 - BETA_2**self._n_steps)
         self._moment_1.lerp_(gradient, 1.0 - BETA_1)
@@ -49,23 +55,43 @@ class AdamW:
         torch.sqrt(self._moment_2, out=gradient)
         gradient.add_(EPSILON * correction_2)
         update = torch.div(self._moment_1, gradient, out=gradient)
-        update.mul_(self._learning_rate * (correction_2 / correction_1)).masked_fill_(still, 0.0)
-        self._flat.mul_(self._decay.masked_fill(still, 1.0)).sub_(update)
+        sound = self._sound[:, None]
+        self._flat.mul_(1.0 - self._decay.mul_(sound))
+        self._flat.addcmul_(update, self._learning_rate.mul_(sound), value=-correction_2 / correction_1)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything that changes, the buffer included."""
-        tensors = {"flat": self._flat, "moment_1": self._moment_1, "moment_2": self._moment_2, "frozen": self.frozen}
-        return {"n_steps": self._n_steps} | {name: tensor.clone() for name, tensor in tensors.items()}
+        return {"n_steps": self._n_steps} | {name: tensor.clone() for name, tensor in self._tensors().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same shape, bit for bit."""
         self._n_steps = int(state["n_steps"])
-        for tensor, name in (
-            (self._flat, "flat"),
-            (self._moment_1, "moment_1"),
-            (self._moment_2, "moment_2"),
-            (self.frozen, "frozen"),
-        ):
+        for name, tensor in self._tensors().items():
             if state[name].shape != tensor.shape:
                 raise ValueError(f"{name} has shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}")
             tensor.copy_(state[name])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"flat": self._flat, "moment_1": self._moment_1, "moment_2": self._moment_2, "sound": self._sound}
+
+
+def join_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One state of all replicas, of optimisers that went the same number of steps."""
+    names = [name for name, value in states[0].items() if isinstance(value, Tensor)]
+    return states[0] | {name: torch.cat([state[name] for state in states]) for name in names}
+
+
+def split_state(state: dict[str, Any], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """The inverse of `join_states`, for so many replicas each.
+
+    Raises:
+        ValueError: the state is of another number of replicas.
+    """
+    parts: list[dict[str, Any]] = [dict(state) for _ in sizes]
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            if len(value) != sum(sizes):
+                raise ValueError(f"{name} is of {len(value)} replicas, expected {sum(sizes)}")
+            for part, rows in zip(parts, torch.split(value, list(sizes)), strict=True):
+                part[name] = rows
+    return parts

@@ -1,11 +1,10 @@
-"""The one training loop: K replicas of an encoder pair, trained in lockstep."""
+"""The one training loop: K replicas of an encoder pair, trained on one device."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,22 +14,18 @@ from trainables.checkpoint import read_checkpoint, write_checkpoint
 from trainables.datasets.base import PairData
 from trainables.encoders import SoloEncoder, build_networks
 from trainables.feed import epoch_order, load_feeds
-from trainables.layers import Dropout, no_dropout
-from trainables.metrics import SCORES, alignment_metrics
-from trainables.objectives import ALIGNMENT_OBJECTIVES, TASK_LOSSES, alignment_loss
-from trainables.optim import AdamW
+from trainables.group import Group, group_size
+from trainables.metrics import alignment_metrics
+from trainables.objectives import ALIGNMENT_OBJECTIVES
+from trainables.optim import join_states, split_state
 from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
 
-# What an encoder minimises for its task, by the score of its target (R² is a squared error).
-TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 CURVE_ROWS = 2048  # a learning curve shows whether training has ended; its last score is measured on all rows besides
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
-# How many numbers a chunk of the evaluation may hold per layer: as many as a CPU's cache has room for.
-_CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**18, 2**24
 
 
 class Pack:
-    """K replicas of one encoder pair, trained in lockstep on one device.
+    """K replicas of one encoder pair, trained on one device, `together` of them in lockstep (None: see `group_size`).
 
     Each replica minimises task loss 1 + task loss 2 + its alignment term (`trainables.objectives.alignment_loss`) by
     AdamW, its gradient clipped per encoder, so that at strength 0 the two encoders train as if alone. What a replica
@@ -44,12 +39,11 @@ class Pack:
         ValueError: the spec asks for what the data or the device cannot give.
     """
 
-    def __init__(self, spec: PackSpec, data: PairData, *, device: str = "cpu") -> None:
+    def __init__(self, spec: PackSpec, data: PairData, *, device: str = "cpu", together: int | None = None) -> None:
         self.spec = spec
         self.epoch = 0
         self._device = torch.device(device)
         _check(spec, self._device)
-        self._names, self._targets = data.names, data.targets
         self._fit, self.evaluated, self._scalings = load_feeds(
             data, fit=spec.fit, evaluate=spec.evaluate, device=self._device
         )
@@ -61,19 +55,15 @@ class Pack:
         n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
         self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
         self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
-        self._seed_of = torch.tensor([self._seeds.index(r.seed) for r in spec.replicas], device=self._device)
-        self._flat = self._draw().requires_grad_()
-        self._optimiser = AdamW(
-            self._flat.detach(),
-            groups=[network.layout.size for network in self._networks],
-            learning_rate=self._per_replica("learning_rate"),
-            weight_decay=self._per_replica("weight_decay"),
-            clip_norm=self._per_replica("clip_norm"),
-        )
-        self._strengths = self._per_replica("strength_1"), self._per_replica("strength_2")
-        temperatures = {replica.temperature for replica in spec.replicas}
-        self._temperature = self._per_replica("temperature") if len(temperatures) > 1 else temperatures.pop()
-        self._is_aligned = any(replica.strength_1 or replica.strength_2 for replica in spec.replicas)
+        most = together or group_size(spec, data, self._device) or len(spec.replicas)
+        n_groups = -(-len(spec.replicas) // most)
+        self._groups, n_before = [], 0
+        for start in torch.tensor_split(self._draw(data.names), n_groups):
+            replicas = spec.replicas[n_before : n_before + len(start)]
+            self._groups.append(
+                Group(replace(spec, replicas=replicas), data, self._networks, start.clone(), seeds=self._seeds)
+            )
+            n_before += len(start)
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
@@ -108,7 +98,7 @@ class Pack:
         if self._final is None:
             raise RuntimeError(f"the pack is at epoch {self.epoch} of {self.spec.training.epochs}; run() it to the end")
         curve = torch.stack([values for _, values in self._curve]).double()  # (points, 4, K)
-        sound = self._final.isfinite().all(0) & ~self._optimiser.frozen.cpu()
+        sound = self._final.isfinite().all(0) & ~torch.cat([group.frozen for group in self._groups]).cpu()
         final = self._final.double().masked_fill(~sound, float("nan"))
         alignment = {name: v.double().masked_fill(~sound, float("nan")) for name, v in self._alignment.items()}
         epochs = [float(epoch) for epoch, _ in self._curve]
@@ -130,10 +120,11 @@ class Pack:
 
     def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
         """Both encoders of one replica as modules of their own; see `trainables.encoders.SoloEncoder`."""
+        group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
-                SoloEncoder(network, flat[replica], *scaling)
-                for network, flat, scaling in zip(self._networks, self._parts(), self._scalings, strict=True)
+                SoloEncoder(network, flat[position], *scaling)
+                for network, flat, scaling in zip(self._networks, group.parts(), self._scalings, strict=True)
             )
         return first, second
 
@@ -142,7 +133,7 @@ class Pack:
         return {
             "spec": self.spec.hash,
             "epoch": self.epoch,
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": join_states([group.optimiser.state_dict() for group in self._groups]),
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
             "final": self._final,
             "alignment": dict(self._alignment),
@@ -157,7 +148,9 @@ class Pack:
         if state.get("spec") != self.spec.hash:
             raise CheckpointError("the checkpoint is of another pack; start this one over")
         try:
-            self._optimiser.load_state_dict(state["optimiser"])
+            parts = split_state(state["optimiser"], [group.n_replicas for group in self._groups])
+            for group, part in zip(self._groups, parts, strict=True):
+                group.optimiser.load_state_dict(part)
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
             self._final = None if state["final"] is None else state["final"].cpu()
             self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
@@ -178,113 +171,44 @@ class Pack:
         """
         self.load_state_dict(read_checkpoint(path, device=self._device))
 
-    def _per_replica(self, field: str) -> Tensor:
-        return torch.tensor([float(getattr(r, field)) for r in self.spec.replicas], device=self._device)
-
-    def _draw(self) -> Tensor:
+    def _draw(self, names: tuple[str, str]) -> Tensor:
         """Initial (K, P): seed and modality decide, so a replica starts alike in every pack and pair."""
         drawn = [
             torch.cat(
                 [
                     network.layout.draw(derive_seed(seed, "init", name))
-                    for network, name in zip(self._networks, self._names, strict=True)
+                    for network, name in zip(self._networks, names, strict=True)
                 ]
             )
             for seed in self._seeds
         ]
-        return torch.stack(drawn).to(self._device)[self._seed_of]
-
-    def _parts(self) -> tuple[Tensor, ...]:
-        """Each encoder's part of the flat buffer."""
-        return torch.split(self._flat, [network.layout.size for network in self._networks], dim=1)
-
-    def _dropouts(self) -> list[Any]:
-        return [
-            Dropout(encoder.dropout, [derive_seed(s, "dropout", name, self.epoch) for s in self._seeds], self._seed_of)
-            if encoder.dropout > 0
-            else no_dropout
-            for encoder, name in zip(self.spec.encoders, self._names, strict=True)
-        ]
+        return torch.stack(drawn)[[self._seeds.index(r.seed) for r in self.spec.replicas]].to(self._device)
 
     def train_epoch(self) -> None:
         """One pass over the training rows, without counting it or measuring anything."""
         batch_size = self.spec.training.batch_size
         n_steps = self._fit.rows // batch_size
         order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : n_steps * batch_size].to(self._device)
-        dropouts = self._dropouts()
-        for index in order.view(-1, n_steps, batch_size).unbind(1):
-            loss = self._loss(index[self._seed_of], dropouts)
-            (gradient,) = torch.autograd.grad(loss.sum(), self._flat)
-            self._optimiser.step(gradient, loss.detach())
+        batches = order.view(-1, n_steps, batch_size).transpose(0, 1)
+        for group in self._groups:
+            group.train_epoch(self._fit, batches, self.epoch)
 
-    def _loss(self, index: Tensor, dropouts: list[Any]) -> Tensor:
-        """What each replica minimises on its batch of rows `index` (K, N), (K,)."""
-        outputs = []
-        with _arithmetic(self.spec.training.precision, self._device):
-            for i, flat in enumerate(self._parts()):
-                outputs.append(self._networks[i](flat, *self._fit.batch(i, index), dropouts[i]))
-        loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], self._fit.batch_targets(index))
-        loss = loss_1 + loss_2
-        if self._is_aligned:
-            alignment = self.spec.alignment
-            loss = loss + alignment_loss(
-                outputs[0].projections,
-                outputs[1].projections,
-                *self._strengths,
-                self._temperature,
-                objective=alignment.objective,
-                direction=alignment.direction,
-            )
-        return loss
-
-    def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
-        return [
-            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out, values)
-            for out, values, target in zip(outputs, targets, self._targets, strict=True)
-        ]
-
-    @torch.no_grad()
-    def _predict(self, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
-        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory."""
-        n_replicas = len(self.spec.replicas)
-        room = _CPU_EVALUATION_VALUES if self._device.type == "cpu" else _DEVICE_EVALUATION_VALUES
-        outputs = []
-        with _arithmetic(self.spec.training.precision, self._device):
-            for i, flat in enumerate(self._parts()):
-                values = self.evaluated.inputs[i].values
-                width = max(self.spec.encoders[i].width * values[0, ..., 0].numel(), values[0].numel())
-                size = max(self.spec.training.batch_size, room // (n_replicas * width))
-                chunks = [
-                    getattr(self._networks[i](flat, *self.evaluated.chunk(i, r, n_replicas)), field)
-                    for r in torch.split(rows, size)
-                ]
-                outputs.append(torch.cat(chunks, 1))
-        return outputs
-
-    @torch.no_grad()
     def score(self, rows: Tensor | None = None) -> Tensor:
         """Scores and task losses of both encoders on evaluated `rows` (None: all), (4, K); NaN for a frozen replica."""
         if rows is None:
             rows = torch.arange(self.evaluated.rows, device=self._device)
-        outputs = self._predict(rows, "predictions")
-        first, second = (values[rows] for values in self.evaluated.targets)
-        scores = [
-            SCORES[target.metric](out, values)
-            for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
-        ]
-        values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
-        return values.masked_fill_(self._optimiser.frozen, float("nan")).cpu()
+        return torch.cat([group.score(self.evaluated, rows) for group in self._groups], 1)
 
     def _evenly_spaced(self, most: int) -> Tensor:
         """At most so many of the evaluated rows."""
         n = self.evaluated.rows
         return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
 
-    @torch.no_grad()
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
-        first, second = self._predict(self._evenly_spaced(ALIGNMENT_ROWS), "features")
-        return {name: values.cpu() for name, values in alignment_metrics(first, second).items()}
+        rows = self._evenly_spaced(ALIGNMENT_ROWS)
+        measured = [alignment_metrics(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
+        return {name: torch.cat([values[name] for values in measured]).cpu() for name in measured[0]}
 
 
 def _check(spec: PackSpec, device: torch.device) -> None:
@@ -304,20 +228,3 @@ def _check(spec: PackSpec, device: torch.device) -> None:
         raise ValueError(f"device {device} was asked for, and this machine has no CUDA GPU; use cpu")
     if spec.training.precision == "tf32" and device.type != "cuda":
         raise ValueError(f"precision tf32 exists on CUDA GPUs only, the device is {device}; use float32 or bf16")
-
-
-@contextlib.contextmanager
-def _arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
-    """The networks' arithmetic: bf16 by autocast (on CPUs too), tf32 for this block alone; losses stay in float32."""
-    if precision == "bf16":
-        with torch.autocast(device.type, torch.bfloat16):
-            yield
-    elif precision == "tf32":
-        before = torch.backends.cuda.matmul.fp32_precision
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.fp32_precision = before
-    else:
-        yield

@@ -11,10 +11,12 @@ from trainables._info_nce import _weigh_shifted
 from trainables.objectives import (
     ALIGNMENT_OBJECTIVES,
     TASK_LOSSES,
+    alignment_and_gradients,
     alignment_loss,
     info_nce,
     siglip,
     symmetric_info_nce,
+    task_loss_and_gradient,
     vicreg,
 )
 
@@ -344,17 +346,47 @@ class TestAlignmentLoss:
         actual = alignment_loss(z_1, z_2, 1.0, 3.0, 0.1, direction=direction)
         torch.testing.assert_close(actual, strength * info_nce(z_1, z_2, 0.1))
 
-    def test_zero_strength_is_exactly_nothing_even_for_a_diverged_replica(self):
+    @pytest.mark.parametrize("name", ALIGNMENT_OBJECTIVES)
+    def test_zero_strength_is_exactly_nothing_even_for_a_diverged_replica(self, name):
         z_1, z_2 = projections(3, 20, 6)
         with torch.no_grad():
             z_1[0] = math.nan
             z_2[1] = math.inf
         strength = torch.tensor([0.0, 0.0, 1.0])
-        loss = alignment_loss(z_1, z_2, strength, strength, 0.1)
+        loss = alignment_loss(z_1, z_2, strength, strength, 0.1, objective=name)
         assert (loss[:2] == 0).all()
         for gradient in torch.autograd.grad(loss.sum(), (z_1, z_2)):
             assert (gradient[:2] == 0).all()
             assert (gradient[2] != 0).any()
+
+    @pytest.mark.parametrize("positive", [False, True])
+    @pytest.mark.parametrize("direction", ["both", "to_1", "to_2"])
+    @pytest.mark.parametrize("name", ALIGNMENT_OBJECTIVES)
+    def test_gradients_beside_the_value_are_those_of_autograd(self, name, direction, positive):
+        z_1, z_2 = projections(3, 20, 6)
+        strengths = torch.tensor([0.5, 1.0, 2.0]), torch.tensor([3.0, 0.2 if positive else 0.0, 1.0])
+        options = {"objective": name, "direction": direction}
+        for temperature in (0.1, torch.tensor([0.05, 0.1, 1.0])):
+            loss = alignment_loss(z_1, z_2, *strengths, temperature, **options)
+            value, given = alignment_and_gradients(
+                z_1.detach(), z_2.detach(), *strengths, temperature, **options, positive=positive
+            )
+            torch.testing.assert_close(value, loss)
+            sides = [(z, ours) for z, ours in zip((z_1, z_2), given, strict=True) if ours is not None]
+            assert len(sides) == (2 if direction == "both" else 1)
+            expected = torch.autograd.grad(loss.sum(), [z for z, _ in sides])
+            for (_, ours), theirs in zip(sides, expected, strict=True):
+                torch.testing.assert_close(ours, theirs)
+
+    @pytest.mark.parametrize("name", ALIGNMENT_OBJECTIVES)
+    def test_zero_strength_is_exactly_nothing_beside_the_value_as_well(self, name):
+        z_1, z_2 = (z.detach() for z in projections(3, 20, 6))
+        z_1[0] = math.nan
+        z_2[1] = math.inf
+        strength = torch.tensor([0.0, 0.0, 1.0])
+        value, gradients = alignment_and_gradients(z_1, z_2, strength, strength, 0.1, objective=name)
+        assert (value[:2] == 0).all()
+        assert all((gradient[:2] == 0).all() for gradient in gradients)
 
     def test_strengths_may_be_numbers(self):
         z_1, z_2 = projections(2, 20, 6)
@@ -459,6 +491,21 @@ class TestTaskLosses:
     def test_uniform_logits_cost_log_c(self):
         loss = TASK_LOSSES["cross_entropy"](torch.zeros(3, 10, 4), torch.arange(10) % 4)
         torch.testing.assert_close(loss, torch.full((3,), math.log(4)))
+
+    @pytest.mark.parametrize("name", TASK_LOSSES)
+    def test_gradients_beside_the_value_are_those_of_autograd(self, name):
+        outputs = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        target = torch.arange(21).view(3, 7) % 4 if name == "cross_entropy" else torch.ones(3, 7, 4)
+        loss = TASK_LOSSES[name](outputs, target)
+        value, gradient = task_loss_and_gradient(name, outputs.detach(), target)
+        torch.testing.assert_close(value, loss)
+        torch.testing.assert_close(gradient, torch.autograd.grad(loss.sum(), outputs)[0])
+
+    def test_confident_outputs_cost_what_they_are_worth(self):
+        outputs = torch.tensor([[[500.0, -500.0]]])
+        for target, worth, pull in ((0, 0.0, [0.0, 0.0]), (1, 1000.0, [1.0, -1.0])):
+            value, gradient = task_loss_and_gradient("cross_entropy", outputs, torch.tensor([[target]]))
+            assert (value.item(), gradient.flatten().tolist()) == (worth, pull)
 
     def test_classes_may_differ_between_replicas(self):
         outputs = torch.randn(3, 10, 4, generator=torch.Generator().manual_seed(0))

@@ -278,6 +278,24 @@ def test_orders_are_permutations_that_depend_on_seed_and_epoch_alone():
     assert not torch.equal(orders[0], epoch_order([4], 8, 50)[0])
 
 
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_how_many_train_in_lockstep_changes_nothing(together, tmp_path):
+    data, one = pair(), spec(evaluations=3)
+    whole, parted = trained(one, data), Pack(one, data, together=together)
+    parted.run(1)
+    parted.save(tmp_path / "pack.pt")
+    again = Pack(one, data, together=together)
+    again.load(tmp_path / "pack.pt")
+    for pack in (parted, again):
+        pack.run()
+    assert torch.equal(weights(parted), weights(again))
+    for ours, theirs in zip(parted.results(), whole.results(), strict=True):
+        assert_same(ours, theirs)
+    for k in range(len(REPLICAS)):
+        for ours, theirs in zip(parted.encoders(k), whole.encoders(k), strict=True):
+            torch.testing.assert_close(ours.head_weight, theirs.head_weight, rtol=1e-3, atol=1e-5)
+
+
 def test_equal_replicas_come_to_equal_results():
     results = trained(spec(REPLICAS[1], REPLICAS[0], REPLICAS[1]), pair()).results()
     assert results[0] == results[2]
