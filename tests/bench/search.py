@@ -4,7 +4,7 @@
     python tests/bench/search.py --methods papers posterior --replays 50
 
 `curves.npz` (made by `tests/bench/tabulate_curves.py`) holds the validation scores of real trainings at 25 strengths,
-20 seeds or more. A replay shuffles the seeds and lets every method train by looking up: between tabulated strengths a
+16 seeds or more. A replay shuffles the seeds and lets every method train by looking up: between tabulated strengths a
 seed's scores are interpolated. Its regret is what the strength it recommends loses against the best one, both read off
 the smooth of all seeds; the score is that of the pair as one, as the search sees it.
 
