@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ def profile_cells(
 ) -> dict[str, PIDProfile]:
     """Every cell's profile by cell id, bits; those in `known` are not computed again.
 
+    Cells are profiled on as many threads as there are cores; a profile does not depend on who else is at work.
+
     Raises:
         ConfigError: the data cannot carry a profile (one class only, a constant modality, fewer rows than bins …).
     """
@@ -43,9 +47,10 @@ def profile_cells(
                 estimator=own[0].config.pid.estimator,
                 discretiser=discretisers[key],
             )
-    for cell in missing:
+
+    def profile(cell: Cell) -> PIDProfile:
         try:
-            profiles[cell.id] = profile_pair(
+            return profile_pair(
                 datasets[cell.data_key].pair(*cell.pair),
                 estimator=cell.config.pid.estimator,
                 bootstrap=cell.config.pid.bootstrap,
@@ -54,6 +59,10 @@ def profile_cells(
             )
         except ValueError as error:
             raise ConfigError(f"profile of {cell.label}: {error}") from None
+
+    # BLAS's own threads are one setting of the process: held here, so that no profile ends the limit of another.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        profiles |= zip((cell.id for cell in missing), pool.map(profile, missing), strict=True)
     return profiles
 
 

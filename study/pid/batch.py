@@ -36,7 +36,8 @@ def batch_profile(
     """A network as q(x1, x2, y), its batches brought to the pair marginals by Sinkhorn, trained to least I_q(X2;Y|X1).
 
     I(X1;Y), I(X2;Y) and I(X1, X2; Y) come from cross-fitted posteriors. In a batch a class has the same mass in both
-    marginals (the published code leaves them apart, so that its Sinkhorn steps cannot converge).
+    marginals (the published code leaves them apart, so that its Sinkhorn steps cannot converge). The trained q is some
+    table with these marginals, not known to be the best: intervals hold all that this leaves open.
     """
     return replicated_profile(
         data,
@@ -47,6 +48,7 @@ def batch_profile(
         level=level,
         splits=splits,
         discretiser=discretiser,
+        bounded_above=True,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.pid.discretise import Codes, Discretiser, classes, cluster
+from study.pid.learning import SHARE, entropy, left_to_learn, widened
 from study.pid.posteriors import cross_fitted, on_one_thread
 from study.pid.profile import COMPONENTS, PIDProfile
 from study.pid.resampling import States, measure
@@ -58,34 +59,53 @@ def posterior_profile(
     """Clusters of each modality's cross-fitted posterior p(y | x), then the exact programme.
 
     The posterior is all that redundancy and unique information depend on (see `posteriors`), so nothing but what the
-    networks did not learn is lost. That may be much where rows are few and the modality is hard to read, and the
-    intervals do not hold it. I(X1, X2; Y), and with it synergy, is that of clusters of the joint posterior.
+    networks did not learn is lost. That may be much where rows are few and the modality is hard to read: estimates are
+    then too low, redundancy first. Intervals hold the sampling of rows and what the learning curve says is missing (see
+    `learning`). I(X1, X2; Y), and with it synergy, is that of clusters of the joint posterior.
     """
     rows, y = measured(data, splits)
     n_classes = int(y.max()) + 1
     choices = default_bins(len(rows), n_classes, per_entry=10) if bins is None else tuple(bins)
-    roots = [np.sqrt(table) for table in posteriors([data], y, splits=splits, discretiser=discretiser)[0]]
+    full, part = (
+        posteriors([data], y, splits=splits, discretiser=discretiser, share=share)[0] for share in (1.0, SHARE)
+    )
+    groups: tuple[Sequence[Modality], ...] = (data.modalities[:1], data.modalities[1:], data.modalities)
+
+    def codes(which: int, size: int) -> Codes:
+        def clusters() -> Codes:
+            found = cluster(np.sqrt(full[which]), bins=size, seed=discretiser.seed)
+            return np.asarray(found.labels_, dtype=np.int64)
+
+        key = ("posterior codes", size, tuple(splits), y.tobytes())
+        return discretiser.keep(groups[which], key, clusters)
 
     def states(size: int) -> States:
         # The joint posterior's table is small, and its states cost the solver nothing: it may have more of them.
-        x1, x2, x12 = (
-            cluster(root, bins=number, seed=discretiser.seed).labels_.astype(np.int64)
-            for root, number in zip(roots, (size, size, 2 * size), strict=True)
-        )
-        return States.of(x1, x2, y, x12)
+        return States.of(codes(0, size), codes(1, size), y, codes(2, 2 * size))
 
-    return _at_every(choices, states, estimator="posterior", bootstrap=bootstrap, seed=seed, level=level, splits=splits)
+    left = left_to_learn(full, part, y)
+    return _at_every(
+        choices,
+        states,
+        estimator="posterior",
+        bootstrap=bootstrap,
+        seed=seed,
+        level=level,
+        splits=splits,
+        widen=lambda interval, value: widened(interval, value, left, most=entropy(y)),
+    )
 
 
 def posteriors(
-    pairs: Sequence[PairData], y: Codes, *, splits: Sequence[str], discretiser: Discretiser
+    pairs: Sequence[PairData], y: Codes, *, splits: Sequence[str], discretiser: Discretiser, share: float = 1.0
 ) -> list[tuple[Array, Array, Array]]:
     """Cross-fitted p(y | x1), p(y | x2), p(y | x1, x2) of the measured rows, each (N, n_y), for pairs of one dataset.
 
     What the discretiser does not hold yet is trained in lockstep, modalities and pairs apart (their widths differ).
+    `share` is that of the rows to learn from: see `cross_fitted`.
     """
     split, rows = pairs[0].split, pairs[0].rows(*splits)
-    key = ("posterior", tuple(splits), y.tobytes())
+    key = ("posterior", share, tuple(splits), y.tobytes())
 
     def train(groups: Sequence[Sequence[Modality]]) -> list[Array]:
         sources = []
@@ -98,7 +118,9 @@ def posteriors(
 
         def fit(part: int) -> None:
             with on_one_thread():
-                found[part::workers] = cross_fitted(sources[part::workers], y, int(y.max()) + 1, seed=discretiser.seed)
+                found[part::workers] = cross_fitted(
+                    sources[part::workers], y, int(y.max()) + 1, seed=discretiser.seed, share=share
+                )
 
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(fit, range(workers)))
@@ -143,6 +165,7 @@ def _at_every(
     seed: int,
     level: float,
     splits: Sequence[str],
+    widen: Callable[[Array, Array], Array] = lambda interval, _: interval,
 ) -> PIDProfile:
     """The profile at the middle choice of bins; the others go into `spread`, with fewer resamples."""
     middle = choices[len(choices) // 2]
@@ -153,11 +176,13 @@ def _at_every(
             raise ValueError(f"{counted.rows} rows for {size} bins; use fewer bins")
         rng = np.random.default_rng([seed, size])
         results[size] = measure(counted, bootstrap=bootstrap if size == middle else 0, level=level, rng=rng)
-    value, interval, null = results[middle].named()
+    found = results[middle]
+    found = found._replace(interval=widen(found.interval, found.value))
+    value, interval, null = found.named()
     return PIDProfile(
         **value,
         estimator=estimator,
-        gap=results[middle].gap,
+        gap=found.gap,
         interval=interval,
         null=null,
         significant={name: value[name] > null[name] and interval[name][0] > 0 for name in COMPONENTS},

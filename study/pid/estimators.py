@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Protocol
 
 from study.pid.batch import batch_profile
 from study.pid.binned import cluster_profile, measured, posterior_profile, posteriors
 from study.pid.discretise import Codes, Discretiser
+from study.pid.learning import SHARE
 from study.pid.lsmi import lsmi_profile
 from study.pid.posteriors import on_one_thread
 from study.pid.profile import PIDProfile
@@ -59,8 +61,8 @@ def prepare(
         _, y = measured(pair, splits)
         by_labels.setdefault(y.tobytes(), (y, []))[1].append(pair)
     with on_one_thread():
-        for y, group in by_labels.values():
-            posteriors(group, y, splits=splits, discretiser=discretiser)
+        for (y, group), share in product(by_labels.values(), (1.0, SHARE)):
+            posteriors(group, y, splits=splits, discretiser=discretiser, share=share)
 
 
 def profile_pair(

@@ -25,10 +25,12 @@ from trainables.optim import AdamW
 Array = NDArray[np.float64]
 
 FOLDS, INITS = 4, 2  # networks of a fold differ in their initial weights and batches; their answers are averaged
+PART_FOLDS = 2  # enough for the learning curve, at half the cost
 _HIDDEN = 32
 _STEPS, _BATCH, _CHECK = 1500, 64, 20
 _PATIENCE, _GAIN = 3, 2e-3  # stop after so many checks without a gain of so many nats
 _LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 5e-3, 0.5, 5.0
+_DECAY_ROWS = 1200  # that a network learns from; with more of them the decay gives way, as a prior does
 
 
 @contextmanager
@@ -39,8 +41,13 @@ def on_one_thread() -> Iterator[None]:
         yield
 
 
-def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int, *, seed: int) -> list[Array]:
+def cross_fitted(
+    sources: Sequence[Array], y: NDArray[np.int64], n_classes: int, *, seed: int, share: float = 1.0
+) -> list[Array]:
     """p(y | x) of shape (N, n_classes) for each source's rows (N, d), by networks of a fold that left the row out.
+
+    With a `share` below 1 the networks of the first `PART_FOLDS` folds learn as if only that share of the rows were
+    there; they answer for the same rows as otherwise, and all other rows are NaN.
 
     All networks (two hidden layers, `INITS` per fold and source) train in lockstep, with the same folds and batches; a
     source's answer does not depend on the others. Each network keeps its best state by the loss on a seventh of its
@@ -48,7 +55,11 @@ def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int,
     """
     rng = np.random.default_rng(seed)
     fold = _folds(y, rng)
-    kept = [rng.permutation(np.flatnonzero(fold != k)) for k in range(FOLDS) for _ in range(INITS)]
+    folds = range(FOLDS if share == 1 else PART_FOLDS)
+    kept = [rng.permutation(np.flatnonzero(fold != k)) for k in folds for _ in range(INITS)]
+    if share < 1:
+        read = part_of(y, share, seed=seed)
+        kept = [rows[read[rows]] for rows in kept]
     size = max(1, min(map(len, kept)) // 7)
     check, fit = np.stack([rows[:size] for rows in kept]), [rows[size:] for rows in kept]
     seeds = [int(rng.integers(2**31)) for _ in kept]
@@ -64,10 +75,11 @@ def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int,
     waited = torch.zeros(len(best))
     active = torch.arange(len(best))  # networks of sources that still train
     flat = best.clone().requires_grad_()
-    optimiser = optimiser_of(flat.data)
+    decay = _WEIGHT_DECAY * min(1.0, _DECAY_ROWS / len(kept[0]))
+    optimiser = optimiser_of(flat.data, weight_decay=decay)
 
     def losses(rows: NDArray[np.int64]) -> Tensor:
-        """Of the active networks, on the same rows (FOLDS · INITS, B) in every source."""
+        """Of the active networks, on the same rows (folds · INITS, B) in every source."""
         chosen = torch.from_numpy(rows)
         of_source = x[active[:: len(kept)] // len(kept)]
         logits = network(network.layout.split(flat), of_source[:, chosen].flatten(0, 1))
@@ -88,10 +100,10 @@ def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int,
             if not going.any():
                 break
             if not going.all():
-                flat, optimiser = _of_those(going, optimiser)
+                flat, optimiser = _of_those(going, optimiser, weight_decay=decay)
                 active = active[going]
-    posterior = np.empty((len(sources), len(y), n_classes))
-    for source, k in product(range(len(sources)), range(FOLDS)):
+    posterior = np.full((len(sources), len(y), n_classes), np.nan)
+    for source, k in product(range(len(sources)), folds):
         team = slice(source * len(kept) + k * INITS, source * len(kept) + (k + 1) * INITS)
         left_out = torch.from_numpy(np.flatnonzero(fold == k))
         with torch.no_grad():
@@ -99,6 +111,14 @@ def cross_fitted(sources: Sequence[Array], y: NDArray[np.int64], n_classes: int,
             logits = torch.where(learned[team, None, None], logits, chance)
         posterior[source, fold == k] = torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
     return list(posterior)
+
+
+def part_of(y: NDArray[np.int64], share: float, *, seed: int) -> NDArray[np.bool_]:
+    """Which rows belong to a random part of them, (N,), each class in about its share."""
+    order = np.lexsort((np.random.default_rng([seed, 1]).random(len(y)), y))
+    chosen = np.empty(len(y), dtype=bool)
+    chosen[order] = np.diff(np.floor(np.arange(len(y) + 1) * share)) > 0
+    return chosen
 
 
 def _drawn(n_in: int, width: int, n_classes: int, seed: int) -> Tensor:
@@ -133,11 +153,11 @@ def optimiser_of(flat: Tensor, *, learning_rate: float = _LEARNING_RATE, weight_
     )
 
 
-def _of_those(mask: Tensor, optimiser: AdamW) -> tuple[Tensor, AdamW]:
+def _of_those(mask: Tensor, optimiser: AdamW, *, weight_decay: float) -> tuple[Tensor, AdamW]:
     """The buffer and its optimiser with the replicas of `mask` alone, in the same state."""
     state = {name: v[mask] if isinstance(v, Tensor) else v for name, v in optimiser.state_dict().items()}
     flat = torch.empty_like(state["flat"]).requires_grad_()
-    reduced = optimiser_of(flat.data)
+    reduced = optimiser_of(flat.data, weight_decay=weight_decay)
     reduced.load_state_dict(state)
     return flat, reduced
 

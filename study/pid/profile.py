@@ -16,11 +16,12 @@ Interval = tuple[float, float]
 class PIDProfile:
     """Redundancy, unique information of modality 1 and of modality 2, and synergy, in bits.
 
-    `interval` is the estimator's interval per component (`settings["level"]`; for an exact table what the certificate
-    leaves open). `null` is the value per component below which it cannot be told from a target that carries no
-    information, and `significant` says which components lie above it. `gap` is the duality gap of the solver: the true
-    optimum is within `gap` bits (None: the estimator has no certificate). `spread` holds the four components at
-    every discretisation that was tried. `settings` says how the profile was made.
+    `interval` is the estimator's interval per component (`settings["level"]`): it holds the sampling of rows and, where
+    networks learn, what they have left to learn. For an exact table it is what the certificate leaves open. `null` is
+    the value per component below which it cannot be told from a target that carries no information, and `significant`
+    says which components lie above it. `gap` is the duality gap of the solver: the true optimum is within `gap` bits
+    (None: the estimator has no certificate). `spread` holds the four components at every discretisation that was
+    tried. `settings` says how the profile was made.
     """
 
     redundancy: float

@@ -11,6 +11,7 @@ from scipy import stats
 
 from study.pid.binned import measured, posteriors
 from study.pid.discretise import Codes, Discretiser
+from study.pid.learning import SHARE, entropy, left_to_learn, widened
 from study.pid.profile import COMPONENTS, PIDProfile
 from trainables.datasets.base import PairData
 
@@ -56,11 +57,14 @@ def replicated_profile(
     level: float,
     splits: Sequence[str],
     discretiser: Discretiser,
+    bounded_above: bool = False,
 ) -> PIDProfile:
     """Mean and t interval of `parts`: (rows, seed) -> components (K, 4) in bits; the null is that of shuffled labels.
 
     The standard deviation over random halves is that of the full sample's mean, so that the interval holds the
-    sampling of rows as well as that of initial weights.
+    sampling of rows as well as that of initial weights. To it is added what the posteriors have left to learn (see
+    `learning`) and, where an estimator's least information is only `bounded_above`, all that the bound leaves open: it
+    is I(X1;Y) or I(X2;Y) at least, so that the smaller unique part may be redundancy.
     """
     rows, y = measured(data, splits)
     rng = np.random.default_rng([seed, len(rows)])
@@ -69,22 +73,23 @@ def replicated_profile(
     if half < 20:
         raise ValueError(f"{len(rows)} rows for the estimator {estimator}; give at least 40, or use posterior")
 
+    def learned(labels: Codes, share: float = 1.0) -> tuple[Array, Array, Array]:
+        return posteriors([data], labels, splits=splits, discretiser=discretiser, share=share)[0]
+
     def run(labels: Codes) -> Array:
-        logs = [np.log(table) for table in posteriors([data], labels, splits=splits, discretiser=discretiser)[0]]
-        points = [discretiser.points(m, data.split, components=components)[rows] for m in data.modalities]
-        return parts(
-            Rows(
-                labels, (points[0], points[1]), (logs[0], logs[1], logs[2]), order[:, :half], order[:, half : 2 * half]
-            ),
-            seed,
-        )
+        log_1, log_2, log_12 = (np.log(table) for table in learned(labels))
+        x1, x2 = (discretiser.points(m, data.split, components=components)[rows] for m in data.modalities)
+        return parts(Rows(labels, (x1, x2), (log_1, log_2, log_12), order[:, :half], order[:, half : 2 * half]), seed)
 
     found, by_chance = run(y), run(rng.permutation(y))
     mean, deviation = found.mean(axis=0), found.std(axis=0, ddof=1)
     width = float(stats.t.ppf((1 + level) / 2, SEEDS - 1)) * deviation
     null = by_chance.mean(axis=0) + float(stats.t.ppf(_NULL_LEVEL, SEEDS - 1)) * by_chance.std(axis=0, ddof=1)
     value = dict(zip(COMPONENTS, map(float, np.maximum(mean, 0.0)), strict=True))
-    low, high = np.maximum(mean - width, 0.0), np.maximum(mean + width, 0.0)
+    sampled = np.maximum(np.stack([mean - width, mean + width]), 0.0)
+    left = left_to_learn(learned(y), learned(y, SHARE), y)
+    unsolved = max(0.0, float(mean[1:3].min())) if bounded_above else 0.0
+    low, high = widened(sampled, np.maximum(mean, 0.0), left, most=entropy(y), unsolved=unsolved)
     limit = dict(zip(COMPONENTS, map(float, np.maximum(null, 0.0)), strict=True))
     return PIDProfile(
         **value,

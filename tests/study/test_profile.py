@@ -11,7 +11,7 @@ from study.pid import COMPONENTS
 ROWS = 240
 
 
-def _space(folder, *, arrays=None, extra=""):
+def _space(folder, *, arrays=None):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, size=ROWS)
     values = {
@@ -23,7 +23,7 @@ def _space(folder, *, arrays=None, extra=""):
     space = folder / "space.yaml"
     space.write_text(
         f"study: mine\ndataset: {{name: arrays, path: {folder / 'data.npz'}, modalities: [left, right], target: y}}\n"
-        f"pairs: all\npid: {{bootstrap: 20}}\n{extra}"
+        "pairs: all\npid: {bootstrap: 20}\n"
     )
     return space
 
@@ -46,22 +46,43 @@ def test_prints_intervals_null_marks_and_unit_and_writes_json_and_figures(tmp_pa
 
 
 NAN = np.where(np.arange(ROWS)[:, None] == 3, np.nan, 1.0) * np.arange(ROWS)[:, None]
+MOSTLY_VALID = np.where(np.arange(ROWS) < 3, 0, 1 + np.arange(ROWS) % 2)
+FEW = np.random.default_rng(1).normal(size=(12, 3))
+
+# What the file holds instead, what is said on the command line, and what the one line must name.
+BAD = {
+    "NaN features": ({"right": NAN}, [], "NaN"),
+    "infinite features": ({"right": np.where(np.isnan(NAN), np.inf, NAN)}, [], "infinite"),
+    "words as features": ({"right": np.full((ROWS, 2), "a")}, [], "not numbers"),
+    "constant modality": ({"right": np.ones((ROWS, 2))}, [], "constant"),
+    "one class only": ({"y": np.zeros(ROWS, dtype=int)}, [], "class"),
+    "NaN labels": ({"y": np.full((ROWS, 2), np.nan)}, [], "NaN"),
+    "fractions as classes": ({"y": np.linspace(0, 1, ROWS)}, ["dataset.task=classes"], "fractions"),
+    "one-hot as classes": ({"y": np.eye(2)[np.arange(ROWS) % 2]}, ["dataset.task=classes"], "one label a row"),
+    "identifiers as classes": ({"y": np.arange(ROWS)}, [], f"{ROWS} classes"),
+    "empty words as classes": ({"y": np.where(np.arange(ROWS) % 3, "cat", "")}, [], "empty"),
+    "other number of rows": ({"y": np.arange(ROWS // 2) % 2}, [], "rows"),
+    "fewer training rows than bins": (
+        {"split": MOSTLY_VALID, "y": np.arange(ROWS) % 2},
+        ["pid.estimator=broja", "training.batch_size=3"],
+        "3 training rows for 4 bins",
+    ),
+    "too few rows to halve": (
+        {"left": FEW, "right": FEW, "y": np.arange(12) % 2, "split": np.arange(12) // 4},
+        ["pid.estimator=batch", "training.batch_size=4"],
+        "at least 40",
+    ),
+    "no such estimator": ({}, ["pid.estimator=brojo"], "broja"),
+    "too few resamples": ({}, ["pid.bootstrap=3"], "bootstrap"),
+}
 
 
-@pytest.mark.parametrize(
-    ("arrays", "extra", "words"),
-    [
-        ({"right": NAN}, "", "NaN"),
-        ({"right": np.ones((ROWS, 2))}, "", "constant"),
-        ({"y": np.zeros(ROWS, dtype=int)}, "", "class"),
-        ({"y": np.linspace(0, 1, ROWS).reshape(-1, 1) * np.ones(2) + np.nan}, "", "NaN"),
-        ({}, "  # no such estimator\n", None),
-    ],
-)
-def test_data_that_carry_no_profile_end_with_exit_code_2_and_one_line(tmp_path, capsys, arrays, extra, words):
-    space = _space(tmp_path, arrays=arrays, extra=extra)
-    overrides = ["--set", "pid.estimator=brojo"] if words is None else []
-    assert profile.main(["--space", str(space), "--out", str(tmp_path / "out"), *overrides]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert (words or "broja") in lines[0]
+@pytest.mark.parametrize("case", BAD)
+def test_data_that_carry_no_profile_end_with_exit_code_2_and_one_line(tmp_path, capsys, case):
+    arrays, overrides, words = BAD[case]
+    given = [text for override in overrides for text in ("--set", override)]
+    assert profile.main(["--space", str(_space(tmp_path, arrays=arrays)), "--out", str(tmp_path / "out"), *given]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.strip().splitlines()
+    assert words in line

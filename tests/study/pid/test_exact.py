@@ -155,6 +155,8 @@ def test_tiny_probabilities_do_not_stall_the_solver():
         (np.full((2, 4), 0.125), "shape"),
         (np.zeros((0, 2, 2)), "shape"),
         (np.zeros((2, 2, 2)), "sums to 0"),
+        (np.stack([np.full((2, 2, 2), 0.125), np.full((2, 2, 2), 0.1)]), "sums to 0.8"),
+        (np.full((2, 2, 2), np.inf), "infinite"),
     ],
 )
 def test_what_is_no_distribution_is_refused_in_one_line(table, words):
