@@ -177,15 +177,15 @@ def _at_every(
         rng = np.random.default_rng([seed, size])
         results[size] = measure(counted, bootstrap=bootstrap if size == middle else 0, level=level, rng=rng)
     found = results[middle]
-    found = found._replace(interval=widen(found.interval, found.value))
-    value, interval, null = found.named()
+    value, sampled, null = found.named()
+    _, interval, _ = found._replace(interval=widen(found.interval, found.value)).named()
     return PIDProfile(
         **value,
         estimator=estimator,
         gap=found.gap,
         interval=interval,
         null=null,
-        significant={name: value[name] > null[name] and interval[name][0] > 0 for name in COMPONENTS},
+        significant={name: value[name] > null[name] and sampled[name][0] > 0 for name in COMPONENTS},
         spread={str(size): result.named()[0] for size, result in results.items()},
         settings={
             "bins": middle,

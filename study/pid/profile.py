@@ -19,9 +19,10 @@ class PIDProfile:
     `interval` is the estimator's interval per component (`settings["level"]`): it holds the sampling of rows and, where
     networks learn, what they have left to learn. For an exact table it is what the certificate leaves open. `null` is
     the value per component below which it cannot be told from a target that carries no information, and `significant`
-    says which components lie above it. `gap` is the duality gap of the solver: the true optimum is within `gap` bits
-    (None: the estimator has no certificate). `spread` holds the four components at every discretisation that was
-    tried. `settings` says how the profile was made.
+    says which components lie above it and, by the sampling of rows, above 0; one of these may still turn out to be
+    another's, and `interval` then reaches down to 0. `gap` is the duality gap of the solver: the true optimum is within
+    `gap` bits (None: the estimator has no certificate). `spread` holds the four components at every discretisation
+    that was tried. `settings` says how the profile was made.
     """
 
     redundancy: float

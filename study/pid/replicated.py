@@ -97,7 +97,7 @@ def replicated_profile(
         gap=None,
         interval={name: (float(a), float(b)) for name, a, b in zip(COMPONENTS, low, high, strict=True)},
         null=limit,
-        significant={name: value[name] > limit[name] and a > 0 for name, a in zip(COMPONENTS, low, strict=True)},
+        significant={name: value[name] > limit[name] and a > 0 for name, a in zip(COMPONENTS, sampled[0], strict=True)},
         spread={},
         settings={"rows": len(rows), "splits": list(splits), "level": level, "seeds": SEEDS, "seed": seed},
     )

@@ -118,3 +118,5 @@ def test_the_interval_holds_what_the_networks_do_not_find():
     assert profile.redundancy < data.exact_profile["redundancy"] - 0.15
     low, high = profile.interval["redundancy"]
     assert low <= data.exact_profile["redundancy"] <= high
+    assert profile.significant["unique_2"]  # no chance, and yet perhaps redundant once the first is read better
+    assert profile.interval["unique_2"][0] == 0
