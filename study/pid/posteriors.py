@@ -81,9 +81,9 @@ def cross_fitted(
     def losses(rows: NDArray[np.int64]) -> Tensor:
         """Of the active networks, on the same rows (folds · INITS, B) in every source."""
         chosen = torch.from_numpy(rows)
-        of_source = x[active[:: len(kept)] // len(kept)]
-        logits = network(network.layout.split(flat), of_source[:, chosen].flatten(0, 1))
-        return _cross_entropy(logits, labels[chosen].repeat(len(of_source), 1))
+        source = active[:: len(kept)] // len(kept)
+        logits = network(network.layout.split(flat), x[source[:, None, None], chosen].flatten(0, 1))
+        return _cross_entropy(logits, labels[chosen].repeat(len(source), 1))
 
     for step in range(1, _STEPS + 1):
         loss = losses(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
