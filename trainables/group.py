@@ -28,15 +28,17 @@ _CPU_STEP_VALUES = 2**16
 _CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**16, 2**24
 
 
-def group_size(spec: PackSpec, data: PairData, device: torch.device) -> int | None:
-    """How many replicas to train in lockstep: all of a pack (None), but on a CPU as many as its cache has room for."""
+def group_size(spec: PackSpec, data: PairData, n_replicas: int, device: torch.device) -> int:
+    """How many replicas to train in lockstep: all, but on a CPU as many as its cache has room for, in equal parts."""
     if device.type != "cpu":
-        return None
+        return n_replicas
     widest = max(
         _values_per_sample(encoder.width, modality.values.shape[1:])
         for encoder, modality in zip(spec.encoders, data.modalities, strict=True)
     )
-    return max(1, _CPU_STEP_VALUES // (spec.training.batch_size * widest))
+    most = max(1, _CPU_STEP_VALUES // (spec.training.batch_size * widest))
+    n_groups = -(-n_replicas // most)
+    return -(-n_replicas // n_groups)
 
 
 def _values_per_sample(width: int, shape: tuple[int, ...]) -> int:

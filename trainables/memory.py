@@ -79,7 +79,7 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
         held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
         held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
         held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)
-    together = min(n_replicas, group_size(spec, data, torch.device(device)) or n_replicas)
+    together = group_size(spec, data, n_replicas, torch.device(device))
     need = _trace(spec, data, n_replicas, together=together)
     rows = min(evaluate_rows, ALIGNMENT_ROWS)
     widths = sum(encoder.width for encoder in spec.encoders)

@@ -55,8 +55,7 @@ class Pack:
         n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
         self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
         self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
-        most = together or group_size(spec, data, self._device) or len(spec.replicas)
-        n_groups = -(-len(spec.replicas) // most)
+        n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
         self._groups, n_before = [], 0
         for start in torch.tensor_split(self._draw(data.names), n_groups):
             replicas = spec.replicas[n_before : n_before + len(start)]
