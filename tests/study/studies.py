@@ -18,7 +18,7 @@ TINY = """
 study: tiny
 dataset: {name: digits}
 pairs: [[left, right], [left, fourier]]
-pid: {bootstrap: 20}
+pid: {estimator: broja, bootstrap: 20}
 encoder: {width: 4}
 training: {epochs: 8, batch_size: 128}
 alignment: {one_sided: never}
@@ -31,7 +31,7 @@ SMALLEST = """
 study: tiny
 dataset: {name: digits}
 pairs: [[left, right]]
-pid: {bootstrap: 20}
+pid: {estimator: broja, bootstrap: 20}
 encoder: {width: 4}
 training: {epochs: 2, batch_size: 256}
 alignment: {one_sided: never}
@@ -43,7 +43,7 @@ LONG = """
 study: tiny
 dataset: {name: digits}
 pairs: [[left, right]]
-pid: {bootstrap: 20}
+pid: {estimator: broja, bootstrap: 20}
 encoder: {width: 32}
 training: {epochs: 50, batch_size: 32}
 alignment: {one_sided: never}

@@ -70,12 +70,12 @@ def test_three_workers_train_at_once_on_one_copy(cluster: Cluster) -> None:
     data = large()
     size = data.n_bytes
     assert size > 600 * 2**20
+    workers = [ray.remote(num_cpus=1)(Worker).remote() for _ in range(WORKERS)]
+    before = ray.get([worker.private.remote() for worker in workers])
     shared = cluster.share_data({"large": data})["large"]
     assert not any(modality.values.flags.writeable for modality in shared.modalities.values())
     assert np.array_equal(shared.modalities["b"].values[::997], data.modalities["b"].values[::997])
 
-    workers = [ray.remote(num_cpus=1)(Worker).remote() for _ in range(WORKERS)]
-    before = ray.get([worker.private.remote() for worker in workers])
     ray.get([worker.begin.remote(cluster.stored["large"]) for worker in workers])
     after = ray.get([worker.private.remote() for worker in workers])
 

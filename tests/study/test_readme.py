@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = {module.removesuffix(".__main__"): module for module, _ in COMMANDS.values()}
 TINY = [
     "training.epochs=2", "strength.initial=[0, 1]", "strength.refine=0", "replicates.search=2", "replicates.confirm=2",
-    "pid.bootstrap=20", "alignment.one_sided=never",
+    "pid.estimator=broja", "pid.bootstrap=20", "alignment.one_sided=never",
 ]  # fmt: skip
 ELSEWHERE = ("--address", "--storage")  # a cluster and its database
 

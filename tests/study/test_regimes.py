@@ -20,7 +20,9 @@ SPACE = Path(__file__).resolve().parents[2] / "search_spaces/synthetic.yaml"
 @pytest.fixture(scope="module")
 def cells(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """Entries of the report by redundancy."""
-    folder = studies.run_space(SPACE, "pid.bootstrap=20", folder=tmp_path_factory.mktemp("regimes"))
+    folder = studies.run_space(
+        SPACE, "pid.estimator=broja", "pid.bootstrap=20", folder=tmp_path_factory.mktemp("regimes")
+    )
     report = json.loads((folder / "report.json").read_text())
     return {cell["variant"]["redundancy"]: cell for cell in report["cells"]}
 

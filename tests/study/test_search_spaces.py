@@ -39,7 +39,7 @@ SHORT = {
     "strength.refine": "0",
     "replicates": "{search: 2, confirm: 2}",
     "search": "{nuisance: {}, trials_per_strength: 1}",
-    "pid.bootstrap": "20",
+    "pid": "{estimator: broja, bootstrap: 20}",
     "resources": "{pack: 16, workers: 1}",
 }
 PAIRS = {  # one for each file whose set has several

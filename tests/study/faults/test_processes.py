@@ -55,14 +55,14 @@ def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
     before = 0
     for kill in range(20):
         driver = study.start()
-        if kill % 4:  # after some packs more, or while it starts
+        if kill % 2:  # after some packs more, or while it starts
             enough = len(recorded(study)) + moments.randrange(3)
             started = len(study.events("study_started"))
             done = lambda: len(study.events("study_started")) > started and len(recorded(study)) >= enough  # noqa: B023, E731
             until = time.monotonic() + 60
             while not done() and driver.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
-        time.sleep(moments.uniform(0, 0.5 if kill % 4 else 5))
+        time.sleep(moments.uniform(0, 0.5 if kill % 2 else 8))
         studies.kill(driver)
         after = len(recorded(study))
         assert after >= before
