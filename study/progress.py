@@ -19,7 +19,7 @@ from study.planned import duration
 from study.report import amounts
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
-_AFTER = 0.2  # of the time before training; measured by tests/bench/dry_run.py
+_AFTER = 0.45  # of the time before training; measured by tests/bench/dry_run.py
 
 
 class Display:
