@@ -165,21 +165,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str]:
     """The profiles as lines of text: value, interval, and a mark on every component that chance may explain."""
     heads = ("redundancy", "unique 1", "unique 2", "synergy")
-    lines = [f"{'bits [90 %]':<34}" + "".join(f"{head:<22}" for head in heads) + "dominant"]
+    lines = [f"{'bits [90 %]':<34}" + "".join(f"{head:<23}" for head in heads) + "dominant"]
     for cell in cells:
         profile = profiles[cell.id]
         texts = []
         for name in COMPONENTS:
             low, high = profile.interval[name]
             mark = "" if profile.significant[name] else " ~"
-            texts.append(f"{f'{profile[name]:.3f} [{low:.3f}, {high:.3f}]{mark}':<22}")
+            texts.append(f"{f'{profile[name]:.3f} [{low:.3f}, {high:.3f}]{mark}':<23}")
         lines.append(f"{cell.label:<34}" + "".join(texts) + profile.dominant)
         if len(profile.spread) > 1:
             ranges = [[values[name] for values in profile.spread.values()] for name in COMPONENTS]
-            told = "".join(f"{f'{min(found):.3f} … {max(found):.3f}':<22}" for found in ranges)
+            told = "".join(f"{f'{min(found):.3f} … {max(found):.3f}':<23}" for found in ranges)
             lines.append(f"{'  at ' + ', '.join(profile.spread) + ' bins':<34}{told}")
         if cell.exact_profile is not None:
-            exact = "".join(f"{cell.exact_profile[name]:<22.3f}" for name in COMPONENTS)
+            exact = "".join(f"{cell.exact_profile[name]:<23.3f}" for name in COMPONENTS)
             lines.append(f"{'  exact':<34}{exact}")
     if any("~" in line for line in lines):
         lines.append("~ not distinguishable from a target shuffled at random")
