@@ -81,12 +81,20 @@ def pack_work(size: int, *, pack_size: int) -> float:
 
 @dataclass
 class Ahead:
-    """What a cell is still to ask for, corrected by every round that it does ask for."""
+    """What a cell is still to ask for, corrected by every round that it does ask for.
+
+    `left` are the trainings that are likely to be asked for still, and their work as `pack_work` has it. Until it is
+    known whether the cell needs one-sided strengths, their share of the pairs that do (`auto`) counts.
+    """
 
     cell: Cell
     pack_size: int
     asked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
+    left: tuple[int, float] = field(init=False)  # kept: every sign of progress reads it of every cell
     _phase: int = 0
+
+    def __post_init__(self) -> None:
+        self.left = self._expected()
 
     def ask(self, arms: Mapping[Arm, int]) -> None:
         """Note a round, by its trainings in each arm."""
@@ -94,13 +102,9 @@ class Ahead:
             phase = _phase_of(arm)
             self.asked[phase] += count
             self._phase = max(self._phase, PHASES.index(phase))
+        self.left = self._expected()
 
-    @property
-    def left(self) -> tuple[int, float]:
-        """Trainings that are likely to be asked for still, and their work as `pack_work` has it.
-
-        Until it is known whether the cell needs one-sided strengths, their share of the pairs that do (`auto`) counts.
-        """
+    def _expected(self) -> tuple[int, float]:
         if self.asked["one-sided"]:
             return self._left("most")
         trainings, work = self._left("likely")
