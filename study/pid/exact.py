@@ -107,7 +107,7 @@ def components(i1: Array, i2: Array, i12: Array, least: Array) -> Array:
 def information(joint: Array) -> Array:
     """I(X;Y) in bits of tables p(x, y), (B, n_x, n_y)."""
     flat = joint.reshape(len(joint), -1)
-    return _entropy(joint.sum(axis=2)) + _entropy(joint.sum(axis=1)) - _entropy(flat)
+    return shannon_entropy(joint.sum(axis=2)) + shannon_entropy(joint.sum(axis=1)) - shannon_entropy(flat)
 
 
 def least_information(p1: Array, p2: Array, *, tolerance: float, max_iterations: int = 100) -> Bounds:
@@ -132,8 +132,8 @@ def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Boun
     point = interior.solve(p1, p2, tolerance=_INNER * nats, max_iterations=max_iterations)
     conditional, _ = interior.fibres(point.alpha, point.beta)
     q = _round(point.mass[:, None] * conditional, p1, p2)
-    entropy_y = _entropy(p1.sum(axis=2))
-    upper = entropy_y + _entropy(q.sum(axis=1).reshape(len(q), -1)) - _entropy(q.reshape(len(q), -1))
+    entropy_y = shannon_entropy(p1.sum(axis=2))
+    upper = entropy_y + shannon_entropy(q.sum(axis=1).reshape(len(q), -1)) - shannon_entropy(q.reshape(len(q), -1))
     dual = (p1 * point.alpha).sum(axis=(1, 2)) + (p2 * point.beta).sum(axis=(1, 2))
     return Bounds(entropy_y + dual / np.log(2), upper, point.steps)
 
@@ -152,7 +152,7 @@ def _merge(marginal: Array) -> Array:
     return merged
 
 
-def _entropy(p: Array) -> Array:
+def shannon_entropy(p: Array) -> Array:
     """Shannon entropy in bits along the last axis."""
     entropy: Array = -(p * np.log2(np.where(p > 0, p, 1.0))).sum(axis=-1)
     return entropy

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from study.pid.exact import shannon_entropy
+
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -51,8 +53,7 @@ def widened(interval: Array, value: Array, left: Array, *, most: float, unsolved
 
 def entropy(y: Codes) -> float:
     """H(Y) in bits: no component is larger."""
-    p = np.bincount(y) / len(y)
-    return float(-(p * np.log2(np.where(p > 0, p, 1.0))).sum())
+    return float(shannon_entropy(np.bincount(y) / len(y)))
 
 
 def _information(posterior: Array, y: Codes) -> float:
