@@ -229,9 +229,10 @@ def alignment_and_gradients(
     strengths = strength_1, strength_2
     factors = [strength if each else None for strength, each in zip(strengths, pulled, strict=True)]
     value, gradients = info_nce_and_gradients(z_1, z_2, temperature, factors)
-    value *= _weight(*strengths, direction)
+    weight = _weight(*strengths, direction)
+    value *= weight
     if not positive:
-        clear_(value, _weight(*strengths, direction))
+        clear_(value, weight)
         for gradient, strength in zip(gradients, strengths, strict=True):
             if gradient is not None:
                 clear_(gradient, strength)
