@@ -75,7 +75,8 @@ class TinyStudy:
         self.out = folder / "studies" / "tiny"
         self._options = options
         self._drivers: list[subprocess.Popen[str]] = []
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        tokens = {"RAY_AUTH_MODE": "disabled"} if "--address" in options else {}  # as its raylets were started
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **tokens, **environment}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.yaml").write_text(text)
 

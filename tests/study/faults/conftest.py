@@ -23,11 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A head with two CPUs, that outlives the drivers that are killed."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # for its raylets alone: a Ray of this process may come after them
         patch.setenv("RAY_AUTH_MODE", "disabled")  # tokens have a test of their own
         cluster = Cluster(initialize_head=True, head_node_args=HEAD)
-        yield cluster
-        cluster.shutdown()
+    yield cluster
+    cluster.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -106,8 +106,9 @@ def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_ans
 
 
 def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
-    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType
+    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # for the raylets that join, as for their head
     study = make(text=studies.LONG)
     lost = cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
     driver = study.start()
