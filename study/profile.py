@@ -8,8 +8,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,19 @@ from trainables.spec import derive_seed
 
 
 def profile_cells(
-    cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], *, known: Mapping[str, PIDProfile] | None = None
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    *,
+    known: Mapping[str, PIDProfile] | None = None,
+    dropped: Callable[[], bool] = lambda: False,
 ) -> dict[str, PIDProfile]:
     """Every cell's profile by cell id, bits; those in `known` are not computed again.
 
-    Cells are profiled on as many threads as there are cores; a profile does not depend on who else is at work.
+    Cells are profiled on as many threads as there are cores; a profile does not depend on who else is at work. Once
+    `dropped` says that nobody waits for them any more, no further profile is begun.
 
     Raises:
+        CancelledError: `dropped` said so.
         ConfigError: the data cannot carry a profile (one class only, a constant modality, fewer rows than bins …).
     """
     profiles = dict(known or {})
@@ -49,6 +55,8 @@ def profile_cells(
             )
 
     def profile(cell: Cell) -> PIDProfile:
+        if dropped():
+            raise CancelledError
         try:
             return profile_pair(
                 datasets[cell.data_key].pair(*cell.pair),

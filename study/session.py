@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -13,13 +13,12 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
-from study.coordinator import ERRORS, Coordinator
+from study.coordinator import ERRORS, Coordinator, Progress
 from study.events import EventLog
 from study.locks import FileLock, held
 from study.packing import pack_size
 from study.peak_memory import PeakMemory
-from study.pid import PIDProfile
-from study.profile import forecast_cells, profile_cells
+from study.profiling import Profiling, recorded
 from study.progress import Display
 from study.report import write_report
 from study.report.answers import recommended_settings
@@ -83,32 +82,32 @@ def run_study(
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             return _publish(_recorded_report(cells, ledger), folder, config, tracker, display)
-        background = stack.enter_context(ThreadPoolExecutor(1))
-        # Ray takes seconds to start, which the profiles can use; MLflow's store is created while packs train.
-        profiling = background.submit(profile_cells, cells, datasets, known=_known_profiles(cells, ledger))
-        busy: Future[TrackingResult] = background.submit(tracker.prepare)
+        joined = stack.enter_context(ExitStack())  # what runs in the background may read the data that Ray holds
+        background = stack.enter_context(ThreadPoolExecutor(2))
+        busy: Future[TrackingResult] = background.submit(tracker.prepare)  # takes as long as Ray's start
         data_bytes = sum(data.n_bytes for data in datasets.values())
-        cluster = stack.enter_context(Cluster(config.resources, address=address, data_bytes=data_bytes))
+        cluster = joined.enter_context(Cluster(config.resources, address=address, data_bytes=data_bytes))
         storage.check_nodes(cluster.nodes)
         if ledger.note("pack_size") is None:  # a resumed study keeps its packs, on whatever it goes on
             share = cluster.share
             ledger.set_note("pack_size", pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
-        profiles = _noted(profiling.result(), ledger)
         datasets = cluster.share_data(datasets)  # and nothing else holds them any more
+        profiling = stack.enter_context(Profiling(cells, datasets, ledger, background=background))
         if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
-            ledger.set_note(LEARNT, _learn(cells, ledger, profiles, out))
-        forecasts = ledger.note("forecasts")
-        if forecasts is None:
-            forecasts = forecast_cells(cells, datasets)
-            ledger.set_note("forecasts", forecasts)
+            ledger.set_note(LEARNT, _learn(cells, ledger, profiling, out))
 
         show_after = 0.0
+
+        def on_progress(progress: Progress) -> None:
+            profiling.note()
+            display.update(progress)
 
         def show_in_mlflow() -> None:
             nonlocal busy, show_after
             begin = time.monotonic()
-            if busy.done() and begin > show_after:  # else a later call, or the last one, will show it
-                partial = build_report(cells, ledger, profiles, forecasts, run=Run(complete=False))
+            # Else a later call, or the last one, will show it.
+            if profiling.ready and busy.done() and begin > show_after:
+                partial = build_report(cells, ledger, *profiling.result(), run=Run(complete=False))
                 busy = background.submit(tracker.project, partial)
                 # A report of all cells after every one of them would take the square of their number.
                 show_after = begin + 20 * (time.monotonic() - begin)
@@ -118,12 +117,13 @@ def run_study(
             ledger,
             pack_size=ledger.note("pack_size"),
             recommend=recommended_settings,
-            on_progress=display.update,
+            on_progress=on_progress,
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
         cluster.train(coordinator, checkpoints=checkpoints, events=events)
         training_seconds = time.monotonic() - begin
+        found = profiling.result()
         run = Run(
             complete=True,
             wall_seconds=time.monotonic() - started,
@@ -133,28 +133,31 @@ def run_study(
         )
         events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
         busy.result()  # two writers of one projection would make runs twice
-        report = build_report(cells, ledger, profiles, forecasts, run=run)
+        background.submit(joined.close)  # Ray takes a second to end, and the report needs neither it nor the data
+        report = build_report(cells, ledger, *found, run=run)
         ledger.set_note(EXPERIENCES, experiences(report))
         collect_encoders(report, folder, written=checkpoints)
         ledger.set_note(RUN, asdict(run))  # the last: the study has all that it is to have
         return _publish(report, folder, config, tracker, display)
 
 
-def _learn(
-    cells: Sequence[Cell], ledger: Ledger, profiles: Mapping[str, PIDProfile], out: Path
-) -> dict[str, list[dict[str, Any]]]:
-    """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`."""
+def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[dict[str, Any]]]:
+    """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`.
+
+    Where there are any, this waits for the profiles.
+    """
     config = cells[0].config
     if not config.search.transfer:
         return {}
     stored = ledger.notes_elsewhere(EXPERIENCES)
     earlier = [one for found in stored.values() for one in found]
     earlier += [one for one in beside(out, study=config.study) if one["study"] not in stored]
+    if not earlier:
+        return {}
     learnt = {}
-    for cell in cells:
-        if (profile := profiles.get(cell.id)) is not None:
-            bits = [getattr(profile, name) for name in COMPONENTS]
-            learnt[cell.id] = most_similar(bits, profile.estimator, earlier, range_=config.strength.range)
+    for cell, profile in profiling.result()[0].items():
+        bits = [getattr(profile, name) for name in COMPONENTS]
+        learnt[cell] = most_similar(bits, profile.estimator, earlier, range_=config.strength.range)
     return learnt
 
 
@@ -193,8 +196,7 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
 def _recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
     versions = ledger.note(VERSIONS) or library_versions()
     known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
-    profiles, forecasts = _known_profiles(cells, ledger), ledger.note("forecasts") or {}
-    return build_report(cells, ledger, profiles, forecasts, run=Run(**{"versions": versions, **known}))
+    return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
@@ -280,15 +282,3 @@ def _checkpoints(config: StudyConfig, folder: Path) -> Place:
 def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:
     nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
     return {"strength": config.strength.range, **nuisance}
-
-
-def _noted(profiles: dict[str, PIDProfile], ledger: Ledger) -> dict[str, PIDProfile]:
-    for cell, profile in profiles.items():
-        if ledger.note(f"pid:{cell}") is None:
-            ledger.set_note(f"pid:{cell}", profile.to_json())
-    return profiles
-
-
-def _known_profiles(cells: Sequence[Cell], ledger: Ledger) -> dict[str, PIDProfile]:
-    notes = {cell.id: ledger.note(f"pid:{cell.id}") for cell in cells}
-    return {cell: PIDProfile.from_json(note) for cell, note in notes.items() if note is not None}

@@ -1,13 +1,15 @@
 """How much memory a pack needs, and so how many replicas share one.
 
 The prediction is not a formula that has to follow every change of the model: it runs the pack's own training step and
-evaluation on tensors without values (`FakeTensorMode`), at no cost in memory and next to none in time, and adds up what
-is alive at each moment.
+evaluation and adds up what is alive at each moment. For a CPU it runs the few replicas that train together there, whose
+tensors are small; for a GPU, where all of a pack do, it runs on tensors without values (`FakeTensorMode`), which needs
+neither their memory nor the GPU.
 """
 
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -80,7 +82,7 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
         held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
         held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)
     together = group_size(spec, data, n_replicas, torch.device(device))
-    need = _trace(spec, data, n_replicas, together=together)
+    need = _trace(spec, data, n_replicas, together=together, device=device, evaluate_rows=evaluate_rows)
     rows = min(evaluate_rows, ALIGNMENT_ROWS)
     widths = sum(encoder.width for encoder in spec.encoders)
     alignment = 24 * rows**2 + 29 * together * rows * widths  # measured: float64 and its copies, similarities
@@ -96,7 +98,7 @@ def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str =
     prediction exceeds the budget, a fifth of which is held back for what the prediction may be wrong by, and for
     fragments. At least 1. The answer depends on the arguments alone, not on what memory is free at the moment.
     """
-    one, two = (_trace(spec, data, n, together=n).step for n in (1, 2))
+    one, two = (_trace(spec, data, n, together=n, device=device).step for n in (1, 2))
     room = _WORKING_SET_BYTES[torch.device(device).type]
     size = max(LEAST_PACK, 1 + (room - one) // (two - one))
     allowed = int(budget * (1.0 - _RESERVE))
@@ -120,9 +122,10 @@ class _Need(NamedTuple):
     resident: int
 
 
-def _trace(spec: PackSpec, data: PairData, n_replicas: int, *, together: int) -> _Need:
-    """What a step on one batch and an evaluation of all rows need, of tensors without values."""
-    evaluate_rows = len(data.rows(spec.evaluate))
+def _trace(
+    spec: PackSpec, data: PairData, n_replicas: int, *, together: int, device: str, evaluate_rows: int = 0
+) -> _Need:
+    """What a step on one batch and an evaluation of so many rows need."""
     n_traced = min(n_replicas, 2 * together)  # a third group would do as the second one
     seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_traced)]
     # No other strength or temperature changes the memory; without any strength there would be no alignment term.
@@ -136,19 +139,25 @@ def _trace(spec: PackSpec, data: PairData, n_replicas: int, *, together: int) ->
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
     spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid")
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        evaluated = Pack(spec, batch).evaluated.expanded(evaluate_rows)
-        with PeakMemory() as memory:
-            pack = Pack(spec, batch, together=together)
-            pack.train_epoch()
-            step = memory.peak
-            pack.evaluated = evaluated
+    with _values_for(device), PeakMemory() as memory:
+        pack = Pack(spec, batch, together=together)
+        pack.train_epoch()
+        step = memory.peak
+        if evaluate_rows:
+            pack.evaluated = pack.evaluated.expanded(evaluate_rows)
             pack.score()
-            peak, resident = memory.peak, memory.live
+        peak, resident = memory.peak, memory.live
         states = pack.state_dict()["optimiser"].values()
         each = sum(state.nbytes for state in states if isinstance(state, Tensor)) // n_traced
-        others = (n_replicas - n_traced) * each
-        return _Need(step + others, peak + others, resident + others)
+    others = (n_replicas - n_traced) * each
+    return _Need(step + others, peak + others, resident + others)
+
+
+def _values_for(device: str) -> AbstractContextManager[object]:
+    """A context in which tensors have values, or, for a GPU, none."""
+    if torch.device(device).type == "cpu":
+        return nullcontext()
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 def _zeros(values: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -77,7 +77,11 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 {"pack": self._packs[trial_id], **_where(result)},
             )
         if result.get("total"):
-            self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
+            try:
+                self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
+            except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
+                self.error = caught
+                return
             self._show(after=_SHOW_SECONDS)
 
     def on_trial_retry(self, trial_id: str, reason: str) -> None:
