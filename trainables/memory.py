@@ -9,7 +9,8 @@ neither their memory nor the GPU.
 from __future__ import annotations
 
 import weakref
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -50,6 +51,11 @@ class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(leaf, Tensor):
                 self._add(leaf.untyped_storage())
         return out
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would import its compiler, for seconds, to keep it from a function that nobody compiles."""
+        return False
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
@@ -139,7 +145,7 @@ def _trace(
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
     spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid")
-    with _values_for(device), PeakMemory() as memory:
+    with _tensors_for(device), PeakMemory() as memory:
         pack = Pack(spec, batch, together=together)
         pack.train_epoch()
         step = memory.peak
@@ -153,11 +159,21 @@ def _trace(
     return _Need(step + others, peak + others, resident + others)
 
 
-def _values_for(device: str) -> AbstractContextManager[object]:
-    """A context in which tensors have values, or, for a GPU, none."""
-    if torch.device(device).type == "cpu":
-        return nullcontext()
-    return FakeTensorMode(allow_non_fake_inputs=True)
+@contextmanager
+def _tensors_for(device: str) -> Iterator[None]:
+    """Tensors as the trial needs them: without values for a GPU; else computed on one thread, because the tensors are
+    small, and threads that wait for one another on a busy machine take seconds.
+    """
+    if torch.device(device).type != "cpu":
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _zeros(values: NDArray[Any], rows: int) -> NDArray[Any]:
