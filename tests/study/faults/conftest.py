@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psycopg
 import pytest
 from ray.cluster_utils import Cluster
 
@@ -62,3 +64,24 @@ def make(
     yield study
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def recorded() -> Callable[[Any], list[tuple[str, ...]]]:
+    """All results on a study's record, in PostgreSQL or a journal: the trial and the attribute that holds them."""
+
+    def found(study: Any) -> list[tuple[str, ...]]:
+        addresses = [option.removeprefix("storage=") for option in study.options if option.startswith("storage=")]
+        if not addresses:
+            journal = (study.out / "optuna" / "journal.log").read_text()
+            return [tuple(entry) for entry in re.findall(r'"trial_id":(\d+),"user_attr":{"(results:[^"]*)"', journal)]
+        with psycopg.connect(addresses[0]) as connection:
+            exists = connection.execute("SELECT to_regclass('trial_user_attributes')").fetchone()
+            if exists == (None,):
+                return []
+            return connection.execute(
+                "SELECT s.study_name || '/' || t.number, a.key FROM trial_user_attributes a JOIN trials t "
+                "USING (trial_id) JOIN studies s USING (study_id) WHERE a.key LIKE 'results:%' ORDER BY 1, 2"
+            ).fetchall()
+
+    return found

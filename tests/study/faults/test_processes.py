@@ -15,23 +15,11 @@ import pytest
 from ray.cluster_utils import Cluster
 
 Make = Callable[..., Any]
-
-
-def recorded(study: Any) -> list[tuple[str, str]]:
-    """Every pack's results in PostgreSQL: the Optuna study and the attribute that holds them."""
-    (address,) = [option.removeprefix("storage=") for option in study._options if option.startswith("storage=")]
-    with psycopg.connect(address) as connection:
-        exists = connection.execute("SELECT to_regclass('trial_user_attributes')").fetchone()
-        if exists == (None,):
-            return []
-        return connection.execute(
-            "SELECT s.study_name || '/' || t.number, a.key FROM trial_user_attributes a "
-            "JOIN trials t USING (trial_id) JOIN studies s USING (study_id) WHERE a.key LIKE 'results:%' ORDER BY 1, 2"
-        ).fetchall()
+Recorded = Callable[[Any], list[tuple[str, ...]]]
 
 
 def states(study: Any) -> set[str]:
-    (address,) = [option.removeprefix("storage=") for option in study._options if option.startswith("storage=")]
+    (address,) = [option.removeprefix("storage=") for option in study.options if option.startswith("storage=")]
     with psycopg.connect(address) as connection:
         return {str(row[0]) for row in connection.execute("SELECT DISTINCT state::text FROM trials")}
 
@@ -49,7 +37,7 @@ def workers(node: Any) -> list[psutil.Process]:
 
 @pytest.mark.timeout(1200)
 def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
-    make: Make, undisturbed: Any, studies: ModuleType
+    make: Make, undisturbed: Any, recorded: Recorded, studies: ModuleType
 ) -> None:
     study, moments = make(), random.Random(0)
     before = 0
@@ -69,13 +57,8 @@ def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
         before = after
 
     assert study.finish()["cells"] == undisturbed.report()["cells"]
-    assert len(set(recorded(study))) == len(recorded(study)) == undisturbed_records(undisturbed)
+    assert len(set(recorded(study))) == len(recorded(study)) == len(recorded(undisturbed))
     assert states(study) <= {"COMPLETE", "RUNNING"}
-
-
-def undisturbed_records(study: Any) -> int:
-    """How often results were written to the journal of the undisturbed study."""
-    return int((study.out / "optuna" / "journal.log").read_text().count('"results:'))
 
 
 def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
@@ -106,7 +89,12 @@ def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_ans
 
 
 def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
-    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType, monkeypatch: pytest.MonkeyPatch
+    make: Make,
+    long_answer: Any,
+    recorded: Recorded,
+    cluster: Cluster,
+    studies: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # for the raylets that join, as for their head
     study = make(text=studies.LONG)
