@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from trainables._perceptron import Perceptron, is_perceptron
 from trainables.datasets.base import PairData
 from trainables.encoders import Network
 from trainables.feed import Feed
@@ -17,6 +16,7 @@ from trainables.layers import Dropout, no_dropout
 from trainables.metrics import SCORES
 from trainables.objectives import TASK_LOSSES, alignment_and_gradients, alignment_loss, task_loss_and_gradient
 from trainables.optim import AdamW
+from trainables.perceptron import Perceptron, is_perceptron
 from trainables.spec import PackSpec, Precision, derive_seed
 
 # What an encoder minimises for its task, by the score of its target (R² is a squared error).
@@ -76,7 +76,7 @@ class Group:
         )
         explicit = spec.training.precision == "float32" and not any(encoder.dropout for encoder in spec.encoders)
         self._perceptrons = [
-            Perceptron(network, part.detach())
+            Perceptron.of(network, part.detach())
             for network, part in zip(networks, self.parts(), strict=True)
             if explicit and all(map(is_perceptron, networks))
         ]

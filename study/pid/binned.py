@@ -105,29 +105,35 @@ def posteriors(
     `share` is that of the rows to learn from: see `cross_fitted`.
     """
     split, rows = pairs[0].split, pairs[0].rows(*splits)
-    key = ("posterior", share, tuple(splits), y.tobytes())
 
     def train(groups: Sequence[Sequence[Modality]]) -> list[Array]:
         sources = []
         for group in groups:
             points = [discretiser.points(m, split, components=_NETWORK_COMPONENTS)[rows] for m in group]
             sources.append(np.concatenate([block / block.std() for block in points], axis=1))
-        # Two half-size packs on two threads: unlike threads inside of each product, they never wait for one another.
-        workers = max(1, min(len(sources) // _SOURCES_PER_THREAD, os.cpu_count() or 1))
         found: list[Array] = [np.empty(0)] * len(sources)
 
-        def fit(part: int) -> None:
+        def fit(part: Sequence[int]) -> None:
             with on_one_thread():
-                found[part::workers] = cross_fitted(
-                    sources[part::workers], y, int(y.max()) + 1, seed=discretiser.seed, share=share
-                )
+                own = [sources[i] for i in part]
+                answers = cross_fitted(own, y, int(y.max()) + 1, seed=discretiser.seed, share=share)
+            for i, answer in zip(part, answers, strict=True):
+                found[i] = answer
 
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(fit, range(workers)))
+        # Small packs on a thread each: unlike threads inside of each product, they never wait for one another.
+        threads = os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool:
+            parts = []
+            for size in (2, 1):  # the wider ones first: they take longest
+                alike = [i for i, group in enumerate(groups) if len(group) == size]
+                count = max(1, min(len(alike) // _SOURCES_PER_THREAD, threads))
+                parts += [alike[k::count] for k in range(count) if alike]
+            list(pool.map(fit, parts))
         return found
 
-    single = discretiser.keep_all([(m,) for pair in pairs for m in pair.modalities], key, train)
-    joint = discretiser.keep_all([pair.modalities for pair in pairs], key, train)
+    groups = [*((m,) for pair in pairs for m in pair.modalities), *(pair.modalities for pair in pairs)]
+    found = discretiser.keep_all(groups, ("posterior", share, tuple(splits), y.tobytes()), train)
+    single, joint = found[: 2 * len(pairs)], found[2 * len(pairs) :]
     return list(zip(single[::2], single[1::2], joint, strict=True))
 
 

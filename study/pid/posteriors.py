@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.nn import functional
 
 from trainables.layers import Layout, Linear, Parameters
+from trainables.objectives import cross_entropy, task_loss_and_gradient
 from trainables.optim import AdamW
+from trainables.perceptron import Perceptron
 
 Array = NDArray[np.float64]
 
@@ -64,8 +65,9 @@ def cross_fitted(
     check, fit = np.stack([rows[:size] for rows in kept]), [rows[size:] for rows in kept]
     seeds = [int(rng.integers(2**31)) for _ in kept]
     width = max(points.shape[1] for points in sources)
-    network = Network(width, _HIDDEN, n_classes)
-    x = torch.from_numpy(np.stack([np.pad(p, ((0, 0), (0, width - p.shape[1]))) for p in sources]).astype(np.float32))
+    layout = Network(width, _HIDDEN, n_classes).layout
+    # The rows of all sources, one source after the other.
+    x = torch.from_numpy(np.concatenate([_widened(points, width) for points in sources]))
     labels = torch.from_numpy(y)
     best = torch.stack([_drawn(p.shape[1], width, n_classes, seed) for p in sources for seed in seeds])
     learned = torch.zeros(len(best), dtype=torch.bool)
@@ -74,41 +76,41 @@ def cross_fitted(
     best_loss = -chance[labels[torch.from_numpy(check)]].mean(dim=1).repeat(len(sources))
     waited = torch.zeros(len(best))
     active = torch.arange(len(best))  # networks of sources that still train
-    flat = best.clone().requires_grad_()
+    flat = best.clone()
     decay = _WEIGHT_DECAY * min(1.0, _DECAY_ROWS / len(kept[0]))
-    optimiser = optimiser_of(flat.data, weight_decay=decay)
+    optimiser, network = optimiser_of(flat, weight_decay=decay), Perceptron(layout, flat, "relu")
 
-    def losses(rows: NDArray[np.int64]) -> Tensor:
-        """Of the active networks, on the same rows (folds · INITS, B) in every source."""
-        chosen = torch.from_numpy(rows)
-        source = active[:: len(kept)] // len(kept)
-        logits = network(network.layout.split(flat), x[source[:, None, None], chosen].flatten(0, 1))
-        return _cross_entropy(logits, labels[chosen].repeat(len(source), 1))
+    def taken(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Values and classes of the active networks' rows, which are (folds · INITS, B) of every source."""
+        chosen, source = torch.from_numpy(rows), active[:: len(kept)] // len(kept)
+        values = x.index_select(0, (source[:, None, None] * len(y) + chosen).flatten())
+        return values.view(len(active), -1, width), labels[chosen].repeat(len(source), 1)
 
     for step in range(1, _STEPS + 1):
-        loss = losses(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
-        (gradient,) = torch.autograd.grad(loss.sum(), flat)
-        optimiser.step(gradient, loss.detach())
+        values, classes = taken(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
+        found = network.forward(values)
+        loss, for_outputs = task_loss_and_gradient("cross_entropy", found.outputs.mT, classes)
+        optimiser.step(torch.cat(network.backward(found, for_outputs.mT, None), 1), loss)
         if step % _CHECK == 0:
-            with torch.no_grad():
-                loss = losses(check)
+            values, classes = taken(check)
+            loss = cross_entropy(network.forward(values).outputs.mT, classes)
             waited[active] = torch.where(loss < best_loss[active] - _GAIN, 0.0, waited[active] + 1)
             better = loss < best_loss[active]
             chosen = active[better]
-            best[chosen], best_loss[chosen], learned[chosen] = flat.detach()[better], loss[better], True
+            best[chosen], best_loss[chosen], learned[chosen] = flat[better], loss[better], True
             going = (waited[active] < _PATIENCE).view(-1, len(kept)).any(dim=1).repeat_interleave(len(kept))
             if not going.any():
                 break
             if not going.all():
                 flat, optimiser = _of_those(going, optimiser, weight_decay=decay)
-                active = active[going]
+                active, network = active[going], Perceptron(layout, flat, "relu")
     posterior = np.full((len(sources), len(y), n_classes), np.nan)
     for source, k in product(range(len(sources)), folds):
         team = slice(source * len(kept) + k * INITS, source * len(kept) + (k + 1) * INITS)
         left_out = torch.from_numpy(np.flatnonzero(fold == k))
-        with torch.no_grad():
-            logits = network(network.layout.split(best[team]), x[source, left_out].expand(INITS, -1, -1))
-            logits = torch.where(learned[team, None, None], logits, chance)
+        network = Perceptron(layout, best[team], "relu")
+        logits = network.forward(x[source * len(y) + left_out].expand(INITS, -1, -1)).outputs.mT
+        logits = torch.where(learned[team, None, None], logits, chance)
         posterior[source, fold == k] = torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
     return list(posterior)
 
@@ -119,6 +121,11 @@ def part_of(y: NDArray[np.int64], share: float, *, seed: int) -> NDArray[np.bool
     chosen = np.empty(len(y), dtype=bool)
     chosen[order] = np.diff(np.floor(np.arange(len(y) + 1) * share)) > 0
     return chosen
+
+
+def _widened(points: Array, width: int) -> NDArray[np.float32]:
+    """Rows (N, d) with zeros up to `width`."""
+    return np.pad(points, ((0, 0), (0, width - points.shape[1]))).astype(np.float32)
 
 
 def _drawn(n_in: int, width: int, n_classes: int, seed: int) -> Tensor:
@@ -156,16 +163,10 @@ def optimiser_of(flat: Tensor, *, learning_rate: float = _LEARNING_RATE, weight_
 def _of_those(mask: Tensor, optimiser: AdamW, *, weight_decay: float) -> tuple[Tensor, AdamW]:
     """The buffer and its optimiser with the replicas of `mask` alone, in the same state."""
     state = {name: v[mask] if isinstance(v, Tensor) else v for name, v in optimiser.state_dict().items()}
-    flat = torch.empty_like(state["flat"]).requires_grad_()
-    reduced = optimiser_of(flat.data, weight_decay=weight_decay)
+    flat = torch.empty_like(state["flat"])
+    reduced = optimiser_of(flat, weight_decay=weight_decay)
     reduced.load_state_dict(state)
     return flat, reduced
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the rows of each replica, (K,), in nats."""
-    losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view(labels.shape).mean(dim=1)
 
 
 def _folds(y: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

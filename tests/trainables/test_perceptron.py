@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainables._perceptron import Perceptron, is_perceptron
 from trainables.encoders import build_networks
+from trainables.perceptron import Perceptron, is_perceptron
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 K, N = 3, 5
@@ -26,7 +26,7 @@ def test_it_is_the_plain_layers_in_value_and_gradient(activation, layers, pulled
     loss = (expected.predictions * for_outputs).sum() + pulled * (expected.features * for_features).sum()
     (gradient,) = torch.autograd.grad(loss, flat)
 
-    fused = Perceptron(plain, flat.detach())
+    fused = Perceptron.of(plain, flat.detach())
     found = fused.forward(x)
     parts = fused.backward(found, for_outputs.mT, for_features.mT if pulled else None)
     torch.testing.assert_close(found.features.mT, expected.features)
@@ -37,7 +37,7 @@ def test_it_is_the_plain_layers_in_value_and_gradient(activation, layers, pulled
 def test_it_follows_the_parameters():
     plain = network()
     flat = torch.randn(K, plain.layout.size, generator=torch.Generator().manual_seed(0))
-    fused, x = Perceptron(plain, flat), torch.ones(K, N, 7)
+    fused, x = Perceptron.of(plain, flat), torch.ones(K, N, 7)
     before = fused.forward(x).outputs
     flat.mul_(2)
     assert not torch.equal(fused.forward(x).outputs, before)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.encoders import MLP, Network
-from trainables.layers import ACTIVATIONS, LEAKY_SLOPE
+from trainables.layers import ACTIVATIONS, LEAKY_SLOPE, Layout
 
 # The gradient before an activation, of the gradient behind it and of the activation's value.
 _BACKWARD: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -37,15 +37,22 @@ class Pass(NamedTuple):
 
 
 class Perceptron:
-    """One network of K replicas, whose parameters are views of `flat` (K, P): who changes `flat` changes them."""
+    """Linear layers of K replicas with one activation between them, by name.
 
-    def __init__(self, network: Network, flat: Tensor) -> None:
-        values = list(network.layout.split(flat).values())
+    The parameters, a weight and a bias of each layer, are views of `flat` (K, P): who changes `flat` changes them.
+    """
+
+    def __init__(self, layout: Layout, flat: Tensor, activation: str) -> None:
+        values = list(layout.split(flat).values())
         self._weights, biases = values[::2], values[1::2]
         self._layers = [(weight.mT, bias.unsqueeze(2)) for weight, bias in zip(self._weights, biases, strict=True)]
-        activation = network.head_activation
-        assert activation is not None  # by `is_perceptron`
         self._activate, self._before = ACTIVATIONS[activation], _BACKWARD[activation]
+
+    @classmethod
+    def of(cls, network: Network, flat: Tensor) -> Perceptron:
+        """That of a network of which `is_perceptron` is true."""
+        assert network.head_activation is not None
+        return cls(network.layout, flat, network.head_activation)
 
     def forward(self, x: Tensor) -> Pass:
         """What the network makes of x (K, N, d)."""
