@@ -82,16 +82,15 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
     `together` is what the theory expects the study itself to measure, at the study's own strengths, and None where the
     study minimises something else: it needs targets scored by R² and an objective that is a squared distance.
     """
-    forecasts = {}
-    for cell in cells:
-        width = min(encoder.width for encoder in cell.encoders)
-        with threadpool_limits(1):  # small matrices, and other work on the other cores
-            found = forecast(datasets[cell.data_key].pair(*cell.pair), k=width)
-        forecasts[cell.id] = {
+
+    def forecast_of(cell: Cell) -> dict[str, Any]:
+        data = datasets[cell.data_key].pair(*cell.pair)
+        found = forecast(data, k=min(encoder.width for encoder in cell.encoders))
+        return {
             "k": found.k,
             "correlations": list(found.correlations),
             "shrinkage": [effect.intensity for effect in found.shrinkage],
-            "together": _together(cell, datasets[cell.data_key].pair(*cell.pair)),
+            "together": _together(cell, data),
             "encoders": [
                 {
                     "modality": encoder.modality,
@@ -104,7 +103,9 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
                 for encoder in found.encoders
             ],
         }
-    return forecasts
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip((cell.id for cell in cells), pool.map(forecast_of, cells), strict=True))
 
 
 def _together(cell: Cell, data: PairData) -> dict[str, Any] | None:

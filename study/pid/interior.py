@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from torch import Tensor
 
 Array = NDArray[Any]  # of float32 or float64
 
@@ -204,47 +205,49 @@ class _Newton:
         h2 *= d2[..., :, None] * d2[..., None, :]
         h1[..., diagonal, diagonal] = h2[..., diagonal, diagonal] = 1.0 + _RIDGE * np.finfo(h1.dtype).eps
         self._d1, self._d2 = d1.transpose(0, 2, 1), d2.transpose(0, 2, 1)
+        self._root = _inverse_factor(h1)  # (B, n_1, n_y, n_y), lower
         # Between α[x1] and β[x2] lies weighted ⊗ conditional + diag q: one outer product and one scaling.
-        self._root = np.linalg.inv(np.linalg.cholesky(h1))  # (B, n_1, n_y, n_y), lower
         left = np.matmul(self._root, (weighted * self._d1[..., None]).transpose(0, 2, 1, 3))
         right = (conditional * self._d2[:, :, None, :]).transpose(0, 2, 1, 3)
         scaled = (q * self._d1[..., None] * self._d2[:, :, None, :]).transpose(0, 2, 1, 3)
-        cross = left[:, :, :, None, :] * right[:, :, None]
-        cross += self._root[..., None] * scaled[:, :, None]
-        self._cross = cross.reshape(batch, n_1 * n_y, n_y * n_2)
-        self._factors = [self._factorise(h2[k], self._cross[k], state.pin[k]) for k in range(batch)]
+        outer = torch.from_numpy(left)[:, :, :, None, :] * torch.from_numpy(right)[:, :, None]
+        cross = outer.addcmul_(torch.from_numpy(self._root)[..., None], torch.from_numpy(scaled)[:, :, None])
+        self._cross = cross.view(batch, n_1 * n_y, n_y * n_2).numpy()
+        self._factor = self._factorise(h2)
 
-    @staticmethod
-    def _factorise(h2: Array, cross: Array, pin: NDArray[np.int64]) -> Array:
-        n_2, n_y, _ = h2.shape
-        states = np.arange(n_2)
-        dense = np.zeros((n_y, n_2, n_y, n_2), dtype=h2.dtype)
-        dense[:, states, :, states] = h2
-        syrk, potrf = get_blas_funcs("syrk", (h2,)), get_lapack_funcs("potrf", (h2,))
-        schur = syrk(-1.0, cross.T, beta=1.0, c=dense.reshape(n_y * n_2, -1).T, lower=1, overwrite_c=1)
-        schur[pin, :] = 0.0
-        schur[:, pin] = 0.0
-        schur[pin, pin] = 1.0
-        factor, failed = potrf(schur, lower=1)
+    def _factorise(self, h2: Array) -> Tensor:
+        """Of the matrix in β, h2 less cross' cross, (B, n_y n_2, n_y n_2), with the pinned rows and columns taken out.
+
+        SciPy's routines take one matrix at a time and keep other threads waiting; Torch's take the stack, and do not.
+        """
+        batch, n_2, n_y, _ = h2.shape
+        table, states = np.arange(batch)[:, None], np.arange(n_2)
+        dense = np.zeros((batch, n_y, n_2, n_y, n_2), dtype=h2.dtype)
+        dense[:, :, states, :, states] = h2.transpose(1, 0, 2, 3)
+        schur = dense.reshape(batch, n_y * n_2, n_y * n_2)
+        schur -= np.matmul(self._cross.transpose(0, 2, 1), self._cross)
+        schur[table, self._pin] = 0.0
+        schur[table, :, self._pin] = 0.0
+        schur[table, self._pin, self._pin] = 1.0
+        factor: Tensor
+        factor, failures = torch.linalg.cholesky_ex(torch.from_numpy(schur))
         ridge = _RIDGE * float(np.finfo(h2.dtype).eps)
-        while failed and ridge < 1.0 and np.isfinite(schur).all():
-            schur[np.diag_indices_from(schur)] += ridge
-            factor, failed = potrf(schur, lower=1)
+        while ridge < 1.0 and failures.any():
+            again = failures.nonzero()[:, 0]
+            schur[again] += ridge * np.eye(n_y * n_2, dtype=h2.dtype)
+            factor[again], failures[again] = torch.linalg.cholesky_ex(torch.from_numpy(schur[again]))
             ridge *= 10
-        return np.asarray(factor)
+        return factor
 
     def solve(self, g1: Array, g2: Array) -> tuple[Array, Array]:
         """Newton direction (dα, dβ) for right-hand sides of the same shapes; 0 where an entry is forbidden."""
         batch = len(g1)
         h1 = np.matmul(self._root, (g1 * self._d1).transpose(0, 2, 1)[..., None])
-        rest = (g2 * self._d2).reshape(batch, -1)
-        rest -= np.matmul(self._cross.transpose(0, 2, 1), h1.reshape(batch, -1, 1))[..., 0]
-        solution = np.empty_like(rest)
-        potrs = get_lapack_funcs("potrs", (rest,))
-        for k, factor in enumerate(self._factors):
-            rest[k, self._pin[k]] = 0.0
-            solution[k] = potrs(factor, rest[k], lower=1)[0]
-        h1 -= np.matmul(self._cross, solution[..., None]).reshape(h1.shape)
+        rest = (g2 * self._d2).reshape(batch, -1, 1)
+        rest -= np.matmul(self._cross.transpose(0, 2, 1), h1.reshape(batch, -1, 1))
+        rest[np.arange(batch)[:, None], self._pin] = 0.0
+        solution = torch.cholesky_solve(torch.from_numpy(rest), self._factor).numpy()
+        h1 -= np.matmul(self._cross, solution).reshape(h1.shape)
         d_alpha = np.matmul(np.swapaxes(self._root, -1, -2), h1)[..., 0].transpose(0, 2, 1) * self._d1
         return d_alpha, solution.reshape(g2.shape) * self._d2
 
@@ -252,3 +255,10 @@ class _Newton:
 def _inverse_root(diagonal: Array) -> Array:
     positive = diagonal > 0
     return np.where(positive, 1.0 / np.sqrt(np.where(positive, diagonal, 1.0)), 0.0)
+
+
+def _inverse_factor(matrices: Array) -> Array:
+    """L⁻¹ of matrices L L', (…, n, n)."""
+    factor, _ = torch.linalg.cholesky_ex(torch.from_numpy(matrices))
+    unit = torch.eye(factor.shape[-1], dtype=factor.dtype).expand_as(factor)
+    return np.asarray(torch.linalg.solve_triangular(factor, unit, upper=False))
