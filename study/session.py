@@ -82,7 +82,7 @@ def run_study(
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             return _publish(_recorded_report(cells, ledger), folder, config, tracker, display)
-        joined = stack.enter_context(ExitStack())  # what runs in the background may read the data that Ray holds
+        joined = stack.enter_context(ExitStack())  # left after the background, which reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
         busy: Future[TrackingResult] = background.submit(tracker.prepare)  # takes as long as Ray's start
         data_bytes = sum(data.n_bytes for data in datasets.values())
@@ -133,7 +133,6 @@ def run_study(
         )
         events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
         busy.result()  # two writers of one projection would make runs twice
-        background.submit(joined.close)  # Ray takes a second to end, and the report needs neither it nor the data
         report = build_report(cells, ledger, *found, run=run)
         ledger.set_note(EXPERIENCES, experiences(report))
         collect_encoders(report, folder, written=checkpoints)
