@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
@@ -19,14 +21,15 @@ from study.planned import duration
 from study.report import amounts
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
-_AFTER = 0.45  # of the time before training; measured by tests/bench/dry_run.py
+_AFTER = 0.8  # of the time before training; measured by tests/bench/dry_run.py
 
 
 class Display:
     """Progress of one study on standard error, as a context.
 
-    The time left is the work that is planned, at the rate of this run since its first sign of work: Ray and its workers
-    start only once. A share of what came before stands for what comes after training, the report and MLflow's copy.
+    The time left is the work that is planned, at the rate of the latter half of what this run has done: at first
+    workers still start, and profiles are computed beside them. A share of the time before the first sign of work stands
+    for what comes after training, the report and MLflow's copy.
 
     Args:
         console: what to write to.
@@ -48,7 +51,7 @@ class Display:
         )
         self._task: TaskID | None = None
         self._start = time.monotonic()
-        self._first: tuple[float, float] | None = None  # when work was first heard of, and how much
+        self._seen: list[tuple[float, float]] = []  # how much work was done, and when: whenever there was more
         self._printed = 0.0
 
     def __enter__(self) -> Display:
@@ -84,14 +87,15 @@ class Display:
             self.say(f"{progress.done}/{progress.planned} trainings, {progress.latest}, {left}")
 
     def _time_left(self, progress: coordinator.Progress) -> str:
-        now = time.monotonic()
-        if self._first is None and progress.work_done > 0:
-            self._first = now, progress.work_done
-        if self._first is None or progress.work_done <= self._first[1]:
+        now, done = time.monotonic(), progress.work_done
+        if done > 0 and (not self._seen or done > self._seen[-1][0]):
+            self._seen.append((done, now))
+        half = max(0, bisect_right(self._seen, (done / 2, math.inf)) - 1)
+        if not self._seen or done <= self._seen[half][0]:
             return "starting"
-        begun, before = self._first
-        training = (now - begun) / (progress.work_done - before) * progress.work_left
-        return f"about {duration(training + _AFTER * (begun - self._start))} left"
+        before, since = self._seen[half]
+        training = (now - since) / (done - before) * progress.work_left
+        return f"about {duration(training + _AFTER * (self._seen[0][1] - self._start))} left"
 
 
 def summary(report: Mapping[str, Any]) -> Group:
