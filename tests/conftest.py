@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("deterministic", derandomize=True, deadline=None)  # machines here are slow at times
+settings.load_profile("deterministic")
 
 # Redundancy, unique_1, unique_2 and synergy in bits for fair bits (Bertschinger et al. 2014; Liang et al. 2023).
 GATE_PROFILES = {

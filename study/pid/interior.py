@@ -27,7 +27,7 @@ Array = NDArray[Any]  # of float32 or float64
 
 FORBIDDEN = -1e4  # dual of an entry with p = 0: exp of it is exactly 0, yet sums of it stay finite
 ZERO = 1e-15  # entries of a marginal below carry no information at double precision
-_BOUNDARY = 0.99  # fraction of the way to the boundary that a step may go
+BOUNDARY = 0.99  # fraction of the way to the boundary that a step may go
 _STALLED = 8  # steps without a gain
 _RIDGE = 100.0  # rounding errors on the unit diagonal: optimal duals need not be unique
 
@@ -70,9 +70,10 @@ class _State:
         return _State(**{name: value[mask] for name, value in vars(self).items()})
 
 
-def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> DualPoint:
+def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int, boundary: float = BOUNDARY) -> DualPoint:
     """Dual optimum for pair marginals p1 (B, n_y, n_1), p2 (B, n_y, n_2), each table to `tolerance` nats or the limit.
 
+    A step goes at most the fraction `boundary` of the way to where it would leave the feasible set.
     Mehrotra's predictor and corrector, the corrector with the curvature of log-sum-exp as well: without that
     term the steps are short and convergence is only linear.
     """
@@ -101,7 +102,7 @@ def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int) -> Dua
             conditional, slack, q = conditional[running], slack[running], q[running]
             residual_1, residual_2 = residual_1[running], residual_2[running]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            _step(state, conditional, slack, q, residual_1, residual_2)
+            _step(state, conditional, slack, q, residual_1, residual_2, boundary)
     return result
 
 
@@ -142,7 +143,9 @@ def _start(p1: Array, p2: Array) -> _State:
     )
 
 
-def _step(state: _State, conditional: Array, slack: Array, q: Array, residual_1: Array, residual_2: Array) -> None:
+def _step(
+    state: _State, conditional: Array, slack: Array, q: Array, residual_1: Array, residual_2: Array, boundary: float
+) -> None:
     """One predictor-corrector step of every table, in place."""
     newton = _Newton(state, conditional, slack, q)
 
@@ -168,11 +171,11 @@ def _step(state: _State, conditional: Array, slack: Array, q: Array, residual_1:
     target = centring[:, None, None] * state.weight - product - d_mass * d_slack
     target += 0.5 * t_slack**2 * state.mass * curvature
     d_alpha, d_beta, d_mass, d_slack, _ = direction(target)
-    t_mass = np.minimum(_BOUNDARY * _longest(state.mass, d_mass), 1.0)
-    t_slack = np.minimum(_BOUNDARY * _longest(slack, d_slack), 1.0)
+    t_mass = np.minimum(boundary * _longest(state.mass, d_mass), 1.0)
+    t_slack = np.minimum(boundary * _longest(slack, d_slack), 1.0)
     for _ in range(60):
         new = fibres(state.alpha + t_slack * d_alpha, state.beta + t_slack * d_beta)[1]
-        outside = ((new < (1 - _BOUNDARY) * slack) & state.alive).any(axis=(1, 2))
+        outside = ((new < (1 - boundary) * slack) & state.alive).any(axis=(1, 2))
         if not outside.any():
             break
         t_slack[outside] *= 0.8

@@ -68,7 +68,7 @@ def test_a_unit_takes_the_lowest_free_seeds(taken: set[int], expected: tuple[int
 
 
 @given(st.integers(0, 2**16), st.integers(1, 4), st.integers(3, 9), st.booleans())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_any_table_gets_a_strength_within_the_range(seed: int, seeds: int, count: int, holes: bool) -> None:
     rng = np.random.default_rng(seed)
     strengths = np.sort(rng.uniform(0, 4, count))

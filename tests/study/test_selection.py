@@ -150,14 +150,14 @@ def test_unit_of_the_strengths_does_not_matter() -> None:
 
 
 @given(st.permutations(range(5)), st.permutations(range(9)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_order_of_seeds_and_strengths_does_not_matter(columns: list[int], rows: list[int]) -> None:
     scores = peaked(noise=0.3)
     assert same(select(STRENGTHS, scores), select(STRENGTHS[rows], scores[rows][:, columns]))
 
 
 @given(arrays(float, 5, elements=st.floats(-1e3, 1e3)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_constant_per_seed_does_not_matter(constants: np.ndarray) -> None:
     scores = peaked(noise=0.3)
     scores[2:4, 1] = np.nan
@@ -196,7 +196,7 @@ def test_strength_at_which_half_of_the_seeds_diverge_is_dead() -> None:
 
 
 @given(arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.integers(0, 2)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whether_there_is_a_curve_is_asked_and_raised_by_one_rule(kinds: np.ndarray) -> None:
     """Each training is sound (0), diverged (1) or was not run (2)."""
     strengths = np.arange(len(kinds))
@@ -294,7 +294,7 @@ def test_wider_range_than_tried() -> None:
         )
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_hostile_tables_are_answered_or_refused(table: tuple[list[float], np.ndarray]) -> None:
     strengths, scores = table
     try:

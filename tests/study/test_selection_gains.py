@@ -189,7 +189,7 @@ def test_flat_curve_is_indifferent() -> None:
 
 
 @given(st.floats(-2, 2), st.floats(-4, 4), st.floats(-0.02, 0.02), st.floats(0, 1), st.integers(0, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_answer_contradicts_itself(slope: float, bend: float, gain: float, adjusted: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     curve = slope * AXIS - bend * AXIS**2

@@ -156,7 +156,7 @@ def test_activations_have_the_gradient_of_their_definition(name, inplace):
     torch.testing.assert_close(*gradients)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=5), st.integers(1, 4))
 def test_a_layout_splits_what_it_drew_into_the_declared_shapes(shapes, n_replicas):
     layout = Layout(Parameter(str(i), shape, "normal", 1.0) for i, shape in enumerate(shapes))

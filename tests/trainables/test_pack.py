@@ -251,7 +251,7 @@ def test_swapping_the_modalities_swaps_the_results(kind):
         )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(len(REPLICAS))))
 def test_permuting_the_replicas_permutes_the_results(order):
     data = pair()

@@ -64,7 +64,16 @@ def test_256_states_a_side_stay_in_memory_when_no_states_are_alike():
     assert profile.settings["converged"]
 
 
-@settings(max_examples=60, deadline=None)
+def test_entries_of_very_different_sizes_are_solved_as_well():
+    """Some three in a thousand of such tables stall the solver's long steps, with a gap of up to 0.2 bits."""
+    rng = np.random.default_rng(0)
+    for _ in range(1500):
+        exponents = rng.choice([10, 30, 111, 250]) * rng.random(rng.integers(1, 6, size=3))
+        table = np.where(rng.random(exponents.shape) < 0.5, 10.0**-exponents, rng.random(exponents.shape))
+        assert broja(table / table.sum()).gap < 1e-6
+
+
+@settings(max_examples=60)
 @given(tables())
 def test_parts_are_not_negative_and_sum_to_the_informations(table):
     profile = broja(table)
@@ -77,7 +86,7 @@ def test_parts_are_not_negative_and_sum_to_the_informations(table):
     assert profile.gap < 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables())
 def test_swapping_the_modalities_swaps_the_unique_parts(table):
     profile, turned = broja(table), broja(table.swapaxes(0, 1))
@@ -85,7 +94,7 @@ def test_swapping_the_modalities_swaps_the_unique_parts(table):
     assert _values(profile) == pytest.approx(expected, abs=profile.gap + turned.gap + 1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(tables(), st.integers(0, 2**20))
 def test_order_of_states_and_classes_does_not_matter(table, seed):
     rng = np.random.default_rng(seed)

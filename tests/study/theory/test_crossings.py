@@ -77,7 +77,7 @@ def test_partly_shared_directions_swap_where_their_lines_cross():
     np.testing.assert_allclose(found, [first, second] if first < second else [direct], rtol=1e-6)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     mu=st.lists(st.integers(0, 20), min_size=5, max_size=5, unique=True),
     rho=st.lists(st.integers(1, 19), min_size=5, max_size=5, unique=True),

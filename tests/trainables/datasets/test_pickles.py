@@ -212,7 +212,7 @@ class TestHostilePickles:
         with pytest.raises(DataError, match=r"pickles up to 1\.0 KiB are read"):
             read_pickle(_written(tmp_path, pickle.dumps(np.zeros(2**10))))
 
-    @settings(max_examples=200, deadline=None, derandomize=True)
+    @settings(max_examples=200)
     @given(st.data())
     def test_damaged_bytes_give_data_or_one_error(self, tmp_path_factory, data):
         content = bytearray(pickle.dumps({"train": {"x": np.arange(3.0), "id": ["a", "b"]}}, protocol=2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.datasets import DataError
@@ -13,7 +13,6 @@ def _sizes(split):
     return np.bincount(split, minlength=3).tolist()
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.integers(20, 3000), st.integers(2, 8), st.integers(0, 10))
 def test_sizes_are_those_of_scikit_learn(n, classes, seed):
     from sklearn.model_selection import train_test_split
@@ -24,7 +23,6 @@ def test_sizes_are_those_of_scikit_learn(n, classes, seed):
     assert _sizes(split) == [n - rest - test, rest, test]
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 4), min_size=10, max_size=400), st.integers(0, 5))
 def test_rows_are_drawn_in_proportion_to_within_one(labels, seed):
     labels = np.array(labels)
@@ -42,7 +40,6 @@ def test_seeds_differ_and_repeat():
     assert not np.array_equal(stratified_split(labels, seed=1), stratified_split(labels, seed=2))
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 9), min_size=30, max_size=300), st.integers(0, 5))
 def test_groups_never_straddle(groups, seed):
     groups = np.array([*groups, 0, 1, 2])
