@@ -189,6 +189,12 @@ class Coordinator:
             self._enqueue(running, half)
         return True
 
+    def put_back(self, pack_id: str) -> None:
+        """Queue a pack again whose training was lost; it goes on from its checkpoint."""
+        if pack_id in self._packs:  # else its cell was given up meanwhile
+            self._fractions.pop(pack_id, None)
+            self._queue.append(self._packs[pack_id][0])
+
     def fail(self, pack_id: str, reason: str) -> None:
         """Give the pack's cell up: it gets no answer, its other packs are dropped, and the report says why."""
         if pack_id not in self._packs:

@@ -121,7 +121,7 @@ def run_study(
             on_cell_end=show_in_mlflow,
         )
         begin = time.monotonic()
-        cluster.train(coordinator, checkpoints=checkpoints, events=events)
+        cluster.train(coordinator, checkpoints=checkpoints, events=events, say=display.say)
         training_seconds = time.monotonic() - begin
         found = profiling.result()
         run = Run(

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +85,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
         logging.getLogger("ray").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of failures that are said in a line
         asked = signal.getsignal(signal.SIGTERM)
         try:
             if self._address:
@@ -162,10 +163,12 @@ class Cluster:
         *,
         checkpoints: Place,
         events: EventLog,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Train packs, on the data that `share_data` was given, until the coordinator has none left.
 
-        Nodes may join and leave meanwhile: a pack whose node is lost goes on from its checkpoint on another one.
+        Nodes may join and leave meanwhile: a pack whose node is lost goes on from its checkpoint on another one, which
+        `say` is told in a line.
 
         Raises:
             ConfigError: a node cannot write to `checkpoints`, which all must share.
@@ -181,6 +184,7 @@ class Cluster:
             has_room=self._has_room,
             events=events,
             metrics=Metrics(events.study) if self._address else None,
+            say=say,
         )
         trainable = tune.with_resources(
             tune.with_parameters(PackTrainable, datasets=self.stored),

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,10 +35,11 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         has_room: Callable[[int, int], bool],
         events: EventLog,
         metrics: Metrics | None,
+        say: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._retries, self._events, self._metrics = retries, events, metrics
-        self._has_room = has_room
+        self._has_room, self._say = has_room, say
         self._checkpoint_seconds = checkpoint_seconds
         self._started: dict[str, float] = {}
         self._shown = -math.inf
@@ -45,6 +47,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self._checkpoints = checkpoints
         self._threads = threads
         self._packs: dict[str, str] = {}
+        self._failed: Counter[str] = Counter()  # how often, by pack
         self.error: Exception | None = None  # Tune would take an error of ours for one of the trial
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -87,19 +90,28 @@ class PackSearcher(Searcher):  # type: ignore[misc]
     def on_trial_retry(self, trial_id: str, reason: str) -> None:
         """Note that a pack failed and is tried again."""
         if pack_id := self._packs.get(trial_id):
-            self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})
-            if self._metrics:
-                self._metrics.count("retried", seconds=0.0)
+            self._failed[pack_id] += 1
+            self._note_retry(pack_id, reason)
 
     def on_trial_failure(self, trial_id: str, reason: str) -> None:
-        """Give up the cell of a pack that failed once too often."""
+        """Give up the cell of a pack that failed once too often.
+
+        Tune gives a trial up early if its process dies while the trial is being handed over to it: it hears of that
+        twice. So failures are counted here, and such a pack gets another trial.
+        """
         pack_id = self._packs.pop(trial_id, None)
         if pack_id is None:
             return
+        self._failed[pack_id] += 1
         try:
+            if self._failed[pack_id] <= self._retries:
+                self._started.pop(pack_id, None)
+                self._note_retry(pack_id, reason)
+                self._coordinator.put_back(pack_id)
+                return
             self._note("pack_failed", pack_id, {"reason": reason})
             self._coordinator.fail(
-                pack_id, f"its training failed {self._retries + 1} times ({reason}); see the logs of Ray"
+                pack_id, f"its training failed {self._failed[pack_id]} times ({reason}); see the logs of Ray"
             )
         except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
             self.error = caught
@@ -123,12 +135,19 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 return
             results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
             self._coordinator.complete(pack_id, results)
+            self._failed.pop(pack_id, None)
             self._note("pack_done", pack_id, _where(result))
         except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
             self.error = caught
             return
         with contextlib.suppress(OSError):
             self._checkpoints.remove(f"{pack_id}.pt")
+
+    def _note_retry(self, pack_id: str, reason: str) -> None:
+        self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})
+        self._say(f"a pack failed and is tried again from its checkpoint: {reason}")
+        if self._metrics:
+            self._metrics.count("retried", seconds=0.0)
 
     def _note(self, event: str, pack_id: str, details: Mapping[str, object] | None = None) -> None:
         progress = self._coordinator.progress

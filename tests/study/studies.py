@@ -45,13 +45,13 @@ dataset: {name: digits}
 pairs: [[left, right]]
 pid: {estimator: broja, bootstrap: 20}
 encoder: {width: 32}
-training: {epochs: 50, batch_size: 32}
+training: {epochs: 150, batch_size: 32}
 alignment: {one_sided: never}
 strength: {initial: [0, 1], refine: 0}
 replicates: {search: 4, confirm: 0}
 models: false
 resources: {pack: 2, checkpoint_seconds: 0.1}
-"""  # four packs of several checkpoints
+"""  # four packs of some seconds and several checkpoints
 VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
 
 

@@ -12,6 +12,7 @@ import pytest
 from study.cells import build_cells
 from study.cluster.failures import last_exception
 from study.cluster.pool import Cluster
+from study.cluster.searcher import PackSearcher
 from study.config import parse_config
 from study.coordinator import Coordinator
 from study.events import EventLog
@@ -69,6 +70,48 @@ def test_a_training_that_raises_says_what_wherever_one_looks(
     assert status["failed_cells"] == dict(coordinator.errors)
     assert main(["--out", str(tmp_path)]) == 0
     assert REASON in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_pack_that_tune_gives_up_early_gets_another_trial(tmp_path: Path) -> None:
+    """Of a process that dies while a trial is handed over to it Tune hears twice, and then tries no more."""
+    config = parse_config(STUDY)
+    cells, _ = build_cells(config)
+    opened = open_storage(folder=tmp_path / "optuna")
+    ledger = Ledger(opened, name="broken", space={"strength": (0.0, 4.0)})
+    coordinator = Coordinator(cells, ledger, pack_size=4, recommend=recommended_settings)
+    said: list[str] = []
+    searcher = PackSearcher(
+        coordinator,
+        checkpoints=Place(str(tmp_path)),
+        threads=1,
+        checkpoint_seconds=5.0,
+        retries=2,
+        has_room=lambda *_: True,
+        events=EventLog(tmp_path, study="broken"),
+        metrics=None,
+        say=said.append,
+    )
+
+    def suggested(trial: str) -> str:
+        suggestion = searcher.suggest(trial)
+        assert isinstance(suggestion, dict)
+        return str(suggestion["spec"])
+
+    def lost(trial: str) -> None:
+        searcher.on_trial_complete(trial, error=True)
+        searcher.on_trial_failure(trial, "its node went away")
+
+    first, _ = suggested("1"), suggested("2")
+    assert searcher.suggest("3") is None
+    searcher.on_trial_retry("1", "its node went away")
+    lost("1")
+    assert suggested("4") == first
+    assert len(said) == 2
+    assert not coordinator.errors
+    lost("4")
+    close_storage(opened)
+    (error,) = coordinator.errors.values()
+    assert "failed 3 times (its node went away)" in error
 
 
 @pytest.mark.parametrize(
