@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -48,7 +48,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self._threads = threads
         self._packs: dict[str, str] = {}
         self._failed: Counter[str] = Counter()  # how often, by pack
-        self.error: Exception | None = None  # Tune would take an error of ours for one of the trial
+        self.error: Exception | None = None  # see `_error_kept`
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next pack as a trial's configuration; None while there is none or no room for it."""
@@ -80,11 +80,8 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 {"pack": self._packs[trial_id], **_where(result)},
             )
         if result.get("total"):
-            try:
+            with self._error_kept():
                 self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
-            except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
-                self.error = caught
-                return
             self._show(after=_SHOW_SECONDS)
 
     def on_trial_retry(self, trial_id: str, reason: str) -> None:
@@ -103,9 +100,8 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         if pack_id is None:
             return
         self._failed[pack_id] += 1
-        try:
+        with self._error_kept():
             if self._failed[pack_id] <= self._retries:
-                self._started.pop(pack_id, None)
                 self._note_retry(pack_id, reason)
                 self._coordinator.put_back(pack_id)
                 return
@@ -113,8 +109,6 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             self._coordinator.fail(
                 pack_id, f"its training failed {self._failed[pack_id]} times ({reason}); see the logs of Ray"
             )
-        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
-            self.error = caught
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Give the coordinator what a pack came to; of one that failed `on_trial_failure` is told next."""
@@ -123,7 +117,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         pack_id = self._packs.pop(trial_id, None)
         if pack_id is None:  # Tune reports the end of a trial twice if closing its actor fails
             return
-        try:
+        with self._error_kept():
             if result and result.get("out_of_memory"):
                 self._note("pack_split", pack_id)
                 if not self._coordinator.split(pack_id):
@@ -137,11 +131,16 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             self._coordinator.complete(pack_id, results)
             self._failed.pop(pack_id, None)
             self._note("pack_done", pack_id, _where(result))
-        except Exception as caught:  # noqa: BLE001 - raised again where the driver waits, in Cluster.train
+            with contextlib.suppress(OSError):
+                self._checkpoints.remove(f"{pack_id}.pt")
+
+    @contextlib.contextmanager
+    def _error_kept(self) -> Iterator[None]:
+        """An error ends the study where the driver waits, in Cluster.train; Tune would take it for one of the trial."""
+        try:
+            yield
+        except Exception as caught:  # noqa: BLE001 - see above
             self.error = caught
-            return
-        with contextlib.suppress(OSError):
-            self._checkpoints.remove(f"{pack_id}.pt")
 
     def _note_retry(self, pack_id: str, reason: str) -> None:
         self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})

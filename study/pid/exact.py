@@ -14,7 +14,9 @@ Array = NDArray[Any]  # float64, but for the optimum to a coarse tolerance
 
 TOLERANCE = 1e-8  # bits
 _INNER = 0.3  # the solver's own error may be this part of the tolerance: the certificate is a little wider
-_SHORTER = (0.8, 0.5)  # steps for some three in a thousand tables whose entries span many orders of magnitude
+# How far towards the boundary a step may go. The long ones stall on some three in a thousand tables whose entries span
+# many orders of magnitude.
+_BOUNDARY, _SHORTER = 0.99, (0.8, 0.5)
 _SINGLE = 1e-3
 _NEWTON_ENTRIES = 1_000_000  # n_1 n_2 n_y² of all tables that are solved together: some 30 MB, most of it in the cache
 
@@ -132,7 +134,7 @@ def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Boun
 
     Tables whose long steps stall are solved again with shorter ones, and what holds of each attempt holds.
     """
-    found = _attempt(p1, p2, tolerance, max_iterations, interior.BOUNDARY)
+    found = _attempt(p1, p2, tolerance, max_iterations, _BOUNDARY)
     for boundary in _SHORTER:
         again = np.flatnonzero((found.upper - found.lower > tolerance) & (found.steps < max_iterations))
         if not again.size:

@@ -27,7 +27,6 @@ Array = NDArray[Any]  # of float32 or float64
 
 FORBIDDEN = -1e4  # dual of an entry with p = 0: exp of it is exactly 0, yet sums of it stay finite
 ZERO = 1e-15  # entries of a marginal below carry no information at double precision
-BOUNDARY = 0.99  # fraction of the way to the boundary that a step may go
 _STALLED = 8  # steps without a gain
 _RIDGE = 100.0  # rounding errors on the unit diagonal: optimal duals need not be unique
 
@@ -70,7 +69,7 @@ class _State:
         return _State(**{name: value[mask] for name, value in vars(self).items()})
 
 
-def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int, boundary: float = BOUNDARY) -> DualPoint:
+def solve(p1: Array, p2: Array, *, tolerance: float, max_iterations: int, boundary: float) -> DualPoint:
     """Dual optimum for pair marginals p1 (B, n_y, n_1), p2 (B, n_y, n_2), each table to `tolerance` nats or the limit.
 
     A step goes at most the fraction `boundary` of the way to where it would leave the feasible set.

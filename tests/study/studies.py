@@ -73,17 +73,23 @@ class TinyStudy:
     def __init__(self, folder: Path, *options: str, text: str = TINY, environment: Mapping[str, str] = {}) -> None:
         self.folder = folder
         self.out = folder / "studies" / "tiny"
-        self.options = options
+        self._options = options
         self._drivers: list[subprocess.Popen[str]] = []
         tokens = {"RAY_AUTH_MODE": "disabled"} if "--address" in options else {}  # as its raylets were started
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **tokens, **environment}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.yaml").write_text(text)
 
+    @property
+    def storage(self) -> str | None:
+        """The database that its options name for its record; None: a journal in its folder."""
+        named = [option.removeprefix("storage=") for option in self._options if option.startswith("storage=")]
+        return named[0] if named else None
+
     def start(self, *options: str, module: str = "study.run") -> subprocess.Popen[str]:
         space = ["--space", "tiny.yaml"] if module == "study.run" else ["tiny"]
         driver = subprocess.Popen(
-            [sys.executable, "-m", module, *space, *(self.options if module == "study.run" else ()), *options],
+            [sys.executable, "-m", module, *space, *(self._options if module == "study.run" else ()), *options],
             cwd=self.folder, env=self._environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip

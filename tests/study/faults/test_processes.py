@@ -19,8 +19,7 @@ Recorded = Callable[[Any], list[tuple[str, ...]]]
 
 
 def states(study: Any) -> set[str]:
-    (address,) = [option.removeprefix("storage=") for option in study.options if option.startswith("storage=")]
-    with psycopg.connect(address) as connection:
+    with psycopg.connect(study.storage) as connection:
         return {str(row[0]) for row in connection.execute("SELECT DISTINCT state::text FROM trials")}
 
 
