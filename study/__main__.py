@@ -6,6 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
+
+from study.process import run_as_process
 
 COMMANDS = {  # name: where it lives, what it does
     "run": ("study.run", "run a study, or resume it; --dry-run says what it will take"),
@@ -63,5 +66,10 @@ def _complete() -> argparse.ArgumentParser:
     return options
 
 
+def command() -> NoReturn:
+    """What `align-study` runs."""
+    run_as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -11,7 +11,6 @@ from study.config import ConfigError, EncoderSection, StudyConfig
 from study.trials import PER_ENCODER, Arm, Setting
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
-from trainables.encoders import build_networks
 from trainables.spec import (
     AlignmentSpec,
     DatasetSpec,
@@ -26,6 +25,7 @@ from trainables.spec import (
 )
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+_READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
 _PLAIN = ("id", "label", "variant", "data_key", "pair", "metrics", "rows", "exact_profile", "stand_in")
 
 
@@ -193,6 +193,11 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
             f"training.batch_size is {config.training.batch_size}, but the training split has {rows} rows; "
             f"give at most {rows}"
         )
+    one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
+    if one_width and {encoder.kind for encoder in encoders} <= _READ_ANYTHING:
+        return
+    from trainables.encoders import build_networks  # here: it brings torch, and most studies need not wait for that
+
     shape_1, shape_2 = (modality.values.shape[1:] for modality in data.modalities)
     target_1, target_2 = data.targets
     try:

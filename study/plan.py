@@ -14,7 +14,8 @@ from typing import Any
 from study.cells import Cell, build_cells
 from study.config import ConfigError, StudyConfig
 from study.packing import pack_size
-from study.planned import CASES, ONE_SIDED_SHARE, PlannedRound, duration, even_groups, planned_rounds
+from study.planned import CASES, ONE_SIDED_SHARE, PlannedRound, even_groups, planned_rounds
+from study.report.amounts import duration
 from study.speed import Speed, example, kind, measure
 from trainables.datasets import MultimodalData
 from trainables.memory import predict_bytes

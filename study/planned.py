@@ -63,13 +63,6 @@ def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
     return [members[low:high] for low, high in pairwise(bounds)]
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def pack_work(size: int, *, pack_size: int) -> float:
     """Relative time of a pack of `size` trainings, that of one training more being 1.
 

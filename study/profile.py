@@ -20,6 +20,7 @@ from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config
 from study.options import add_out, add_stand_in, add_study_file
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
+from study.process import run_as_process
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
@@ -235,4 +236,4 @@ def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> lis
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

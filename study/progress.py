@@ -1,24 +1,21 @@
-"""What a running study shows: a live bar on a terminal, plain lines elsewhere, and the table at the end."""
+"""What a running study shows: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.rule import Rule
-from rich.table import Table
-from rich.text import Text
 
-from study import coordinator
-from study.pid import COMPONENTS
-from study.planned import duration
-from study.report import amounts
+from study.report.amounts import duration
+
+if TYPE_CHECKING:  # a study shows that it has begun before it needs SciPy and torch
+    from study import coordinator
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
 _AFTER = 0.8  # of the time before training; measured by tests/bench/dry_run.py
@@ -96,43 +93,3 @@ class Display:
         before, since = self._seen[half]
         training = (now - since) / (done - before) * progress.work_left
         return f"about {duration(training + _AFTER * (self._seen[0][1] - self._start))} left"
-
-
-def summary(report: Mapping[str, Any]) -> Group:
-    """What a study ends with: for each pair its profile, for each encoder λ* [90 % interval], gain, verdict, shape."""
-    title = f"{report['study']}{' (stand-in data)' if report['stand_in'] else ''}"
-    parts: list[RenderableType] = [
-        Text(title, style="bold"),
-        _row("", "λ* [90 %]", "gain over λ = 0", "verdict", "curve"),
-    ]
-    for cell in report["cells"]:
-        parts.append(Rule(style="dim"))
-        parts.append(Text.assemble((cell["label"], "bold"), f"   {_profile(cell['pid'])}"))
-        for index, encoder in enumerate(cell["encoders"]):
-            metric = cell["metrics"][index]
-            parts.append(
-                _row(
-                    f"  {encoder['modality']}",
-                    amounts.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                    amounts.gain_or_cost(encoder, metric),
-                    str(encoder["verdict"] or "no answer"),
-                    str(encoder["shape"] or "–"),
-                )
-            )
-    return Group(*parts)
-
-
-def _row(*texts: str) -> Table:
-    """One line of five columns that are aligned over all lines and fit 80 characters."""
-    table = Table.grid(padding=(0, 1))
-    for text, width in zip(texts, (12, 19, 24, 11, 10), strict=True):
-        table.add_column(min_width=width, max_width=max(width, len(text)), no_wrap=True)
-    table.add_row(*(Text(text) for text in texts))
-    return table
-
-
-def _profile(pid: Mapping[str, Any] | None) -> str:
-    if pid is None:
-        return "no profile"
-    redundancy, unique_1, unique_2, synergy = (f"{pid[name]:.2f}" for name in COMPONENTS)
-    return f"R {redundancy}  U₁ {unique_1}  U₂ {unique_2}  S {synergy} bits, {pid['dominant']}"

@@ -15,6 +15,7 @@ from scipy.stats import qmc
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
 from study.search import Ledger
+from study.search.samplers import suggest
 from study.selection import Selection, Unit, select, warp_scale
 from study.transfer import Experience, reordered
 from study.trials import Arm, Asked, Setting
@@ -143,13 +144,13 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
         count = min(config.strength.per_round, config.strength.refine - refined)
         refined += count
         suggested = {
-            arm: ledger.suggest(
-                cell.id,
+            arm: suggest(
+                ledger.trials_before(cell.id, arm, round_=index),
                 arm,
-                round_=index,
                 count=count,
                 sampler=config.search.sampler,
-                seed=config.seed,
+                seed=derive_seed(config.seed, cell.id, arm, index),
+                range_=config.strength.range,
                 scale=warp_scale(config.strength.design),
                 seeds=seeds,
             )

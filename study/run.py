@@ -17,6 +17,7 @@ from typing import Any
 
 from study.api import read_study, run_study_file
 from study.options import add_out, add_stand_in, add_study_file
+from study.process import run_as_process
 
 STARTED = time.monotonic()
 INTERRUPTED = 130
@@ -69,14 +70,13 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         config = read_study(given.space, overrides=overrides, stand_in=given.stand_in, address=given.address)
         from rich.console import Console
 
-        from study.progress import Display, summary
+        from study.progress import Display
 
         if given.dry_run:
             from study.plan import dry_run
 
             print(dry_run(config, price=given.price_per_gpu_hour, as_json=given.json))
             return 0
-        from study.report.build import answered
         from study.session import run_study
         from study.tracking import Tracker, tracking_uri
 
@@ -99,6 +99,9 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
               file=sys.stderr)  # fmt: skip
         return 2
+    from study.report.reading import answered
+    from study.report.summary import summary
+
     if given.json:
         print(json.dumps(report, ensure_ascii=False))
     else:
@@ -150,4 +153,4 @@ if __name__ != "__main__":
     sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

@@ -1,44 +1,33 @@
-"""One study from its configuration to its report: lock, profiles, training, projection, files."""
+"""One study from its configuration to its report: its lock, its record, Ray for as long as it trains, its files."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from study.cells import Cell, build_cells
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
-from study.coordinator import ERRORS, Coordinator, Progress
 from study.events import EventLog
 from study.locks import FileLock, held
-from study.packing import pack_size
 from study.peak_memory import PeakMemory
-from study.profiling import Profiling, recorded
 from study.progress import Display
-from study.report import write_report
-from study.report.answers import recommended_settings
-from study.report.build import RUN, Run, build_report, library_versions
-from study.report.models import collect_encoders
-from study.rounds import LEARNT
+from study.report.run import RUN, VERSIONS
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.storage import Storage
 from study.tracking import Tracker, TrackingResult
-from study.transfer import COMPONENTS, beside, experiences, most_similar
+from study.versions import library_versions
 from trainables.place import Place
 
 LOCK = ".lock"
 JOURNAL = "optuna"  # folder of the record, if it is a file
 CHECKPOINTS = "packs"  # of packs in flight
 CONFIG = "config.yaml"  # the resolved study file
-# Notes of the ledger, which together with its trials hold all that a report is made of.
-EXPERIENCES = "experiences"  # what later studies may learn from this one
-STUDY_FILE = "study_file"  # the text of config.yaml
-VERSIONS = "versions"  # of the libraries that the study was last run with
+STUDY_FILE = "study_file"  # note of the ledger: the text of config.yaml
 
 
 def run_study(
@@ -81,83 +70,53 @@ def run_study(
         tracker = Tracker(tracking)
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
-            return _publish(_recorded_report(cells, ledger), folder, config, tracker, display)
+            from study.publishing import publish, recorded_report
+
+            report = recorded_report(cells, ledger)
+            _say(publish(report, folder, config, tracker), display)
+            return report
         joined = stack.enter_context(ExitStack())  # left after the background, which reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
-        busy: Future[TrackingResult] = background.submit(tracker.prepare)  # takes as long as Ray's start
+        prepared = background.submit(_prepare, tracker)
         data_bytes = sum(data.n_bytes for data in datasets.values())
         cluster = joined.enter_context(Cluster(config.resources, address=address, data_bytes=data_bytes))
         storage.check_nodes(cluster.nodes)
-        if ledger.note("pack_size") is None:  # a resumed study keeps its packs, on whatever it goes on
-            share = cluster.share
-            ledger.set_note("pack_size", pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
         datasets = cluster.share_data(datasets)  # and nothing else holds them any more
-        profiling = stack.enter_context(Profiling(cells, datasets, ledger, background=background))
-        if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
-            ledger.set_note(LEARNT, _learn(cells, ledger, profiling, out))
 
-        show_after = 0.0
+        from study.driver import drive
+        from study.publishing import publish
 
-        def on_progress(progress: Progress) -> None:
-            profiling.note()
-            display.update(progress)
-
-        def show_in_mlflow() -> None:
-            nonlocal busy, show_after
-            begin = time.monotonic()
-            # Else a later call, or the last one, will show it.
-            if profiling.ready and busy.done() and begin > show_after:
-                partial = build_report(cells, ledger, *profiling.result(), run=Run(complete=False))
-                busy = background.submit(tracker.project, partial)
-                # A report of all cells after every one of them would take the square of their number.
-                show_after = begin + 20 * (time.monotonic() - begin)
-
-        coordinator = Coordinator(
+        report = drive(
             cells,
+            datasets,
             ledger,
-            pack_size=ledger.note("pack_size"),
-            recommend=recommended_settings,
-            on_progress=on_progress,
-            on_cell_end=show_in_mlflow,
+            cluster,
+            folder=folder,
+            checkpoints=checkpoints,
+            events=events,
+            tracker=tracker,
+            tracking=prepared,
+            background=background,
+            display=display,
+            memory=memory,
+            started=started,
         )
-        begin = time.monotonic()
-        cluster.train(coordinator, checkpoints=checkpoints, events=events, say=display.say)
-        training_seconds = time.monotonic() - begin
-        found = profiling.result()
-        run = Run(
-            complete=True,
-            wall_seconds=time.monotonic() - started,
-            training_seconds=training_seconds,
-            peak_memory_bytes=memory.peak,
-            errors=coordinator.errors,
-        )
-        events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
-        busy.result()  # two writers of one projection would make runs twice
-        report = build_report(cells, ledger, *found, run=run)
-        ledger.set_note(EXPERIENCES, experiences(report))
-        collect_encoders(report, folder, written=checkpoints)
-        ledger.set_note(RUN, asdict(run))  # the last: the study has all that it is to have
-        return _publish(report, folder, config, tracker, display)
+        published = background.submit(publish, report, folder, config, tracker)
+        joined.close()  # Ray takes a second to end, and nobody needs it any more
+        _say(published.result(), display)
+        return report
 
 
-def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`.
+def _prepare(tracker: Tracker) -> TrackingResult:
+    """What takes seconds and needs no Ray, while that starts: importing what comes next, and MLflow's store."""
+    for module in ("study.driver", "study.publishing"):
+        import_module(module)
+    return tracker.prepare()
 
-    Where there are any, this waits for the profiles.
-    """
-    config = cells[0].config
-    if not config.search.transfer:
-        return {}
-    stored = ledger.notes_elsewhere(EXPERIENCES)
-    earlier = [one for found in stored.values() for one in found]
-    earlier += [one for one in beside(out, study=config.study) if one["study"] not in stored]
-    if not earlier:
-        return {}
-    learnt = {}
-    for cell, profile in profiling.result()[0].items():
-        bits = [getattr(profile, name) for name in COMPONENTS]
-        learnt[cell] = most_similar(bits, profile.estimator, earlier, range_=config.strength.range)
-    return learnt
+
+def _say(problem: str | None, display: Display) -> None:
+    if problem:
+        display.say(problem)
 
 
 def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
@@ -173,6 +132,8 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
     Raises:
         ConfigError: there is no such study, it is being run, or the folder holds another one of its name.
     """
+    from study.publishing import publish, recorded_report
+
     own = load_config(folder / CONFIG) if (folder / CONFIG).exists() else None
     place = Storage(storage or (own.storage if own else "journal"))
     name = own.study if own and storage is None else folder.name
@@ -187,15 +148,10 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
-        report = _recorded_report(cells, ledger)
+        report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-        return _publish(report, folder, config, Tracker(tracking) if tracking else None, display)
-
-
-def _recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
-    versions = ledger.note(VERSIONS) or library_versions()
-    known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
-    return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
+        _say(publish(report, folder, config, Tracker(tracking) if tracking else None), display)
+        return report
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
@@ -212,17 +168,6 @@ def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
         )
     text = notes.get(STUDY_FILE) or to_yaml(StudyConfig.model_validate(notes["configuration"]))
     return parse_config(text, source=f"the record of {name}")
-
-
-def _publish(
-    report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display
-) -> dict[str, Any]:
-    write_report(report, folder)
-    if tracker is not None:
-        outcome = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True)
-        if outcome.problem:
-            display.say(f"{outcome.problem}; nothing is lost: python -m study.report {folder} --sync writes it later")
-    return report
 
 
 @contextmanager

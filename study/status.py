@@ -21,7 +21,8 @@ from study.coordinator import ERRORS
 from study.curves import curve
 from study.options import add_out
 from study.planned import planned_trainings
-from study.report.build import RUN
+from study.process import run_as_process
+from study.report.run import RUN
 from study.rounds import select_curve
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.storage import Storage, check_option
@@ -178,4 +179,4 @@ def _age(seconds: float | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

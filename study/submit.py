@@ -17,6 +17,7 @@ import trainables
 from study.access import check_token
 from study.config import ConfigError, load_config
 from study.options import add_study_file
+from study.process import run_as_process
 from study.tracking import tracking_uri
 from study.versions import VARIABLE, versions
 
@@ -123,4 +124,4 @@ def _follow(jobs: Jobs, identifier: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

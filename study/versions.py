@@ -1,4 +1,4 @@
-"""That a study runs on a cluster with the versions it was submitted with."""
+"""The versions that a result may depend on, and that a study has on a cluster those it was submitted with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from study.config import ConfigError
 
@@ -38,3 +38,14 @@ def check_versions(environment: Mapping[str, str] = os.environ) -> None:
             f"this cluster has {', '.join(apart)}: install infra/constraints.txt in its image, "
             "or submit from an environment like it"
         )
+
+
+def library_versions() -> dict[str, str]:
+    """Of all that a result may depend on, in this process."""
+    found = {"python": platform.python_version()}
+    for name in ("align-study", *_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that was not installed
+            found[name] = "unknown"
+    return found

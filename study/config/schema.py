@@ -15,6 +15,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from study.config.secrets import has_literal_password
 from trainables.spec import Direction, Precision, content_hash
 
+# Lines of the tables that `_one_of` reads.
+USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
+USUAL_ESTIMATORS = ("posterior", "broja", "batch", "lsmi")
+USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whitened_mse")
+
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
@@ -40,11 +45,11 @@ def _encoders() -> Iterable[str]:
     return ENCODERS
 
 
-def _one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """A line of a table; the table is imported only when a file is read, because it brings torch with it."""
+def _one_of(table: Callable[[], Iterable[str]], usual: Iterable[str]) -> AfterValidator:
+    """A line of a table, which is imported only for a name that is not a `usual` one: it brings torch with it."""
 
     def check(name: str) -> str:
-        if name not in (known := list(names())):
+        if name not in usual and name not in (known := list(table())):
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"{name!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
@@ -81,7 +86,7 @@ class DatasetSection(_Section):
 class PidSection(_Section):
     """How the information of a pair about the target is decomposed."""
 
-    estimator: Annotated[str, _one_of(_estimators)] = "posterior"
+    estimator: Annotated[str, _one_of(_estimators, USUAL_ESTIMATORS)] = "posterior"
     """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
     bootstrap: Annotated[int, Field(ge=20), BeforeValidator(_number)] = 100
     """Resamples behind the interval."""
@@ -90,7 +95,7 @@ class PidSection(_Section):
 class EncoderSection(_Section):
     """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
 
-    kind: Annotated[str, _one_of(_encoders)] | None = None
+    kind: Annotated[str, _one_of(_encoders, USUAL_ENCODERS)] | None = None
     """`mlp`, `linear`, `transformer` or `vit`."""
     layers: Count | None = None
     """Layers of an mlp, blocks of a transformer or vit."""
@@ -113,7 +118,7 @@ class EncoderSection(_Section):
 class AlignmentSection(_Section):
     """What pulls the two representations together."""
 
-    objective: Annotated[str, _one_of(_objectives)] = "info_nce"
+    objective: Annotated[str, _one_of(_objectives, USUAL_OBJECTIVES)] = "info_nce"
     """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`, `whitened_mse`."""
     direction: Direction = "both"
     """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""

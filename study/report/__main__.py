@@ -13,10 +13,11 @@ from rich.console import Console
 
 from study.config import ConfigError
 from study.options import add_out
-from study.progress import Display, summary
-from study.report.build import answered
+from study.process import run_as_process
+from study.progress import Display
 from study.report.claims import claims_table, judge
-from study.report.reading import Report
+from study.report.reading import Report, answered
+from study.report.summary import summary
 from study.session import rebuild
 from study.storage import check_option
 from study.tracking import tracking_uri
@@ -99,4 +100,4 @@ def _finished(folders: Sequence[Path], out: Path) -> list[Report]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

@@ -1,4 +1,4 @@
-"""Strengths, scores, gains and costs as the report, the MLflow note and the terminal write them."""
+"""Strengths, scores, gains, costs and durations as the report, the MLflow note and the terminal write them."""
 
 from __future__ import annotations
 
@@ -87,6 +87,13 @@ def cost(entry: Part) -> tuple[float, float] | None:
     known = {strength: mean for strength, mean in points.items() if strength is not None and mean is not None}
     base = known.get(0.0)
     return None if base is None or base <= known[max(known)] else (max(known), base - known[max(known)])
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _unit(metric: str) -> _Unit:

@@ -6,10 +6,7 @@ A pure function of what the storage holds; figures, page and MLflow are drawn fr
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_args
 
 import numpy as np
@@ -20,6 +17,7 @@ from study.pid import PIDProfile
 from study.report.answers import Answer, Claim, Finding, Scores, adjusted_p_values, evaluate
 from study.report.models import kept_encoder
 from study.report.reading import file_stem
+from study.report.run import Run
 from study.report.theory import with_measured
 from study.rounds import has_answer, learnt, rounded
 from study.search import Ledger
@@ -30,20 +28,6 @@ from study.trials import Arm, Asked
 from trainables.spec import ReplicaResult
 
 SCHEMA = 1
-RUN = "run"  # note of the ledger: the `Run` of a study that has ended
-_LIBRARIES = ("align-study", "torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What a report says of the run itself, which differs between runs of the same study."""
-
-    complete: bool
-    wall_seconds: float = 0.0
-    training_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    errors: Mapping[str, str] = field(default_factory=dict)  # by cell id
-    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())  # that it ran with
 
 
 def build_report(
@@ -79,11 +63,6 @@ def build_report(
         "forecast_agreement": _forecast_agreement(entries),
         "cells": entries,
     }
-
-
-def answered(report: Mapping[str, Any]) -> bool:
-    """Whether every cell has a λ* for both encoders."""
-    return all(encoder["lambda_star"] is not None for cell in report["cells"] for encoder in cell["encoders"])
 
 
 def _forecast_agreement(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -291,17 +270,6 @@ def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResul
         strength = max(trial.setting.strength_1, trial.setting.strength_2)
         found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))
     return sorted(found.items())
-
-
-def library_versions() -> dict[str, str]:
-    """Of all that a result may depend on, in this process."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a source tree that was not installed
-            found[name] = "unknown"
-    return found
 
 
 def _mean(values: Scores) -> float:

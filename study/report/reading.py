@@ -27,6 +27,11 @@ FIGURES = (
 OVERVIEW, SIDE_BY_SIDE, CHANGES = "00-strength-against-redundancy", "00-side-by-side", "00-changes"
 
 
+def answered(report: Report) -> bool:
+    """Whether every cell has a λ* for both encoders."""
+    return all(encoder["lambda_star"] is not None for cell in report["cells"] for encoder in cell["encoders"])
+
+
 def number(value: object) -> float | None:
     """`value` as a finite float, or None where it is missing, null, not a number, NaN or infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

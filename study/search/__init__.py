@@ -3,6 +3,5 @@
 from study.search.ledger import Ledger
 from study.search.opening import close_storage, open_storage
 from study.search.records import StudyRecord, read_notes, read_studies
-from study.search.samplers import PosteriorSampler
 
-__all__ = ["Ledger", "PosteriorSampler", "StudyRecord", "close_storage", "open_storage", "read_notes", "read_studies"]
+__all__ = ["Ledger", "StudyRecord", "close_storage", "open_storage", "read_notes", "read_studies"]

@@ -23,14 +23,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
-from study.config import ConfigError, Sampler
+from study.config import ConfigError
 from study.search.opening import close_storage
 from study.search.records import RESULTS, read_trial
-from study.search.samplers import suggest
-from study.selection import Unit
 from study.storage import first_line
 from study.trials import Arm, Asked, Setting
-from trainables.spec import ReplicaResult, derive_seed
+from trainables.spec import ReplicaResult
 
 T = TypeVar("T")
 _PAUSE_SECONDS, _PATIENCE_SECONDS = 0.2, 30.0  # before a write is tried again, and until it is not any more
@@ -123,23 +121,12 @@ class Ledger:
         self._durably(lambda: self._ask(cell, arm, round_, slots, replicates), cell, arm)
         return tuple(trial for trial in self.trials(cell, arm) if trial.round == round_)
 
-    def suggest(
-        self, cell: str, arm: Arm, *, round_: int, count: int, sampler: Sampler, seed: int, scale: float, seeds: int
-    ) -> tuple[Unit, ...]:
-        """The next `count` units of a round, see `study.search.samplers.suggest`; from earlier rounds' trials alone."""
+    def trials_before(self, cell: str, arm: Arm, *, round_: int) -> tuple[Asked, ...]:
+        """What is known of an arm when a round is chosen: its earlier rounds, and λ = 0, the same in every arm."""
         earlier = [asked for asked in self.trials(cell, arm) if asked.round < round_]
-        if arm != "shared":  # λ = 0 is the same trainings in every arm
+        if arm != "shared":
             earlier += [asked for asked in self.trials(cell, "shared") if not asked.setting.strength_1]
-        return suggest(
-            earlier,
-            arm,
-            count=count,
-            sampler=sampler,
-            seed=derive_seed(seed, cell, arm, round_),
-            range_=self._space["strength"],
-            scale=scale,
-            seeds=seeds,
-        )
+        return tuple(earlier)
 
     def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
         """Store replicates of a trial, and tell Optuna its value once none is missing; known ones are left alone."""

@@ -19,7 +19,6 @@ from study.config import ConfigError
 from study.config.secrets import expand, redacted
 from study.report.reading import Report
 from study.tracking.guest import as_guest, few_database_retries
-from study.tracking.models import register
 from study.tracking.runs import existing_runs, show
 from study.tracking.store import DEFAULT_URI, explain, resolve
 from trainables.spec import content_hash
@@ -134,8 +133,11 @@ class Tracker:
             )
             count["written" if written else "unchanged"] += 1
             runs[record.identity] = run
-            for model in record.models:
-                register(client, model, experiment=experiment, run=run)
+            if record.models:
+                from study.tracking.models import register  # here: it brings torch, and most runs have none
+
+                for model in record.models:
+                    register(client, model, experiment=experiment, run=run)
 
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""

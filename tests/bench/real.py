@@ -20,8 +20,9 @@ from typing import Any
 from rich.console import Console
 
 from study.config import StudyConfig, load_config, parse_config
-from study.progress import Display, summary
+from study.progress import Display
 from study.report import amounts, words
+from study.report.summary import summary
 from study.session import run_study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from rich.console import Console
 from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference, undocumented
-from study.progress import summary
+from study.report.summary import summary
 
 Captured = pytest.CaptureFixture[str]
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7]|38;|48;)[0-9;]*m")

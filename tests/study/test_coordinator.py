@@ -16,7 +16,8 @@ from study.coordinator import Coordinator, Pack
 from study.curves import curve
 from study.pid import PIDProfile
 from study.report.answers import recommended_settings
-from study.report.build import Run, build_report
+from study.report.build import build_report
+from study.report.run import Run
 from study.rounds import has_answer, nuisance_settings
 from study.search import Ledger, open_storage
 from trainables import pack as engine

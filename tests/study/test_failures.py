@@ -13,6 +13,7 @@ from study.cells import build_cells
 from study.cluster.failures import last_exception
 from study.cluster.pool import Cluster
 from study.cluster.searcher import PackSearcher
+from study.cluster.training import train as train_packs
 from study.config import parse_config
 from study.coordinator import Coordinator
 from study.events import EventLog
@@ -51,8 +52,11 @@ def test_a_training_that_raises_says_what_wherever_one_looks(
     coordinator = Coordinator(cells, ledger, pack_size=4, recommend=recommended_settings)
     with Cluster(config.resources) as cluster:
         cluster.share_data(datasets)
-        cluster.train(
-            coordinator, checkpoints=Place(str(folder)).below("packs"), events=EventLog(folder, study="broken")
+        train_packs(
+            cluster,
+            coordinator,
+            checkpoints=Place(str(folder)).below("packs"),
+            events=EventLog(folder, study="broken"),
         )
     close_storage(opened)
 

@@ -9,7 +9,7 @@ import pytest
 
 from study.cells import Cell, build_cells
 from study.config import parse_config
-from study.planned import Ahead, Case, duration, even_groups, planned_rounds, planned_trainings
+from study.planned import Ahead, Case, even_groups, planned_rounds, planned_trainings
 from study.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
@@ -110,8 +110,3 @@ def test_a_trial_needs_few_rows_and_times_every_part() -> None:
     assert (len(data.rows("train")), len(data.rows("valid"))) == (4 * 32, 269)
     assert min(timed.build, timed.step, timed.row) > 0
     assert timed.alignment >= 0
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (89, "89 s"), (150, "2.5 min"), (9000, "2.5 h")])
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -9,7 +9,10 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from study.search import Ledger, PosteriorSampler, open_storage
+from study.config import Sampler
+from study.search import Ledger, open_storage
+from study.search.samplers import PosteriorSampler, suggest
+from study.selection import Unit
 from study.trials import Setting
 from trainables.spec import ReplicaResult
 
@@ -111,17 +114,23 @@ def test_a_journal_torn_in_its_last_line_is_read_up_to_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("sampler", ["posterior", "gp", "tpe", "qmc", "grid"])
-def test_suggestions_depend_on_earlier_rounds_alone(tmp_path: Path, sampler: str) -> None:
+def test_suggestions_depend_on_earlier_rounds_alone(tmp_path: Path, sampler: Sampler) -> None:
     book = ledger(tmp_path)
     fill(book)
-    arguments = {"round_": 1, "count": 3, "sampler": sampler, "seed": 7, "scale": 0.5, "seeds": 2}
-    before = book.suggest("a", "shared", **arguments)  # type: ignore[arg-type]
+
+    def suggested(record: Ledger) -> tuple[Unit, ...]:
+        earlier = record.trials_before("a", "shared", round_=1)
+        return suggest(
+            earlier, "shared", count=3, sampler=sampler, seed=7, range_=SPACE["strength"], scale=0.5, seeds=2
+        )
+
+    before = suggested(book)
 
     settings = [shared(unit.strength) for unit in before]
     asked = book.ask("a", "shared", round_=1, settings=settings, replicates=range(2))
     book.record("a", asked[0], {0: result(9.0), 1: result(9.0)})
 
-    assert ledger(tmp_path).suggest("a", "shared", **arguments) == before  # type: ignore[arg-type]
+    assert suggested(ledger(tmp_path)) == before
     assert all(0 <= unit.strength <= 4 for unit in before)
     trainings = [(unit.strength, seed) for unit in before for seed in unit.columns]
     assert len(set(trainings)) == 6

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.config import ConfigError, parse_config, to_yaml
-from study.report import write_report
+from study.report.writing import write_report
 from study.session import locked
 
 

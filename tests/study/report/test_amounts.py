@@ -32,3 +32,8 @@ def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
     assert amounts.gain_or_cost(avoided, "accuracy") == "−5.0 points at λ = 4"
     assert amounts.gain_or_cost(entry, "accuracy") == "+1.4 [+0.6, +2.2] points"
     assert amounts.gain_or_cost({}, "accuracy") == "–"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (89, "89 s"), (150, "2.5 min"), (9000, "2.5 h")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert amounts.duration(seconds) == text

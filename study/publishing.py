@@ -1,0 +1,34 @@
+"""A study's report out of its record, and into its folder and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from study.cells import Cell
+from study.config import StudyConfig, to_yaml
+from study.coordinator import ERRORS
+from study.profiling import recorded
+from study.report.build import build_report
+from study.report.run import RUN, VERSIONS, Run
+from study.report.writing import write_report
+from study.search import Ledger
+from study.tracking import Tracker
+from study.versions import library_versions
+
+
+def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
+    """The report of a study as its record has it, whether it has ended or not."""
+    versions = ledger.note(VERSIONS) or library_versions()
+    known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
+    return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
+
+
+def publish(report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None) -> str | None:
+    """Write a report's files into the study's folder and show it in MLflow; where that fails, a line that says why."""
+    write_report(report, folder)
+    if tracker is None:
+        return None
+    problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
+    return problem and f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later"
