@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from study.cells import Cell
 from study.cluster.pool import Cluster
@@ -16,7 +16,8 @@ from study.coordinator import Coordinator, Progress
 from study.events import EventLog
 from study.packing import pack_size
 from study.peak_memory import PeakMemory
-from study.profiling import Profiling
+from study.pid import PIDProfile
+from study.profiling import Forecasts, Profiling
 from study.progress import Display
 from study.report.answers import recommended_settings
 from study.report.build import build_report
@@ -32,6 +33,16 @@ from trainables.place import Place
 # Notes of the ledger, which together with its trials hold all that a report is made of.
 EXPERIENCES = "experiences"  # what later studies may learn from this one
 PACK_SIZE = "pack_size"
+
+Report = dict[str, Any]
+
+
+class Trained(NamedTuple):
+    """A study without anything left to train, its profiles and forecasts by cell id."""
+
+    run: Run
+    profiles: Mapping[str, PIDProfile]
+    forecasts: Forecasts
 
 
 def drive(
@@ -49,8 +60,8 @@ def drive(
     display: Display,
     memory: PeakMemory,
     started: float,
-) -> dict[str, Any]:
-    """Train what the record of a study lacks, complete it, and return the report.
+) -> Trained:
+    """Train what the record of a study lacks.
 
     `datasets` are as the cluster's object store holds them; `tracking` is what `tracker` is busy with in the
     `background`.
@@ -102,10 +113,15 @@ def drive(
     )
     events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
     tracking.result()  # two writers of one projection would make runs twice
-    report = build_report(cells, ledger, *found, run=run)
+    return Trained(run, *found)
+
+
+def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder: Path, checkpoints: Place) -> Report:
+    """Complete the record with what came of it, keep the encoders in `folder`, and return the report."""
+    report = build_report(cells, ledger, trained.profiles, trained.forecasts, run=trained.run)
     ledger.set_note(EXPERIENCES, experiences(report))
     collect_encoders(report, folder, written=checkpoints)
-    ledger.set_note(RUN, asdict(run))  # the last: the study has all that it is to have
+    ledger.set_note(RUN, asdict(trained.run))  # the last: the study has all that it is to have
     return report
 
 

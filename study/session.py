@@ -83,10 +83,10 @@ def run_study(
         storage.check_nodes(cluster.nodes)
         datasets = cluster.share_data(datasets)  # and nothing else holds them any more
 
-        from study.driver import drive
+        from study.driver import complete, drive
         from study.publishing import publish
 
-        report = drive(
+        trained = drive(
             cells,
             datasets,
             ledger,
@@ -101,9 +101,15 @@ def run_study(
             memory=memory,
             started=started,
         )
-        published = background.submit(publish, report, folder, config, tracker)
+
+        def end() -> tuple[dict[str, Any], str | None]:
+            report = complete(cells, ledger, trained, folder=folder, checkpoints=checkpoints)
+            return report, publish(report, folder, config, tracker)
+
+        ending = background.submit(end)
         joined.close()  # Ray takes a second to end, and nobody needs it any more
-        _say(published.result(), display)
+        report, problem = ending.result()
+        _say(problem, display)
         return report
 
 

@@ -122,7 +122,7 @@ class Pack:
         group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
-                SoloEncoder(network, flat[position], *scaling)
+                SoloEncoder(network, flat[position], *(values.to(self._device) for values in scaling))
                 for network, flat, scaling in zip(self._networks, group.parts(), self._scalings, strict=True)
             )
         return first, second
