@@ -20,6 +20,7 @@ _OBJECT_STORE_BYTES = 512 * 2**20  # besides the data; memory that is not used c
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_prestart_worker_first_driver": "0",  # a process per core, none of which Tune would take for a trial
 }
 
 # A training step allocates and frees the same few MiB again and again; returning them to the system each time would
