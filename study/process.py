@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -18,4 +19,5 @@ def run_as_process(main: Callable[[], int]) -> NoReturn:
     try:
         sys.exit(main())
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
         gc.freeze()  # else the interpreter looks for garbage among all of them once more before it ends, 0.6 s

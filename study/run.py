@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption = _Interruption()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interruption)
+    hook, sys.unraisablehook = sys.unraisablehook, interruption.lost
     overrides = [*given.overrides, *([f"resources.workers={given.workers}"] if given.workers is not None else [])]
     try:
         return _run(given, overrides, interruption)
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = shlex.join(["python", "-m", "study.run", *(sys.argv[1:] if arguments is None else arguments)])
         print(f"\ninterrupted; nothing is lost. Resume with: {command}", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        sys.unraisablehook = hook
 
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
@@ -132,7 +135,8 @@ class _CallableModule(ModuleType):
 class _Interruption:
     """Handler of the signals that end a study. `check` raises where the signal's own exception was lost.
 
-    That happens: what is raised while native code of Ray calls back into Python is printed and dropped.
+    That happens: what is raised while native code of Ray calls back into Python, or in a callback of the garbage
+    collector, is printed and dropped.
     """
 
     def __init__(self) -> None:
@@ -142,6 +146,11 @@ class _Interruption:
         del number, frame
         self._asked = True
         raise KeyboardInterrupt
+
+    def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Print what was dropped, unless it is the signal's own exception."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has come."""

@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -62,33 +63,13 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
         logging.getLogger("ray").setLevel(logging.ERROR)
-        asked = signal.getsignal(signal.SIGTERM)
         try:
-            if self._address:
-                ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
-            else:
-                ray.init(
-                    address="local",
-                    num_cpus=self._local_cpus(),
-                    object_store_memory=self._store_bytes,
-                    include_dashboard=False,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
-            raise ConfigError(f"cannot reach {where}: {reason}; check --address, or leave it out") from None
-        if threading.current_thread() is threading.main_thread() and asked is not None:
-            signal.signal(signal.SIGTERM, asked)  # Ray has put a handler of its own there, which exits at once
-        gpus = self.share.gpus
-        available = float(ray.cluster_resources().get("GPU", 0))
-        if gpus > available:
+            with _signals_held():
+                self._connect()
+            self._check_gpus()
+        except BaseException:
             ray.shutdown()
-            raise ConfigError(
-                f"resources.gpus asks for {gpus:g} of a GPU, but there are {available:g} here; "
-                "set it to 0 or auto, or join a cluster with --address"
-            )
+            raise
         return self
 
     def __exit__(
@@ -140,7 +121,57 @@ class Cluster:
         shared: dict[str, MultimodalData] = {key: ray.get(stored) for key, stored in self.stored.items()}
         return shared
 
+    def _connect(self) -> None:
+        try:
+            if self._address:
+                ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=self._local_cpus(),
+                    object_store_memory=self._store_bytes,
+                    include_dashboard=False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
+            raise ConfigError(f"cannot reach {where}: {reason}; check --address, or leave it out") from None
+
+    def _check_gpus(self) -> None:
+        gpus = self.share.gpus
+        available = float(ray.cluster_resources().get("GPU", 0))
+        if gpus > available:
+            raise ConfigError(
+                f"resources.gpus asks for {gpus:g} of a GPU, but there are {available:g} here; "
+                "set it to 0 or auto, or join a cluster with --address"
+            )
+
     def _local_cpus(self) -> int:
         if isinstance(self.resources.workers, int):
             return max(1, round(self.resources.workers * self.resources.cpus))
         return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Deliver SIGINT and SIGTERM after the context: interrupted while it starts, Ray leaves processes behind.
+
+    Their handlers are as before then, whatever Ray has put there (for SIGTERM, one that exits at once).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for one in came:
+            signal.raise_signal(one)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -204,6 +206,35 @@ def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any, studie
     assert driver.returncode == 130
     assert "python -m study.run --space tiny.yaml" in err
     assert "Traceback" not in err
+
+
+def test_control_c_while_ray_starts_leaves_no_process_behind(study: Any) -> None:
+    driver = study.start()
+    seen: set[psutil.Process] = set()
+
+    def look() -> set[str]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen.update(psutil.Process(driver.pid).children(recursive=True))
+        return {Path(line[0]).name for process in seen if (line := command_line(process))}
+
+    while driver.poll() is None and "raylet" not in look():
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGINT)
+    while driver.poll() is None:
+        look()
+        time.sleep(0.02)
+    driver.communicate()
+    _, alive = psutil.wait_procs(seen, timeout=20)
+
+    assert driver.returncode == 130
+    assert [command_line(process) for process in alive] == []
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 LOSE_THE_EXCEPTION = """
