@@ -24,11 +24,11 @@ _TRIAL_SECONDS = 3.0
 
 # What is not training, in units of the time in which a process of the trial starts (`Speed.start`), so that it follows
 # the machine and what else runs on it; measured on the digits study (`tests/bench/dry_run.py`).
-_BEFORE = 2.2  # imports of the driver, Ray, size of the packs
+_BEFORE = 2.4  # imports of the driver, Ray, size of the packs
 _PROFILED_DATASET, _PROFILED_PAIR = 0.6, 0.8  # computed beside packs, from which it takes the cores
 _PACK = 0.1  # handing a pack to Ray and its results back
 _ROUND = 0.05  # deciding what to ask for next
-_AFTER, _REPORTED_CELL = 1.8, 0.5  # report, figures, MLflow
+_AFTER, _REPORTED_CELL = 0.9, 0.3  # report, figures, MLflow
 
 
 @dataclass(frozen=True, kw_only=True)

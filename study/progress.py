@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a study shows that it has begun before it needs SciPy and t
     from study import coordinator
 
 PLAIN_SECONDS = 5.0  # between two lines without a terminal
-_AFTER = 0.8  # of the time before training; measured by tests/bench/dry_run.py
+_AFTER = 0.4  # of the time before training; measured by tests/bench/dry_run.py
 
 
 class Display:
