@@ -17,10 +17,9 @@ from typing import Any
 
 from study.api import read_study, run_study_file
 from study.options import add_out, add_stand_in, add_study_file
-from study.process import run_as_process
+from study.process import INTERRUPTED, run_as_process
 
 STARTED = time.monotonic()
-INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:

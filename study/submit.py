@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+import time
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from study.cluster.jobs import Job, Jobs
 
 DETACHED = 0
+_STOP_SECONDS = 30.0  # that --stop waits for the job to end
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,10 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.status or given.stop:
             return _tend(jobs, job, config.study, stop=given.stop)
         if job is None or job.ended:
-            job = _submit(jobs, given, config.study)
+            identifier = _submit(jobs, given, config.study)
         else:
-            print(f"{job.id} is running already; following it", file=sys.stderr)
-        return 0 if given.detach else _follow(jobs, job.id)
+            identifier = job.id
+            print(f"{identifier} is running already; following it", file=sys.stderr)
+        return 0 if given.detach else _follow(jobs, identifier)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,12 +83,14 @@ def _tend(jobs: Jobs, job: Job | None, name: str, *, stop: bool) -> int:
         raise ConfigError(f"no job of the study {name} on this cluster; submit it first")
     if stop and not job.ended:
         jobs.stop(job.id)
-        job = jobs.get(job.id)
+        until = time.monotonic() + _STOP_SECONDS
+        while not (job := jobs.get(job.id)).ended and time.monotonic() < until:  # else submitting would follow this one
+            time.sleep(0.5)
     print(f"{job.id}: {job.status.lower()}{f' ({job.message})' if job.message else ''}")
     return 0
 
 
-def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> Job:
+def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> str:
     folder, space = given.working_dir.resolve(), given.space.resolve()
     if given.out is None or not given.out.is_absolute():
         raise ConfigError("--out must be an absolute path on storage that all nodes share: a job's own folder is lost")
@@ -107,7 +112,7 @@ def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> Job:
         environment={VARIABLE: json.dumps(versions())},
     )
     print(f"submitted {identifier}", file=sys.stderr)
-    return jobs.get(identifier)
+    return identifier
 
 
 def _follow(jobs: Jobs, identifier: str) -> int:

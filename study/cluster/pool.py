@@ -78,11 +78,13 @@ class Cluster:
         self.stored.clear()
         # Ray ends the whole process if one of its references is dropped on another thread while it shuts down, and
         # that is what the collector may do there.
+        collects = gc.isenabled()
         gc.disable()
         try:
             ray.shutdown()
         finally:
-            gc.enable()
+            if collects:
+                gc.enable()
 
     @property
     def nodes(self) -> int:
