@@ -25,7 +25,7 @@ from trainables.spec import (
 )
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-_READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
+READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
 _PLAIN = ("id", "label", "variant", "data_key", "pair", "metrics", "rows", "exact_profile", "stand_in")
 
 
@@ -194,7 +194,7 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
             f"give at most {rows}"
         )
     one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
-    if one_width and {encoder.kind for encoder in encoders} <= _READ_ANYTHING:
+    if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:
         return
     from trainables.encoders import build_networks  # here: it brings torch, and most studies need not wait for that
 

@@ -30,7 +30,7 @@ from study.transfer import COMPONENTS, beside, experiences, most_similar
 from trainables.datasets import MultimodalData
 from trainables.place import Place
 
-# Notes of the ledger, which together with its trials hold all that a report is made of.
+# Notes of the ledger.
 EXPERIENCES = "experiences"  # what later studies may learn from this one
 PACK_SIZE = "pack_size"
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 INTERRUPTED = 130
 
 # Torch, Ray and MLflow are more than a million objects that live as long as the process. With the default thresholds
-# (700, 10, 10) passes over them are a sixth of the time of their imports.
+# (700, 10, 10) passes over them are a sixth of the time of their imports, where a command imports them on its way.
 _THRESHOLDS = (100_000, 20, 20)
 
 
@@ -23,5 +23,6 @@ def run_as_process(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
+        for number in (signal.SIGINT, signal.SIGTERM):  # from now on they end what is left at once
+            signal.signal(number, signal.SIG_DFL)
         gc.freeze()  # else the interpreter looks for garbage among all of them once more before it ends, 0.6 s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from study.cells import Cell
 from study.config import StudyConfig, to_yaml
 from study.coordinator import ERRORS
 from study.profiling import recorded
+from study.progress import Display
 from study.report.build import build_report
 from study.report.run import RUN, VERSIONS, Run
 from study.report.writing import write_report
@@ -25,10 +26,20 @@ def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
     return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
 
 
-def publish(report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None) -> str | None:
-    """Write a report's files into the study's folder and show it in MLflow; where that fails, a line that says why."""
+def publish(
+    report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display
+) -> dict[str, Any]:
+    """Write a report's files into the study's folder, show it in MLflow if there is a tracker, and return it."""
     write_report(report, folder)
-    if tracker is None:
-        return None
+    if tracker is not None:
+        show_report(report, folder, config, tracker, display)
+    return report
+
+
+def show_report(
+    report: Mapping[str, Any], folder: Path, config: StudyConfig, tracker: Tracker, display: Display
+) -> None:
+    """Bring MLflow up to a report and its files; where that fails, say why."""
     problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
-    return problem and f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later"
+    if problem:
+        display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

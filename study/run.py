@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption = _Interruption()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interruption)
-    hook, sys.unraisablehook = sys.unraisablehook, interruption.lost
+    sys.unraisablehook = interruption.lost
     overrides = [*given.overrides, *([f"resources.workers={given.workers}"] if given.workers is not None else [])]
     try:
         return _run(given, overrides, interruption)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\ninterrupted; nothing is lost. Resume with: {command}", file=sys.stderr)
         return INTERRUPTED
     finally:
-        sys.unraisablehook = hook
+        sys.unraisablehook = interruption.hook
 
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
@@ -140,6 +140,7 @@ class _Interruption:
 
     def __init__(self) -> None:
         self._asked = False
+        self.hook = sys.unraisablehook  # before this one's `lost`
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -149,7 +150,7 @@ class _Interruption:
     def lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Print what was dropped, unless it is the signal's own exception."""
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            sys.__unraisablehook__(unraisable)
+            self.hook(unraisable)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has come."""

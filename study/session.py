@@ -72,10 +72,8 @@ def run_study(
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             from study.publishing import publish, recorded_report
 
-            report = recorded_report(cells, ledger)
-            _say(publish(report, folder, config, tracker), display)
-            return report
-        joined = stack.enter_context(ExitStack())  # left after the background, which reads the data that Ray holds
+            return publish(recorded_report(cells, ledger), folder, config, tracker, display)
+        joined = stack.enter_context(ExitStack())  # left after the background, if that reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
         prepared = background.submit(_prepare, tracker)
         data_bytes = sum(data.n_bytes for data in datasets.values())
@@ -84,7 +82,8 @@ def run_study(
         datasets = cluster.share_data(datasets)  # and nothing else holds them any more
 
         from study.driver import complete, drive
-        from study.publishing import publish
+        from study.publishing import show_report
+        from study.report.writing import write_report
 
         trained = drive(
             cells,
@@ -102,14 +101,16 @@ def run_study(
             started=started,
         )
 
-        def end() -> tuple[dict[str, Any], str | None]:
+        def end() -> dict[str, Any]:
             report = complete(cells, ledger, trained, folder=folder, checkpoints=checkpoints)
-            return report, publish(report, folder, config, tracker)
+            write_report(report, folder)
+            return report
 
-        ending = background.submit(end)
-        joined.close()  # Ray takes a second to end, and nobody needs it any more
-        report, problem = ending.result()
-        _say(problem, display)
+        del datasets  # they lie in Ray's memory
+        ending = background.submit(end)  # which needs nothing of Ray, whose end takes a second
+        joined.close()
+        report = ending.result()
+        show_report(report, folder, config, tracker, display)
         return report
 
 
@@ -118,11 +119,6 @@ def _prepare(tracker: Tracker) -> TrackingResult:
     for module in ("study.driver", "study.publishing"):
         import_module(module)
     return tracker.prepare()
-
-
-def _say(problem: str | None, display: Display) -> None:
-    if problem:
-        display.say(problem)
 
 
 def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
@@ -156,8 +152,7 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
         report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-        _say(publish(report, folder, config, Tracker(tracking) if tracking else None), display)
-        return report
+        return publish(report, folder, config, Tracker(tracking) if tracking else None, display)
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:

@@ -20,7 +20,7 @@ from study.config import ConfigError, load_config
 from study.options import add_study_file
 from study.process import run_as_process
 from study.tracking import tracking_uri
-from study.versions import VARIABLE, versions
+from study.versions import VARIABLE, job_versions
 
 if TYPE_CHECKING:
     from study.cluster.jobs import Job, Jobs
@@ -109,7 +109,7 @@ def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> str:
         id_=identifier,
         folder=folder,
         modules=[Path(package.__path__[0]) for package in (study, trainables)],
-        environment={VARIABLE: json.dumps(versions())},
+        environment={VARIABLE: json.dumps(job_versions())},
     )
     print(f"submitted {identifier}", file=sys.stderr)
     return identifier

@@ -14,8 +14,8 @@ VARIABLE = "ALIGN_STUDY_VERSIONS"
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "ray", "optuna", "mlflow")
 
 
-def versions() -> dict[str, str]:
-    """What a result may depend on, by name; local labels such as torch's +cu130 left out."""
+def job_versions() -> dict[str, str]:
+    """What a job must find on its cluster, by name; local labels such as torch's +cu130 left out."""
     found = {name: version(name).partition("+")[0] for name in _PACKAGES}
     return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
 
@@ -27,7 +27,7 @@ def check_versions(environment: Mapping[str, str] = os.environ) -> None:
         ConfigError: they differ.
     """
     wanted: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
-    here = versions()
+    here = job_versions()
     apart = [
         f"{name} {here.get(name, 'none')} instead of {given}"
         for name, given in wanted.items()

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -63,12 +63,14 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
         logging.getLogger("ray").setLevel(logging.ERROR)
+        found = ray.is_initialized()  # somebody else's, which stays as it is
         try:
-            with _signals_held():
+            with nullcontext() if self._address else _signals_held():
                 self._connect()
             self._check_gpus()
         except BaseException:
-            ray.shutdown()
+            if not found:
+                ray.shutdown()
             raise
         return self
 
@@ -174,6 +176,7 @@ def _signals_held() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if handler is not None:  # else it was not Python's
+                signal.signal(number, handler)
         for one in came:
             signal.raise_signal(one)

@@ -136,7 +136,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _error_kept(self) -> Iterator[None]:
-        """An error ends the study where the driver waits, in Cluster.train; Tune would take it for one of the trial."""
+        """An error ends the study where the driver waits, in `training`; Tune would take it for one of the trial."""
         try:
             yield
         except Exception as caught:  # noqa: BLE001 - see above

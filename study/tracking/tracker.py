@@ -67,7 +67,7 @@ class Tracker:
     def project(
         self, report: Report, *, folder: Path | None = None, config_text: str = "", last: bool = False
     ) -> TrackingResult:
-        """Bring MLflow to what `report` says, with the files that `study.report` has put into `folder`.
+        """Bring MLflow to what `report` says, with the files that `study.report.writing` has put into `folder`.
 
         Idempotent: a second call with the same report and files writes nothing. Never raises. Pass `last` when no other
         call will follow: it asks the server even right after a failure, and takes up to five times as long.

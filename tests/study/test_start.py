@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from typing import Literal
 
 import pytest
 
+from study.cells import READ_ANYTHING
 from study.config import schema
 from study.pid import ESTIMATORS
-from trainables.encoders import ENCODERS
+from trainables.encoders import ENCODERS, build_networks
 from trainables.objectives import ALIGNMENT_OBJECTIVES
+from trainables.spec import AlignmentSpec, EncoderSpec
 
 HEAVY = ("torch", "scipy", "sklearn", "pandas", "matplotlib", "mlflow", "ray.tune")
 CHECKS_A_STUDY = f"""
@@ -54,10 +57,25 @@ for _ in range(3):
     cycles.clear()
 print("went on")
 """
+FINDS_RAY_RUNNING = """
+import ray
+from study.cluster.pool import Cluster
+from study.config import ConfigError, ResourcesSection
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+try:
+    Cluster(ResourcesSection()).__enter__()
+except ConfigError as error:
+    assert ray.is_initialized()
+    print(error)
+ray.shutdown()
+"""
 
 
 def said(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
 
 
 def test_a_study_is_checked_before_seconds_of_imports() -> None:
@@ -78,6 +96,20 @@ def test_names_that_are_accepted_without_their_table_are_in_it(
     assert set(usual) <= set(table)
 
 
+@pytest.mark.parametrize("kind", sorted(READ_ANYTHING))
+@pytest.mark.parametrize("shape", [(7,), (4, 3), (8, 6), (8, 6, 3)])
+@pytest.mark.parametrize("projector", ["none", "linear", "mlp"])
+def test_encoders_that_are_not_checked_against_data_read_any(
+    kind: str, shape: tuple[int, ...], projector: Literal["none", "linear", "mlp"]
+) -> None:
+    spec = EncoderSpec(kind=kind, width=3)
+    build_networks((spec, spec), AlignmentSpec(projector=projector), (shape, shape), (2, 1))
+
+
 @pytest.mark.slow
 def test_ray_ends_while_other_threads_make_garbage_of_its_references() -> None:
     assert said(ENDS_BESIDE_GARBAGE) == "went on"
+
+
+def test_ray_that_somebody_else_started_stays_as_it_is() -> None:
+    assert said(FINDS_RAY_RUNNING).startswith("cannot reach Ray on this machine")
