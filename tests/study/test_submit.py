@@ -23,7 +23,7 @@ from study.access import check_token, is_loopback
 from study.api import run_study_file
 from study.config import ConfigError
 from study.submit import main
-from study.versions import VARIABLE, check_versions, versions
+from study.versions import VARIABLE, check_versions, job_versions
 
 TOKEN = "5f2d1c77" * 8
 
@@ -64,9 +64,9 @@ def test_a_cluster_elsewhere_needs_a_token_or_a_word(monkeypatch: pytest.MonkeyP
 
 def test_other_versions_than_those_submitted_are_refused() -> None:
     check_versions({})
-    check_versions({VARIABLE: json.dumps(versions())})
+    check_versions({VARIABLE: json.dumps(job_versions())})
     with pytest.raises(ConfigError, match=r"torch \S+ instead of 1\.0"):
-        check_versions({VARIABLE: json.dumps({**versions(), "torch": "1.0"})})
+        check_versions({VARIABLE: json.dumps({**job_versions(), "torch": "1.0"})})
 
 
 @pytest.mark.parametrize(
