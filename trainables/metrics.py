@@ -2,7 +2,8 @@
 
 Alignment metrics take features x (N, d) and y (N, e) of the same N samples, NumPy arrays or tensors, optionally with a
 replica axis K in front of both, and give one number, or (K,), of the same kind; they compute in float64. A replica
-whose features are not finite scores NaN. They follow the definitions of Huh et al. 2024 (the platonic representation
+whose features are not finite scores NaN; one of which either side does not vary, but for rounding, scores 0, since
+nothing is shared where there is nothing. They follow the definitions of Huh et al. 2024 (the platonic representation
 hypothesis, its public `metrics.py`), which apply `prepare_features` first.
 """
 
@@ -22,6 +23,7 @@ from trainables._targets import match_target
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
 _ROW_BLOCK_BYTES = 2**24
+_ROUNDINGS = 64  # of which a number that went through a network may be off
 
 
 def prepare_features(x: Array, *, quantile: float = 1.0, exact: bool = True, normalise: bool = True) -> Array:
@@ -99,7 +101,7 @@ def svcca(x: Array, y: Array, rank: int = 10) -> Array:
     Columns are standardised, and only the left singular vectors compared, not scaled by their singular values (Huh et
     al. 2024's variant of Raghu et al. 2017; its randomised decomposition is exact here). The rank is reduced to what
     the narrower side has: its width, N − 1, or the directions in which it varies at all (dead units, copies), per
-    replica; two sides that do not vary score 0.
+    replica.
 
     Raises:
         ValueError: shapes do not match, or the rank is below 1.
@@ -131,7 +133,7 @@ def mutual_knn(x: Array, y: Array, k: int = 10) -> Array:
 
     Neighbours have the largest inner products, the sample itself excluded (Huh et al. 2024, k = 10; Tjandrasuwita et
     al. 2025, k = 100); normalise the rows for neighbours by angle. Unrelated features score k / (N − 1) on average.
-    Ties are broken arbitrarily.
+    Ties are broken arbitrarily, alike on both sides.
 
     Raises:
         ValueError: shapes do not match, or k is not from 1 to N − 1.
@@ -172,12 +174,19 @@ def alignment_metrics(x: Array, y: Array) -> dict[str, Array]:
     Raises:
         ValueError: shapes do not match, or fewer than 4 samples.
     """
-    x, y = prepare_features(x), prepare_features(y)
+    x, y = (_prepared(features) for features in (x, y))
     return {
         "cka": linear_cka(x, y, unbiased=True, clip_negative=True, epsilon=0),
         "svcca": svcca(x, y),
         "mutual_knn": mutual_knn(x, y, k=min(10, x.shape[-2] - 1)),
     }
+
+
+def _prepared(x: Array) -> Array:
+    """`prepare_features`, all zero for a replica that varies by no more than the rounding of what was given."""
+    features = _features(prepare_features(x))
+    steady = ~_varies(features, precision=_precision(x))
+    return _like(x, features.masked_fill(steady.view(-1, 1, 1), 0))
 
 
 def accuracy(outputs: Tensor, target: Tensor) -> Tensor:
@@ -238,7 +247,14 @@ def _compare(measure: Callable[[Tensor, Tensor], Tensor], x: Array, y: Array, *,
     finite = (features_x.isfinite().all(2) & features_y.isfinite().all(2)).all(1)
     keep = finite.view(-1, 1, 1)  # decompositions raise on NaN, for all replicas because of one
     value = measure(torch.where(keep, features_x, 0), torch.where(keep, features_y, 0))
-    return _like(x, value.masked_fill(~finite, torch.nan))
+    both_vary = _varies(features_x, precision=_precision(x)) & _varies(features_y, precision=_precision(y))
+    return _like(x, value.masked_fill(~both_vary, 0).masked_fill(~finite, torch.nan))
+
+
+def _varies(features: Tensor, *, precision: float) -> Tensor:
+    """(K,) whether any column of (K, N, d) spans more than sums of numbers of this relative precision are off by."""
+    span, size = features.amax(1) - features.amin(1), features.abs().amax(1)
+    return (span > _ROUNDINGS * precision * size).any(1)
 
 
 def _features(x: Array) -> Tensor:

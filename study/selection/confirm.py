@@ -11,10 +11,6 @@ from scipy import stats
 
 from study.selection.trainings import Floats
 
-BOOTSTRAP_FROM = 10
-RESAMPLES = 19999
-
-
 @dataclass(frozen=True, kw_only=True)
 class Gain:
     """Mean difference candidate − baseline over `seeds` common seeds (score units), its interval at `level` and its
@@ -29,11 +25,11 @@ class Gain:
     level: float
 
 
-def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9, seed: int = 0) -> Gain:
+def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9) -> Gain:
     """Gain of `candidate` (R,) over `baseline` (R,), position r from the same seed; pairs with a NaN are left out.
 
-    Below 10 pairs: t interval and t test. From 10 up: studentised bootstrap interval (Efron & Tibshirani 1993, section
-    12.5) and, as its p-value, the level at which that interval would just hold 0.
+    The t interval and the t test, at any number of pairs: scores on a finite split come in steps, so that differences
+    tie, and a studentised bootstrap of ten tied differences covers 0.8 where it should cover 0.9.
 
     Raises:
         ValueError: the arrays are not of one length, or level does not lie between 0 and 1.
@@ -57,28 +53,15 @@ def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9
         # Without spread there is no t: what is left is the sign test.
         p_value = 1.0 if abs(mean) <= 1e-12 * size else 2.0 ** (1 - count)
         return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=0.0, level=level)
-    if count < BOOTSTRAP_FROM:
-        reach = stats.t.ppf((1 + level) / 2, count - 1) * error
-        interval = (mean - reach, mean + reach)
-        p_value = float(2 * stats.t.sf(abs(mean) / error, count - 1))
-    else:
-        pivots = _pivots(change, seed=seed)
-        low, high = np.quantile(pivots, [(1 - level) / 2, (1 + level) / 2])
-        interval = (mean - float(high) * error, mean - float(low) * error)
-        observed = mean / error
-        tails = [(1 + (pivots >= observed).sum()), (1 + (pivots <= observed).sum())]
-        p_value = float(min(1.0, 2 * min(tails) / (1 + len(pivots))))
-    return Gain(mean=mean, interval=interval, p_value=p_value, seeds=count, standard_error=error, level=level)
-
-
-def _pivots(change: Floats, *, seed: int) -> Floats:
-    """Studentised means of bootstrap resamples about the observed mean; resamples without spread are left out."""
-    generator = np.random.default_rng(seed)
-    resampled = change[generator.integers(0, len(change), (RESAMPLES, len(change)))]
-    spread = resampled.std(axis=1, ddof=1) / np.sqrt(len(change))
-    useful = spread > 1e-9 * change.std()
-    pivots: Floats = (resampled.mean(axis=1)[useful] - change.mean()) / spread[useful]
-    return pivots
+    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    return Gain(
+        mean=mean,
+        interval=(mean - reach, mean + reach),
+        p_value=float(2 * stats.t.sf(abs(mean) / error, count - 1)),
+        seeds=count,
+        standard_error=error,
+        level=level,
+    )
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

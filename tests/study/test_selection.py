@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from study.selection import Selection, counted, has_curve, sample_posterior, select, unwarp, warp, warp_scale
+from study.selection.noise import Noise
 
 STRENGTHS = np.array([0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4])
 SCALE = warp_scale(STRENGTHS)
@@ -77,6 +78,17 @@ def test_falling_curve_ends_at_zero_without_a_flag() -> None:
     assert chosen.lambda_1se == 0
     assert chosen.flags == ()
     assert chosen.harm_p_value < 0.01
+
+
+@pytest.mark.parametrize(("strengths", "seeds"), [(9, 3), (9, 5), (12, 8)])
+@pytest.mark.parametrize("luck", [Noise(0.7, 0.25, 0.0, 1.0), Noise(0.8, 0.5, 0.0, 1.0), Noise(0.8, 0.3, 1.5, 1.0)])
+def test_luck_that_neighbouring_strengths_share_is_no_shape(luck: Noise, strengths: int, seeds: int) -> None:
+    """A flat curve is called otherwise in a twentieth of the draws, whichever noise the seeds leave unknown."""
+    axis, rng = np.linspace(0, 1, strengths), np.random.default_rng(0)
+    factor = np.linalg.cholesky(luck.covariance(axis) + 1e-9 * np.eye(strengths))
+    draws = [rng.normal(size=seeds) + factor @ rng.normal(size=(strengths, seeds)) for _ in range(150)]
+    rejected = np.mean([select(axis, scores, scale=1e6).shape != "flat" for scores in draws])
+    assert rejected <= 0.1  # 0.05, and 2.8 standard errors of 150 draws
 
 
 def test_flat_curves_locate_nothing() -> None:

@@ -178,10 +178,35 @@ class TestEdges:
         expected = np.linalg.svd(reference_directions(mixed, 6).T @ reference_directions(y, 10), compute_uv=False)
         assert svcca(mixed, y) == pytest.approx(expected.mean(), abs=1e-5)
 
-    @pytest.mark.parametrize("name", ["cka", "unbiased cka", "svcca"])
-    def test_features_that_do_not_vary_score_0(self, name):
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("offset", [0.0, 1.0, 0.1, 1e8, 1e-12])
+    @pytest.mark.parametrize("name", METRICS)
+    def test_features_that_do_not_vary_score_0(self, name, offset, dtype):
+        """Whatever their size, on one side or on both, where each side is as alike as two can be."""
         x, _ = features(31, 5, 5)
-        assert METRICS[name](x, np.ones((31, 4))) == pytest.approx(0, abs=1e-9)
+        constant = np.tile(offset * np.random.default_rng(1).normal(size=12), (31, 1)).astype(dtype)
+        assert METRICS[name](x, constant) == 0
+        assert METRICS[name](constant, x) == 0
+        assert METRICS[name](constant, constant[:, ::-1].copy()) == 0
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_encoders_that_say_the_same_of_every_sample_have_nothing_in_common(self, dtype):
+        """Rounding noise about a constant is constant; so are rows of one direction, which is what is compared."""
+        generator = np.random.default_rng(3)
+        constant = np.tile(generator.normal(size=6), (40, 1)).astype(dtype)
+        noisy = constant * (1 + np.finfo(dtype).eps * generator.integers(-2, 3, (40, 6))).astype(dtype)
+        one_direction = (generator.random((40, 1)) + 0.5).astype(dtype) * constant
+        varied = generator.normal(size=(40, 6)).astype(dtype)
+        for dead in (constant, noisy, one_direction):
+            for other in (dead, constant, varied):
+                assert alignment_metrics(dead, other) == {"cka": 0, "svcca": 0, "mutual_knn": 0}
+        assert alignment_metrics(varied, varied)["cka"] == pytest.approx(1)
+
+    def test_only_the_collapsed_replica_scores_0(self):
+        x, y = (np.stack([z, np.ones_like(z), z]) for z in features(30, 5, 5))
+        for values in alignment_metrics(x, y).values():
+            assert values[1] == 0
+            assert values[0] == values[2] > 0
 
     def test_clipping_and_zero_denominator(self):
         """The convention with HSIC clipped at 0 and no ε."""
