@@ -14,8 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from study.cells import Cell, build_cells
 from study.config import ConfigError, load_config
 from study.options import add_out, add_stand_in, add_study_file
@@ -24,6 +22,7 @@ from study.process import run_as_process
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
+from trainables.threads import one_thread
 
 
 def profile_cells(
@@ -69,8 +68,7 @@ def profile_cells(
         except ValueError as error:
             raise ConfigError(f"profile of {cell.label}: {error}") from None
 
-    # BLAS's own threads are one setting of the process: held here, so that no profile ends the limit of another.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         profiles |= zip((cell.id for cell in missing), pool.map(profile, missing), strict=True)
     return profiles
 
@@ -105,7 +103,7 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
             ],
         }
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip((cell.id for cell in cells), pool.map(forecast_of, cells), strict=True))
 
 

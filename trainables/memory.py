@@ -27,6 +27,7 @@ from trainables.feed import stays_shared
 from trainables.group import group_size
 from trainables.pack import ALIGNMENT_ROWS, Pack
 from trainables.spec import PackSpec
+from trainables.threads import one_thread
 
 # What the model may be wrong by, and what allocators lose to fragments.
 _RESERVE = 0.2
@@ -168,12 +169,8 @@ def _tensors_for(device: str) -> Iterator[None]:
         with FakeTensorMode(allow_non_fake_inputs=True):
             yield
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _zeros(values: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from study.pid.discretise import Codes, Discretiser, classes, cluster
 from study.pid.learning import SHARE, entropy, left_to_learn, widened
-from study.pid.posteriors import cross_fitted, on_one_thread
+from study.pid.posteriors import cross_fitted
 from study.pid.profile import COMPONENTS, PIDProfile
 from study.pid.resampling import States, measure
 from trainables.datasets.base import Modality, PairData
+from trainables.threads import one_thread
 
 Array = NDArray[np.float64]
 
@@ -114,7 +115,7 @@ def posteriors(
         found: list[Array] = [np.empty(0)] * len(sources)
 
         def fit(part: Sequence[int]) -> None:
-            with on_one_thread():
+            with one_thread():
                 own = [sources[i] for i in part]
                 answers = cross_fitted(own, y, int(y.max()) + 1, seed=discretiser.seed, share=share)
             for i, answer in zip(part, answers, strict=True):

@@ -11,9 +11,9 @@ from study.pid.binned import cluster_profile, measured, posterior_profile, poste
 from study.pid.discretise import Codes, Discretiser
 from study.pid.learning import SHARE
 from study.pid.lsmi import lsmi_profile
-from study.pid.posteriors import on_one_thread
 from study.pid.profile import PIDProfile
 from trainables.datasets.base import PairData
+from trainables.threads import one_thread
 
 
 class Estimator(Protocol):
@@ -60,7 +60,7 @@ def prepare(
     for pair in pairs:
         _, y = measured(pair, splits)
         by_labels.setdefault(y.tobytes(), (y, []))[1].append(pair)
-    with on_one_thread():
+    with one_thread():
         for (y, group), share in product(by_labels.values(), (1.0, SHARE)):
             posteriors(group, y, splits=splits, discretiser=discretiser, share=share)
 
@@ -95,7 +95,7 @@ def profile_pair(
         raise ValueError(f"level is {level}; give the intervals' coverage between 0 and 1, such as 0.9")
     if bins is not None and (not bins or min(bins) < 2):
         raise ValueError(f"bins are {list(bins)}; give one or more numbers of at least 2")
-    with on_one_thread():
+    with one_thread():
         return ESTIMATORS[estimator](
             data,
             bootstrap=bootstrap,

@@ -8,14 +8,12 @@ modality, however many features it has, is all that an exact solver needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trainables.layers import Layout, Linear, Parameters
@@ -32,14 +30,6 @@ _STEPS, _BATCH, _CHECK = 1500, 64, 20
 _PATIENCE, _GAIN = 3, 2e-3  # stop after so many checks without a gain of so many nats
 _LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 5e-3, 0.5, 5.0
 _DECAY_ROWS = 1200  # that a network learns from; with more of them the decay gives way, as a prior does
-
-
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """Torch's and BLAS's kernels of this thread on this thread alone: they are small, and waiting costs more."""
-    torch.get_num_threads()  # OpenMP's setting belongs to a thread, and torch makes its own when it is first asked
-    with threadpool_limits(1):
-        yield
 
 
 def cross_fitted(

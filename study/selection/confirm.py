@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from study.selection.trainings import Floats
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:

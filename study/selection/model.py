@@ -58,13 +58,17 @@ class Grid:
 
     @cached_property
     def features(self) -> tuple[Floats, ...]:
-        """Per ℓ (G, J): the smooth process is features @ w with w ~ N(0, (ρσ)² I)."""
+        """Per ℓ (G, J): the smooth process is features @ w with w ~ N(0, (ρσ)² I).
+
+        Each feature is above 0 at the weakest strength, where no eigenvector of this kernel vanishes: its sign would be
+        the LAPACK's whim otherwise, and with it every draw of the posterior.
+        """
         squared = (self.axis[:, None] - self.axis) ** 2
         features = []
         for length in LENGTHS:
             values, vectors = np.linalg.eigh(np.exp(-0.5 * squared / length**2))
             keep = values > values[-1] * 1e-9
-            features.append(vectors[:, keep] * np.sqrt(values[keep]))
+            features.append(vectors[:, keep] * np.sqrt(values[keep]) * np.sign(vectors[0, keep]))
         return tuple(features)
 
 

@@ -58,11 +58,14 @@ class Part:
         place = generator.random(len(cells))
         spread = self.design.spreads[which, ratio]
         normal = generator.standard_normal(spread.shape)
-        w = self.coordinates[which] * spread + sigma[:, None] * np.sqrt(spread) * normal
         curves = np.empty((len(cells), len(self.design.grid.axis)))
         for component in np.unique(which):
             mine = which == component
-            curves[mine] = self.design.curves(component, w[mine], place[mine])
+            # The normals are of the features, whichever basis the rotation has where the data say nothing: a posterior
+            # must not hang on which of many equal eigenvectors this machine's LAPACK returns.
+            deviation = np.sqrt(spread[mine]) * (normal[mine] @ self.design.rotations[component])
+            w = self.coordinates[component] * spread[mine] + sigma[mine, None] * deviation
+            curves[mine] = self.design.curves(component, w, place[mine])
         return curves, sigma
 
 

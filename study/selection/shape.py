@@ -51,7 +51,8 @@ def _null(known: Design, freedom: int) -> Floats:
     values, vectors = np.linalg.eigh(known.information)
     real = values > 1e-9 * values[-1]
     generator = np.random.default_rng(0)
-    whitened = generator.standard_normal((NULL_DRAWS, int(real.sum())))
+    # Drawn per strength, and only then turned into the basis, which is arbitrary among equal eigenvalues.
+    whitened = generator.standard_normal((NULL_DRAWS, len(values))) @ vectors[:, real]
     squares = (whitened**2).sum(axis=1)
     if freedom > real.sum():
         squares += generator.chisquare(freedom - real.sum(), NULL_DRAWS)

@@ -173,14 +173,16 @@ def test_strengths_at_which_everything_diverges_are_left_alone() -> None:
     assert all(study.ask(space).params["strength"] < 1.6 for _ in range(4))
 
 
-def test_the_default_sampler_looks_where_the_optimum_is() -> None:
-    study = optuna.create_study(direction="maximize", sampler=PosteriorSampler(seed=1))
+@pytest.mark.parametrize("seed", range(4))
+def test_the_default_sampler_looks_where_the_optimum_is(seed: int) -> None:
+    """At first it may look elsewhere, to learn how the curve bends; the last trials are spent about the optimum."""
+    study = optuna.create_study(direction="maximize", sampler=PosteriorSampler(seed=seed))
     for strength in (0.0, 0.5, 1.0, 2.0, 4.0):
         study.enqueue_trial({"strength": strength})
     study.optimize(lambda trial: -((trial.suggest_float("strength", 0, 4) - 1.0) ** 2), n_trials=15)
 
-    refined = [trial.params["strength"] for trial in study.trials[5:]]
-    assert sum(abs(strength - 1) < 0.75 for strength in refined) >= 7
+    last = [trial.params["strength"] for trial in study.trials[-5:]]
+    assert all(abs(strength - 1) < 0.75 for strength in last)
 
 
 def test_nuisance_values_are_part_of_the_trial(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """λ* from replicate results: planted optima are found, and nothing that should not matter does."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -414,3 +418,28 @@ def test_posterior_matches_a_dense_gaussian_process(monkeypatch: pytest.MonkeyPa
     weights = np.linalg.solve(kernel(points, points) + np.eye(len(points)) + offsets, values)
     dense = kernel(posterior.strengths, points) @ weights
     assert np.allclose(np.diff(posterior.mean), np.diff(dense), atol=1e-5)
+
+
+ANSWER = """
+import json
+import numpy as np
+from study.selection import next_strength, select
+
+strengths = np.array([0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4])
+scores = np.random.default_rng(4).normal(-0.1 * (np.log1p(strengths) - 0.7)[:, None] ** 2, 0.03, (9, 4))
+chosen = select(strengths, scores)
+answer = [chosen.lambda_star, *chosen.interval, chosen.lambda_1se, chosen.expected_regret]
+answer += [chosen.shape_p_value, chosen.harm_p_value, chosen.drop_p_value, *chosen.posterior.low]
+print(json.dumps([*answer, next_strength(strengths, scores, seeds=2)]))
+"""
+
+
+def test_another_machine_s_linear_algebra_gives_the_same_answer() -> None:
+    """Kernels of OpenBLAS round differently, and return other eigenvectors where values are equal."""
+    answers = []
+    for kernels in ("Prescott", "Haswell"):
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+        ran = subprocess.run([sys.executable, "-c", ANSWER], env=environment, capture_output=True, text=True)
+        assert not ran.stderr
+        answers.append(json.loads(ran.stdout))
+    assert answers[0] == pytest.approx(answers[1], rel=1e-9)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from study.pid import COMPONENTS, broja, profile_pair
 from study.pid.learning import SHARE, entropy, left_to_learn, widened
-from study.pid.posteriors import cross_fitted, on_one_thread, part_of
+from study.pid.posteriors import cross_fitted, part_of
 from trainables.datasets import load
 from trainables.datasets.gates import gate_table
 from trainables.spec import DatasetSpec
+from trainables.threads import one_thread
 
 Y = np.arange(400) % 2
 
@@ -102,7 +103,7 @@ def test_networks_of_a_part_never_read_the_other_rows():
     x = Y[:, None] + rng.normal(size=(len(Y), 3))
     chosen = part_of(Y, SHARE, seed=0)
     spoilt = np.where(chosen[:, None], x, 100.0)
-    with on_one_thread():
+    with one_thread():
         (clean,), (other,) = (cross_fitted([points], Y, 2, seed=0, share=SHARE) for points in (x, spoilt))
     answered = np.isfinite(clean[:, 0])
     assert 0.4 < answered.mean() < 0.6
