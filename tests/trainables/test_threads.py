@@ -69,7 +69,8 @@ from study.profile import profile_cells
 before = sys.argv[1]
 if before.isdigit():
     torch.set_num_threads(int(before))
-cells, datasets = build_cells(parse_config("{study: a, dataset: {name: digits}, pairs: [[left, right]], pid: {bootstrap: 20}}"))
+study = "{study: a, dataset: {name: digits}, pairs: [[left, right]], pid: {bootstrap: 20}}"
+cells, datasets = build_cells(parse_config(study))
 if before == "trial":
     from study.packing import pack_size
     pack_size(cells, datasets, cpus=1, gpus=0)
