@@ -197,6 +197,31 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     assert mlflow_runs(study) == mlflow_runs(undisturbed[0])
 
 
+def test_a_study_killed_before_its_profile_comes_to_the_same_profile(studies: ModuleType, tmp_path: Path) -> None:
+    """To the bit: on the way to it a resumed study does less than a fresh one, and `study.profile` less again."""
+    text = studies.SMALLEST.replace("estimator: broja", "estimator: posterior")
+    threads = {"OMP_NUM_THREADS": "2"}  # as a user has them: on one alone there is nothing to get wrong
+    whole, killed = (studies.TinyStudy(tmp_path / name, text=text, environment=threads) for name in ("whole", "killed"))
+    profile = whole.finish()["cells"][0]["pid"]
+
+    driver = killed.start()
+    studies.wait_for(lambda: '"pack_size"' in journal(killed), driver)
+    studies.kill(driver)
+    assert '"pid:' not in journal(killed)
+    assert killed.finish()["cells"][0]["pid"] == profile
+    options = ["--space", "tiny.yaml", "--json"]
+    profiled = subprocess.run(
+        [sys.executable, "-m", "study.profile", *options],
+        cwd=killed.folder,
+        env=os.environ | threads,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (value,) = json.loads(profiled.stdout).values()
+    assert {key: value[key] for key in profile} == profile
+
+
 def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any, studies: ModuleType) -> None:
     driver = study.start()
     studies.wait_for(lambda: recorded(study) > 0, driver)
@@ -393,10 +418,14 @@ def one_line(text: str) -> str:
     return lines[0]
 
 
+def journal(study: Any) -> str:
+    path = study.out / "optuna" / "journal.log"
+    return path.read_text() if path.exists() else ""
+
+
 def recorded(study: Any) -> int:
     """Replicates in the journal so far."""
-    journal = study.out / "optuna/journal.log"
-    return journal.read_text().count('"results:') if journal.exists() else 0
+    return journal(study).count('"results:')
 
 
 def lock_holder(study: Any) -> int:
