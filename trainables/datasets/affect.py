@@ -90,7 +90,7 @@ def _target(name: str, labels: NDArray[Any], task: str) -> Target:
         raise DataError(f"{name}: labels must be finite numbers, given {labels.dtype}")
     positive = labels > 0
     if len(np.unique(labels)) > 1 and not np.isin(labels, (0, 1)).all():
-        check_signs(f"{name}: labels", labels, instead="give binary labels as 0 and 1")
+        check_signs(f"{name}: the label", labels, instead="give binary labels as 0 and 1")
     if task == "classes":
         return Target(values=positive.astype(np.int64), kind="classes", n_classes=2)
     signed = set(np.unique(labels)) <= {0, 1}  # MultiBench regresses binary labels on -1 and 1

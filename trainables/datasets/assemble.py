@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
 from trainables.datasets.labels import Labels, check_groups, read_labels
+from trainables.datasets.leaks import columns_of_target, leak_note
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
 
@@ -75,6 +76,12 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     for given in [] if isinstance(standardise, bool) else standardise:
         if given not in modalities:
             raise DataError(f"{name}: standardise: " + unknown("modality", given, modalities))
+    leaks = [
+        note
+        for key, array in values.items()
+        for source, one in labels.items()
+        for note in leak_note(name, key, source, columns_of_target(array, one))
+    ]
     return MultimodalData(
         name=name,
         modalities={
@@ -88,7 +95,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         },
         targets=targets,
         split=split,
-        notes=(*(note for one in labels.values() for note in one.notes), *told),
+        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks),
     )
 
 
