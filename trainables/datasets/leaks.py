@@ -23,15 +23,16 @@ def columns_of_target(values: NDArray[np.float32], labels: Labels) -> NDArray[np
     if labels.kind == "real":
         same = target.astype(np.float32)
         near = np.flatnonzero((values[:_SAMPLE] == same[:_SAMPLE, None]).all(axis=0))
-        return near[(values[:, near] == same[:, None]).all(axis=0)]
+        equal: NDArray[np.int64] = near[(values[:, near] == same[:, None]).all(axis=0)]
+        return equal
     _, first, code = np.unique(target, return_index=True, return_inverse=True)
     if len(values) < 2 * len(first):
         return none
     rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
     near = np.flatnonzero((values[rows] == values[first[code[rows]]]).all(axis=0))
     kept = values[:, near]
-    follows = (kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)
-    return near[follows]
+    found: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)]
+    return found
 
 
 def leak_note(dataset: str, modality: str, source: str, columns: NDArray[np.int64]) -> tuple[str, ...]:
