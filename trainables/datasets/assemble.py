@@ -240,6 +240,8 @@ def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
         raise DataError(f"{where} has shape {values.shape}; it must be ({n},), one entry a row")
     if values.dtype.kind in "US":
         codes = np.array([_SPLIT_NAMES.get(str(value).lower(), -1) for value in values.astype(str)], dtype=np.int8)
+    elif values.dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {values.dtype}; allowed are 0, 1, 2 or train, valid, test")
     else:
         codes = np.where(np.isin(values, list(SPLITS.values())), values, -1).astype(np.int8)
     if (codes < 0).any():

@@ -122,6 +122,8 @@ def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
         return series.to_numpy() if whole and not series.isna().any() else series.to_numpy(dtype=float, na_value=np.nan)
     given = series.dropna()
     first = given.iloc[0] if len(given) else None
+    if first is None:
+        return np.full(len(series), np.nan)
     if isinstance(first, list | tuple | np.ndarray):
         return _vectors(f"{path}: column {name!r}", series)
     if isinstance(first, Decimal | Real):  # booleans with some missing are such

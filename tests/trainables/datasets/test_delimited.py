@@ -175,6 +175,7 @@ class TestParquet:
         [
             ([[1.0] * (1 + i % 2) for i in range(N)], "vectors that are missing, of different lengths, or no numbers"),
             ([["loud"]] * N, "or no numbers"),
+            ([None] * N, "modality audio has NaN"),
             ([date(2020, 1, 1)] * N, "holds dates; turn them into numbers"),
             ([datetime(2020, 1, 1, 12)] * N, "holds dates; turn them into numbers"),
             (["loud"] * N, r"holds text \('loud'\)"),

@@ -48,6 +48,11 @@ def _save(path, arrays):
         ({"audio": np.full((N, 2), 1j)}, {}, "complex numbers"),
         ({"audio": np.full((N, 2), "2020", "M8[D]")}, {}, "holds dates"),
         ({}, {"modalities": {"audio": ["audio"], "video": "video"}}, "modality audio is a list, .* columns of a table"),
+        (
+            {"fold": np.full(N, "2020", "M8[D]")},
+            {"split": "fold"},
+            "split fold holds datetime64.*; allowed are 0, 1, 2",
+        ),
         ({"fold": np.where(Y == 0, np.nan, Y)}, {"split": "fold"}, "split fold has nan; allowed are 0, 1, 2"),
     ],
 )
