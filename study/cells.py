@@ -117,6 +117,11 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
     return tuple(cells), loaded
 
 
+def data_notes(loaded: Mapping[str, MultimodalData]) -> tuple[str, ...]:
+    """Lines on how the study's data were understood, where they allow another reading; each once."""
+    return tuple(dict.fromkeys(f"note: {line}" for data in loaded.values() for line in data.notes))
+
+
 def _varying(specs: Sequence[DatasetSpec]) -> list[str]:
     options = [spec.options for spec in specs]
     return [key for key in options[0] if len({content_hash(given[key]) for given in options}) > 1]

@@ -6,12 +6,13 @@ import heapq
 import json
 import math
 import os
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.cells import Cell, build_cells
+from study.cells import Cell, build_cells, data_notes
 from study.config import ConfigError, StudyConfig
 from study.packing import pack_size
 from study.planned import CASES, ONE_SIDED_SHARE, PlannedRound, even_groups, planned_rounds
@@ -75,6 +76,8 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
     if price is not None and not price >= 0:
         raise ConfigError(f"--price-per-gpu-hour is {price:g}; give 0 or more")
     cells, datasets = build_cells(config)
+    for line in data_notes(datasets):
+        print(line, file=sys.stderr)
     import torch
 
     cards = torch.cuda.device_count()

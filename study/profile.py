@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from study.cells import Cell, build_cells
+from study.cells import Cell, build_cells, data_notes
 from study.config import ConfigError, load_config
 from study.options import add_out, add_stand_in, add_study_file
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
@@ -147,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(given.space, overrides=given.overrides, stand_in=given.stand_in)
         cells, datasets = build_cells(config)
+        for line in data_notes(datasets):
+            print(line, file=sys.stderr)
         profiles, forecasts = profile_cells(cells, datasets), forecast_cells(cells, datasets)
         folder = given.out / config.study
         value = {

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from study.cells import Cell, build_cells
+from study.cells import Cell, build_cells, data_notes
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
 from study.events import EventLog
@@ -53,6 +53,8 @@ def run_study(
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
     cells, datasets = build_cells(config)
+    for line in data_notes(datasets):
+        display.say(line)
     with ExitStack() as stack:
         memory = stack.enter_context(PeakMemory())
         folder = stack.enter_context(locked(out, config.study))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from study.config.schema import StudyConfig
+from trainables.datasets import DATASETS, Option
 
 Schema = Mapping[str, Any]
 
@@ -22,7 +23,12 @@ def reference() -> str:
             default = "required" if key in required else _default(schema)
             told = " ".join(str(schema.get("description", "")).split()) or _section_told(schema)
             cells = (f"`{key}`", _values(schema), default, told)
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+            lines.append(_row(cells))
+    for name, dataset in DATASETS.items():
+        if dataset.options:
+            lines += ["", f"## `dataset` with `name: {name}`", "", _sentence(dataset.description), ""]
+            lines += ["| key | values | default | what it does |", "|---|---|---|---|"]
+            lines += [_row((f"`{key}`", *_option(option))) for key, option in dataset.options.items()]
     return "\n".join(lines)
 
 
@@ -34,6 +40,21 @@ def undocumented() -> list[str]:
         for key, schema in section["properties"].items()
         if not schema.get("description") and not _section_told(schema)
     ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _option(option: Option) -> tuple[str, str, str]:
+    """Values, default and meaning of a dataset's option."""
+    default = option.default
+    shown = "–" if default is None else f"`{default if isinstance(default, str) else json.dumps(default)}`"
+    return option.allowed, "required" if option.required else shown, _sentence(option.doc)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _schema() -> Schema:

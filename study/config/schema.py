@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from study.config.secrets import has_literal_password
-from trainables.spec import Direction, Precision, content_hash
+from trainables.datasets import cells
+from trainables.spec import DatasetSpec, Direction, Precision, content_hash
 
 # Lines of the tables that `_one_of` reads.
 USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
@@ -76,6 +77,11 @@ class DatasetSection(_Section):
 
     name: str
     """A line of the dataset table, `digits`, `synthetic`, `arrays`, …"""
+
+    @model_validator(mode="after")
+    def _known_options(self) -> DatasetSection:
+        cells(DatasetSpec(name=self.name, options=self.options))  # its mistakes are ValueErrors
+        return self
 
     @property
     def options(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference, undocumented
 from study.report.summary import summary
+from trainables.datasets import DATASETS
 
 Captured = pytest.CaptureFixture[str]
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|4[0-7]|9[0-7]|38;|48;)[0-9;]*m")
@@ -122,6 +123,16 @@ def test_the_reference_names_every_key_with_its_default() -> None:
             assert f"| `{inner}` |" in text
     assert "| `refine` | whole number ≥ 0 | `8` |" in text
     assert "| `sampler` | `posterior`, `gp`, `tpe`, `qmc`, `grid` | `posterior` |" in text
+
+
+def test_the_reference_names_every_option_of_every_dataset() -> None:
+    text = reference()
+
+    for name, dataset in DATASETS.items():
+        _, _, section = text.partition(f"## `dataset` with `name: {name}`\n")
+        for key, option in dataset.options.items():
+            assert f"| `{key}` | {option.allowed} |" in section.partition("\n## ")[0]
+    assert "| `imputation` | one of none, zero, mean, median | `none` | What replaces missing values. |" in text
 
 
 def test_the_reference_is_a_table_that_markdown_can_read() -> None:

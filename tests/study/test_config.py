@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from study.config import ConfigError, differences, load_config, parse_config, to_yaml
 
 MINIMAL = "study: x\ndataset: {name: digits}\n"
+OWN = "study: x\ndataset: {name: arrays, path: d.npz, modalities: %s}\n"
 
 
 def test_a_file_of_three_lines_is_a_study() -> None:
@@ -93,6 +94,23 @@ def test_overrides_reach_nested_keys() -> None:
         (MINIMAL + "alignment: {objective: hinge}", "choose one of 'info_nce'"),
         (MINIMAL + "alignment: {objective: infonce}", "did you mean info_nce?"),
         (MINIMAL + "encoder: {kind: cnn}", "choose one of"),
+        (OWN % "{audio: 'a_*', video: }", "modalities: {'audio': 'a_*', 'video': None} is not allowed"),
+        (OWN % "[[audio], [video]]", "modalities: [['audio'], ['video']] is not allowed"),
+        (OWN % "[audio, audio]", "give a list of different texts"),
+        (OWN % "{audio: {a: b}, video: v}", "a mapping of texts to texts or lists of texts"),
+        (OWN % "{audio: [], video: v}", "is not allowed"),
+        (OWN % "{audio: [a, 3], video: v}", "is not allowed"),
+        (OWN % "{1: a, video: v}", "is not allowed"),
+        (OWN % "3", "modalities: 3 is not allowed"),
+        (OWN % "[a, b], target: {audio: y, video: [y]}", "target: {'audio': 'y', 'video': ['y']} is not allowed"),
+        (OWN % "[a, b], target: 2020-01-01", "is not allowed; give a text or a mapping of texts to texts"),
+        (OWN % "[a, b], mask: {a: 3}", "mask: {'a': 3} is not allowed; give a mapping of texts to texts"),
+        (OWN % "[a, b], standardise: [1]", "standardise: [1] is not allowed"),
+        (OWN % "[a, b], task: regress", "one of auto, classes, real, regression"),
+        (OWN % "[a, b], targets: y", "did you mean 'target'?"),
+        (OWN % f"{list('x' * 999)}", "…"),
+        ("study: x\ndataset: {name: digitz}", "did you mean 'digits'?"),
+        ("study: x\ndataset: {name: arrays}", "option path is missing"),
     ],
 )
 def test_a_mistake_is_one_clear_line(text: str, said: str) -> None:

@@ -58,7 +58,7 @@ BAD = {
     "one class only": ({"y": np.zeros(ROWS, dtype=int)}, [], "class"),
     "NaN labels": ({"y": np.full((ROWS, 2), np.nan)}, [], "NaN"),
     "fractions as classes": ({"y": np.linspace(0, 1, ROWS)}, ["dataset.task=classes"], "fractions"),
-    "one-hot as classes": ({"y": np.eye(2)[np.arange(ROWS) % 2]}, ["dataset.task=classes"], "one label a row"),
+    "several classes a row": ({"y": 1 - np.eye(3)[np.arange(ROWS) % 3]}, ["dataset.task=classes"], "one label a row"),
     "identifiers as classes": ({"y": np.arange(ROWS)}, [], f"{ROWS} classes"),
     "empty words as classes": ({"y": np.where(np.arange(ROWS) % 3, "cat", "")}, [], "empty"),
     "other number of rows": ({"y": np.arange(ROWS // 2) % 2}, [], "rows"),

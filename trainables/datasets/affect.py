@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
+from trainables.datasets.labels import check_signs
 from trainables.datasets.stand_in import Generated, Plan
 
 MODALITIES = ("vision", "audio", "text")
@@ -88,6 +89,8 @@ def _target(name: str, labels: NDArray[Any], task: str) -> Target:
     if labels.dtype.kind not in "biuf" or not np.isfinite(labels).all():
         raise DataError(f"{name}: labels must be finite numbers, given {labels.dtype}")
     positive = labels > 0
+    if len(np.unique(labels)) > 1 and not np.isin(labels, (0, 1)).all():
+        check_signs(f"{name}: the label", labels, instead="give binary labels as 0 and 1")
     if task == "classes":
         return Target(values=positive.astype(np.int64), kind="classes", n_classes=2)
     signed = set(np.unique(labels)) <= {0, 1}  # MultiBench regresses binary labels on -1 and 1
@@ -105,7 +108,15 @@ def _check_layout(name: str, raw: Any) -> None:
         part = raw[key]
         for field in (*MODALITIES, "labels"):
             where = f"{name}: {key}/{field}"
-            array = part.get(field) if isinstance(part, dict) else None
+            if not isinstance(part, dict):
+                raise DataError(f"{name}: {key} holds a {type(part).__name__}; it must hold arrays by name")
+            if field not in part:
+                instead = [
+                    other for other in map(str, part) if field == "labels" and other.endswith(("label", "labels"))
+                ]
+                near = f"; rename {instead[0]!r} if it is that" if instead else ""
+                raise DataError(f"{name}: {key} has no {field!r} (it has {', '.join(map(str, part)):.200}){near}")
+            array = part[field]
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
                 kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
                 raise DataError(f"{where} is {kind}, not an array of numbers (ragged rows?)")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
-from trainables.datasets.splits import group_split, quantile_classes, stratified_split
+from trainables.datasets.labels import Labels, check_groups, read_labels
+from trainables.datasets.leaks import columns_of_target, leak_note
+from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -28,10 +30,11 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         doc="what replaces missing values", types=(str,), default="none", choices=("none", "zero", "mean", "median")
     ),
     "task": Option(
-        doc="what the target is; auto: integers, text and two-valued numbers are classes",
+        doc="what the target is; auto: integers, text, one-hot rows and a few whole numbers are classes; real or "
+        "regression: numbers",
         types=(str,),
         default="auto",
-        choices=("auto", "classes", "real"),
+        choices=("auto", "classes", "real", "regression"),
     ),
     "metric": Option(doc="score of a real target", types=(str,), default="r2", choices=("r2", "sign_accuracy")),
     "standardise": Option(
@@ -52,13 +55,19 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     options = {key: options.get(key, option.default) for key, option in ARRAY_OPTIONS.items()}
     if len(modalities) < 2:
         raise DataError(f"{name}: {len(modalities)} modality given; at least two are needed")
+    used = in_use(arrays, options)
+    for key, source in modalities.items():
+        if source in used:
+            raise DataError(f"{name}: modality {key} is {source}, which is the {used[source]}; leave it out, or rename")
     masks = options["mask"] or {}
     for given in masks:
         if given not in modalities:
             raise DataError(f"{name}: mask of " + unknown("modality", given, modalities))
-    targets = _targets(name, arrays, modalities, options)
+    labels = _labels(name, arrays, modalities, options)
+    made = {source: _target(f"{name}: target {source}", one, options["metric"]) for source, one in labels.items()}
+    targets = {key: made[source] for key, source in _sources(modalities, options["target"]).items()}
     first = next(iter(targets.values()))
-    split = _split(name, arrays, first, options)
+    split, told = _split(name, arrays, first, options)
     values = {key: _numbers(name, key, _get(name, arrays, source)) for key, source in modalities.items()}
     for key, array in values.items():
         if len(array) != len(split):
@@ -67,6 +76,12 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     for given in [] if isinstance(standardise, bool) else standardise:
         if given not in modalities:
             raise DataError(f"{name}: standardise: " + unknown("modality", given, modalities))
+    leaks = [
+        note
+        for key, array in values.items()
+        for source, one in labels.items()
+        for note in leak_note(name, key, source, columns_of_target(array, one))
+    ]
     return MultimodalData(
         name=name,
         modalities={
@@ -80,19 +95,36 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         },
         targets=targets,
         split=split,
+        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks),
     )
+
+
+def in_use(arrays: Collection[str], options: Mapping[str, Any]) -> dict[str, str]:
+    """Arrays that are no features, by name, and what each of them is: a target, the split, the groups, a mask."""
+    target = options["target"]
+    used = {name: f"mask of {modality}" for modality, name in (options["mask"] or {}).items()}
+    if options["split"] is None and options["group"] is None and "split" in arrays:
+        used["split"] = "split"
+    used |= {options[key]: key for key in ("group", "split") if options[key] is not None}
+    return used | dict.fromkeys(target.values() if isinstance(target, dict) else [target], "target")
 
 
 def _get(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
     if not isinstance(name, str) or name not in arrays:
         raise DataError(f"{dataset}: " + unknown("array", name, arrays))
-    return arrays[name]
+    array = arrays[name]
+    if array.ndim == 0 or array.size == 0:
+        what = "is one value" if array.ndim == 0 else "is empty"
+        raise DataError(f"{dataset}: array {name} has shape {array.shape}, so it {what}; give one entry for each row")
+    return array
 
 
 def _numbers(dataset: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
     """`array` as float32; itself, and still memory-mapped, where it is that already."""
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{dataset}: modality {name} holds {array.dtype}, not numbers (ragged rows? text?)")
+        instead = {"U": "text", "S": "text", "M": "dates", "m": "times", "c": "complex numbers"}
+        what = instead.get(array.dtype.kind, str(array.dtype))
+        raise DataError(f"{dataset}: modality {name} holds {what}, not numbers; turn it into real numbers")
     if array.ndim < 2:
         raise DataError(f"{dataset}: modality {name} has shape {array.shape}; at least (N, d) is needed: reshape it")
     with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is then refused
@@ -129,70 +161,78 @@ def _mask(dataset: str, name: str, mask: NDArray[Any], values: NDArray[np.float3
     )
 
 
-def _targets(
+def _sources(modalities: Mapping[str, str], target: str | Mapping[str, str]) -> dict[str, str]:
+    """The target's array of each modality."""
+    return {name: target if isinstance(target, str) else target[name] for name in modalities}
+
+
+def _labels(
     dataset: str, arrays: Arrays, modalities: Mapping[str, str], options: Mapping[str, Any]
-) -> dict[str, Target]:
+) -> dict[str, Labels]:
+    """What each array that is a target holds, by its name."""
     given = options["target"]
-    names = given if isinstance(given, dict) else dict.fromkeys(modalities, given)
-    if set(names) != set(modalities):
-        raise DataError(f"{dataset}: target names {', '.join(names)}; give one for each of {', '.join(modalities)}")
-    made = {
-        name: _target(f"{dataset}: target {name}", _get(dataset, arrays, name), options["task"], options["metric"])
-        for name in dict.fromkeys(names.values())
+    if isinstance(given, dict) and set(given) != set(modalities):
+        raise DataError(f"{dataset}: target names {', '.join(given)}; give one for each of {', '.join(modalities)}")
+    return {
+        name: read_labels(
+            f"{dataset}: target {name}", _get(dataset, arrays, name), task=options["task"], metric=options["metric"]
+        )
+        for name in dict.fromkeys(_sources(modalities, given).values())
     }
-    return {modality: made[names[modality]] for modality in modalities}
 
 
-def _target(where: str, values: NDArray[Any], task: str, metric: str) -> Target:
-    """A target from integers, booleans, text (classes, renumbered in order) or real numbers.
-
-    `task` `auto` takes real numbers of exactly two values as classes; `metric` is the score of a real target.
-    """
-    if values.ndim > 2 or (values.ndim == 2 and values.shape[1] == 1):
-        values = values.reshape(len(values), -1)
-        values = values[:, 0] if values.shape[1] == 1 else values
-    if values.dtype.kind not in "biufUS":
-        raise DataError(f"{where} holds {values.dtype}; integers, booleans, text or real numbers are allowed")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
-    if values.dtype.kind in "US" and (values == values.dtype.type()).any():
-        raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
-    found = np.unique(values)
-    if task == "auto":
-        task = "classes" if values.ndim == 1 and (values.dtype.kind != "f" or len(found) == 2) else "real"
-    if task == "real":
-        if values.dtype.kind in "US":
-            raise DataError(f"{where} is text and cannot be real numbers; set task: classes")
+def _target(where: str, labels: Labels, metric: str) -> Target:
+    """A target from classes, renumbered in order, or real numbers, whose score is `metric`."""
+    values = labels.values
+    if labels.kind == "real":
         return Target(values=values.astype(np.float32), kind="real", metric=metric)
-    if values.ndim != 1:
-        raise DataError(f"{where} has shape {values.shape}; classes are one label a row, of shape (N,)")
-    if values.dtype.kind == "f" and not (values == np.round(values)).all():
-        raise DataError(f"{where} has fractions, so it is not classes; set task: real")
+    found = np.unique(values)
     if 2 * len(found) > len(values):
-        raise DataError(f"{where} has {len(found)} classes in {len(values)} rows; if it is a number, set task: real")
+        instead = "give labels that recur" if values.dtype.kind in "US" else "if it is a number, set task: real"
+        raise DataError(f"{where} has {len(found)} classes in {len(values)} rows; {instead}")
     return Target(values=np.searchsorted(found, values).astype(np.int64), kind="classes", n_classes=len(found))
 
 
-def _split(dataset: str, arrays: Arrays, target: Target, options: Mapping[str, Any]) -> NDArray[np.int8]:
-    """The named split; else one by group; else the file's own `split`; else a stratified one."""
+def _split(
+    dataset: str, arrays: Arrays, target: Target, options: Mapping[str, Any]
+) -> tuple[NDArray[np.int8], tuple[str, ...]]:
+    """The named split; else one by group; else the file's own `split`; else a stratified one; and what to say of it.
+
+    A split of training and test rows alone gives a fifth of its training rows, 15 of 75, to validation.
+    """
     named, grouped, seed = options["split"], options["group"], options["split_seed"]
     groups = None if grouped is None else _get(dataset, arrays, grouped)
     values = target.values if target.values.ndim == 1 else target.values[:, 0]
     labels = values if target.kind == "classes" else quantile_classes(values, 10)
-    if groups is not None and groups.shape != (len(labels),):
-        raise DataError(f"{dataset}: group {grouped} has shape {groups.shape}; it must be ({len(labels)},)")
+    if groups is not None:
+        check_groups(f"{dataset}: group {grouped}", groups, len(labels))
     if named is None and groups is not None:
-        return group_split(labels, groups, seed=seed)
+        return group_split(labels, groups, seed=seed), ()
     if named is None and "split" not in arrays:
-        return stratified_split(labels, seed=seed)
+        return stratified_split(labels, seed=seed), ()
     name = named or "split"
-    split = _split_codes(f"{dataset}: split {name}", _get(dataset, arrays, name), len(labels))
+    where = f"{dataset}: split {name}"
+    split = _split_codes(where, _get(dataset, arrays, name), len(labels))
     if groups is not None:
         _, code = np.unique(groups, return_inverse=True)
         pairs = np.unique(np.stack([code, split]), axis=1)
         if pairs.shape[1] > code.max() + 1:
             raise DataError(f"{dataset}: groups of {grouped} straddle {name}; leave `split` out to split by group")
-    return split
+    for part in ("train", "test"):
+        if not (split == SPLITS[part]).any():
+            raise DataError(
+                f"{where}: the {part} split has no rows: 0 is train, 1 is valid, 2 is test; mark some rows as {part}, "
+                "or give the data without a split to have one made (60/15/25)"
+            )
+    if (split == SPLITS["valid"]).any():
+        return split, ()
+    carved = carve_validation(labels, split, groups=groups, seed=seed)
+    n_valid, n_train = (int((codes == SPLITS[part]).sum()) for codes, part in ((carved, "valid"), (split, "train")))
+    told = (
+        f"{where} has no validation rows: {n_valid} of its {n_train} training rows validate, drawn by split_seed; mark "
+        "rows as valid to choose them"
+    )
+    return carved, (told,)
 
 
 def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
@@ -200,6 +240,8 @@ def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
         raise DataError(f"{where} has shape {values.shape}; it must be ({n},), one entry a row")
     if values.dtype.kind in "US":
         codes = np.array([_SPLIT_NAMES.get(str(value).lower(), -1) for value in values.astype(str)], dtype=np.int8)
+    elif values.dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {values.dtype}; allowed are 0, 1, 2 or train, valid, test")
     else:
         codes = np.where(np.isin(values, list(SPLITS.values())), values, -1).astype(np.int8)
     if (codes < 0).any():

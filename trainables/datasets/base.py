@@ -78,7 +78,8 @@ class PairData:
 class MultimodalData:
     """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test).
 
-    `exact_profiles` and `exact_tables` are known for generated data only, and given for one order of each pair.
+    `exact_profiles` and `exact_tables` are known for generated data only, and given for one order of each pair. `notes`
+    are lines on how the user's arrays were understood, where they allow another reading.
     """
 
     name: str
@@ -88,6 +89,7 @@ class MultimodalData:
     exact_profiles: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     exact_tables: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     stand_in: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def n_bytes(self) -> int:

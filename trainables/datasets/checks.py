@@ -44,6 +44,11 @@ def _check_modality(modality: Modality, n: int, dataset: str) -> None:
     if values.dtype != np.float32:
         raise DataError(f"{where} has values of type {values.dtype}; float32 is needed")
     if not all_finite(values):
+        if n_infinite := int(np.isinf(values).sum()):
+            raise DataError(
+                f"{where} has infinite values, or beyond what float32 holds, {n_infinite} of them; no imputation "
+                "replaces these: remove their rows, or replace or rescale them"
+            )
         raise DataError(
             f"{where} has NaN or infinite values; remove these rows, or impute them where the dataset has that option"
         )

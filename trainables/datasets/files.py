@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tokenize
 import zipfile
 import zlib
@@ -26,9 +27,16 @@ class ArrayFolder(Mapping[str, NDArray[Any]]):
     """The .npy files of a folder by their stem, memory-mapped and read-only."""
 
     def __init__(self, path: Path) -> None:
-        self._paths = {file.stem: file for file in sorted(path.glob("*.npy"))}
+        try:
+            files = sorted(path.iterdir())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror})") from None
+        self._paths = {file.stem: file for file in files if file.suffix == ".npy"}
         if not self._paths:
-            raise DataError(f"{path} has no .npy files; give a folder with one for each modality and target")
+            shown = ", ".join(file.name for file in files[:4]) or "nothing"
+            raise DataError(
+                f"{path} has no .npy files, it holds {shown}; give a folder with one for each modality and target"
+            )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -53,7 +61,10 @@ class ArrayArchive(Mapping[str, NDArray[Any]]):
             with zipfile.ZipFile(path) as archive:
                 self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
         except _ZIP_FAILURES as error:
-            raise DataError(f"{path} is no readable .npz file ({error}); save it with numpy.savez") from None
+            instead = "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv"
+            raise DataError(f"{path} is no readable .npz file ({first_line(error)}); {instead}") from None
+        if not any(member.filename.endswith(".npy") for member in self._members.values()):
+            raise DataError(f"{path} holds no arrays, so it is no .npz file; save it with numpy.savez")
         total = sum(member.file_size for member in self._members.values())
         packed = max(1, path.stat().st_size)
         if total > plausible_size(packed):
@@ -94,8 +105,9 @@ def read_npy(path: Path) -> NDArray[Any]:
     """The array of an .npy file, memory-mapped and read-only.
 
     Raises:
-        DataError: it is damaged, shorter than its header says, or holds Python objects.
+        DataError: it is not there or no file, damaged, shorter than its header says, or holds Python objects.
     """
+    check_file(path)
     with path.open("rb") as file:
         _npy_header(file, str(path))
     try:
@@ -105,24 +117,60 @@ def read_npy(path: Path) -> NDArray[Any]:
     return array
 
 
+def find(path: str, *, missing: str) -> Path:
+    """The file or folder at `path`.
+
+    Raises:
+        DataError: nothing is there, or what is there cannot be reached; `missing` says what to do.
+    """
+    found = Path(path)
+    if not path.strip() or "\0" in path:
+        raise DataError(f"the path is {path!r}; {missing}")
+    try:
+        found.stat()
+    except FileNotFoundError:
+        target = f"what the link {found} points to, {found.readlink()}" if found.is_symlink() else str(found)
+        raise DataError(f"there is no {target}; {missing}") from None
+    except OSError as error:
+        raise DataError(f"{path[:100]} cannot be read ({error.strerror}); {missing}") from None
+    return found
+
+
 def find_file(path: str, *, origin: str) -> Path:
     """The file or folder of a published set.
 
     Raises:
         DataError: it is not there: where it goes, where it can be had, and how to try without it.
     """
-    found = Path(path)
-    if not found.exists():
-        raise DataError(
-            f"there is no {found}. Put the file there, or give its place with `path`; it can be had from "
-            f"{origin}. To try the study on generated data of the same layout, use --stand-in (or stand_in: small)"
-        )
-    return found
+    return find(
+        path,
+        missing=f"put the file there, or give its place with `path`; it can be had from {origin}. To try the study on "
+        "generated data of the same layout, use --stand-in (or stand_in: small)",
+    )
+
+
+def check_file(path: Path) -> None:
+    """Refuses what is no file that can be read.
+
+    Raises:
+        DataError: it is a folder, a link to nothing, or may not be read.
+    """
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path} is a link to {path.readlink()}, which is not there; put the file there")
+    if not path.is_file():
+        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; a file is needed there")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path} may not be read by this user; change its permissions")
 
 
 def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
     """The arrays of a folder of .npy files or of an .npz file."""
-    return ArrayFolder(path) if path.is_dir() else ArrayArchive(path)
+    if path.is_dir():
+        return ArrayFolder(path)
+    if path.suffix.lower() == ".npy":
+        raise DataError(f"{path} is one array; give the folder that holds it, {path.parent}")
+    check_file(path)
+    return ArrayArchive(path)
 
 
 def plausible_size(packed: int) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files import MAX_BYTES, plausible_size, size_text
+from trainables.datasets.files import MAX_BYTES, check_file, plausible_size, size_text
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -39,6 +39,7 @@ def read_mat(path: Path) -> NDArray[Any]:
     """
     if not path.exists():
         raise DataError(f"{path.parent} has no {path.name}")
+    check_file(path)
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path} has more than {size_text(MAX_BYTES)}; save it as .npy")
     content = memoryview(path.read_bytes())

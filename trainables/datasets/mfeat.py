@@ -54,7 +54,7 @@ def _read_texts(folder: Path) -> dict[str, NDArray[Any]]:
             arrays[view] = np.loadtxt(path, dtype=np.float32, ndmin=2)
         except FileNotFoundError:
             raise DataError(f"mfeat: {folder} has no mfeat-{view}; it needs mfeat-{', mfeat-'.join(_VIEWS)}") from None
-        except (ValueError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"mfeat: {path} is no table of numbers ({first_line(error)})") from None
         if arrays[view].shape != (2000, width):
             raise DataError(f"mfeat: {path} has shape {arrays[view].shape}; it must have (2000, {width})")

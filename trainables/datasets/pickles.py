@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files import MAX_BYTES, first_line, size_text
+from trainables.datasets.files import MAX_BYTES, check_file, first_line, size_text
 
 _DTYPE = re.compile(r"[<>|=]?([biufcSUaO])(\d*)")
 MAX_OPCODES = 20_000_000  # objects of a file, roughly; the published sets have some 100,000
@@ -48,6 +48,7 @@ def read_pickle(path: Path) -> Any:
     Raises:
         DataError: it is larger than `MAX_BYTES`, truncated or damaged, or names anything that is no plain data.
     """
+    check_file(path)
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{path} has {size_text(size)}; pickles up to {size_text(MAX_BYTES)} are read: use .npy files")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
 
-Fractions = tuple[float, float, float]
+Fractions = tuple[float, ...]
 THREE_SPLITS: Fractions = (0.6, 0.15, 0.25)  # train, valid, test
 
 
@@ -31,6 +31,27 @@ def stratified_split(
     split[rest] = 1
     split[test] = 2
     return split
+
+
+def carve_validation(
+    labels: NDArray[np.integer], split: NDArray[np.int8], *, groups: NDArray[Any] | None = None, seed: int = 0
+) -> NDArray[np.int8]:
+    """Split codes (N,) as in `split`, but for validation, which a share of the training rows becomes.
+
+    The share is that of `THREE_SPLITS`; classes are in proportion, and groups, where there are any, stay whole.
+
+    Raises:
+        DataError: all training rows are of one group.
+    """
+    train = np.flatnonzero(split == 0)
+    share = THREE_SPLITS[1] / (THREE_SPLITS[0] + THREE_SPLITS[1])
+    if groups is None:
+        rows = stratified_rows(labels[train], _ceil(share * len(train)), rng=np.random.default_rng(seed))
+    else:
+        rows = np.flatnonzero(group_split(labels[train], groups[train], fractions=(1 - share, share), seed=seed))
+    carved = split.copy()
+    carved[train[rows]] = 1
+    return carved
 
 
 def block_split(labels: NDArray[np.integer], *, fractions: Fractions = THREE_SPLITS) -> NDArray[np.int8]:
@@ -78,18 +99,21 @@ def _ceil(value: float) -> int:
 def group_split(
     labels: NDArray[np.integer], groups: NDArray[Any], *, fractions: Fractions = THREE_SPLITS, seed: int = 0
 ) -> NDArray[np.int8]:
-    """Split codes (N,) such that all rows of a group are in one split, classes as much in proportion as groups allow.
+    """Split codes (N,), as many as `fractions`: a group lies in one split, classes are as much in proportion as can be.
 
     Greedy: from the largest group to the smallest (ties at random), each goes where the counts of its classes come
     nearest to their targets; a split that is still empty when just enough groups are left gets one of them.
 
     Raises:
-        DataError: there are fewer than three groups.
+        DataError: there are fewer groups than splits.
     """
     _, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n_groups = len(sizes)
-    if n_groups < 3:
-        raise DataError(f"{n_groups} groups cannot be split in three without straddling; give at least 3 groups")
+    if n_groups < len(fractions):
+        parts = {2: "two", 3: "three"}.get(len(fractions), str(len(fractions)))
+        raise DataError(
+            f"{n_groups} groups cannot be split in {parts} without straddling; give at least {len(fractions)} groups"
+        )
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((n_groups, len(classes)))
     np.add.at(counts, (code, label), 1)
@@ -100,7 +124,7 @@ def group_split(
     filled = np.zeros_like(wanted)
     for done, group in enumerate(order):
         empty = np.flatnonzero(filled.sum(axis=1) == 0)
-        allowed = empty if n_groups - done <= len(empty) else np.arange(3)
+        allowed = empty if n_groups - done <= len(empty) else np.arange(len(fractions))
         before, after = wanted - filled, wanted - filled - counts[group]
         cost = (after**2 - before**2).sum(axis=1)
         choice = allowed[np.argmin(cost[allowed])]

@@ -13,7 +13,8 @@ from trainables.datasets.base import DataError, Loader
 from trainables.spec import EncoderSpec
 
 _UNLIMITED = 2**32 - 1  # bounds from here on are not worth telling
-_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+_LONGEST = 100  # characters of a wrong value that an error shows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +23,13 @@ class Option:
 
     A value passes if its type is one of `types` (an int passes for float) and, where given, it is one of `choices` or
     lies in `bounds` (inclusive). `None` passes where it is the default: the key was not given. Where `cells` is set, a
-    list of values is allowed as well, and each makes a cell of its own.
+    list of values is allowed as well, and each makes a cell of its own. A list holds texts, none of them twice. Keys of
+    a mapping are texts; its values are of the types `of`, and a list among them is such a list and not empty.
     """
 
     doc: str
     types: tuple[type, ...]
+    of: tuple[type, ...] = (str,)
     default: Any = None
     choices: tuple[Any, ...] = ()
     bounds: tuple[float, float] | None = None
@@ -39,7 +42,7 @@ class Option:
         if self.choices:
             words = "one of " + ", ".join(str(choice).lower() for choice in self.choices)
         else:
-            words = " or ".join(_WORDS[kind] for kind in self.types)
+            words = " or ".join(self._word(kind) for kind in self.types)
             if self.bounds is not None:
                 low, high = self.bounds
                 words += f" from {low} to {high}" if high < _UNLIMITED else f" of at least {low}"
@@ -56,7 +59,24 @@ class Option:
             return False
         if isinstance(value, float) and not isfinite(value):
             return False
+        if isinstance(value, list):
+            return all(type(one) is str for one in value) and len(set(value)) == len(value)
+        if isinstance(value, dict):
+            return all(type(key) is str and self._is_element(one) for key, one in value.items())
         return self.bounds is None or not isinstance(value, int | float) or self.bounds[0] <= value <= self.bounds[1]
+
+    def _is_element(self, value: Any) -> bool:
+        """Whether a mapping may hold `value`."""
+        if type(value) not in self.of:
+            return False
+        return not isinstance(value, list) or (bool(value) and Option(doc="", types=(list,)).accepts(value))
+
+    def _word(self, kind: type) -> str:
+        if kind is list:
+            return "a list of different texts"
+        if kind is dict:
+            return f"a mapping of texts to {' or lists of '.join('texts' for _ in self.of)}"
+        return _WORDS[kind]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +109,9 @@ class Dataset:
             values = value if option.cells and isinstance(value, list) and value else [value]
             for one in values:
                 if not option.accepts(one):
-                    raise DataError(f"dataset option {key}: {one!r} is not allowed; give {option.allowed}")
+                    raise DataError(f"dataset option {key}: {_short(one)} is not allowed; give {option.allowed}")
                 if values.count(one) > 1:
-                    raise DataError(f"dataset option {key}: {one!r} is given twice; each value makes one cell")
+                    raise DataError(f"dataset option {key}: {_short(one)} is given twice; each value makes one cell")
         for key, option in self.options.items():
             if option.required and key not in options:
                 raise DataError(f"dataset option {key} is missing; give {option.allowed}: {option.doc}")
@@ -104,6 +124,11 @@ class Dataset:
             value if self.options[key].cells and isinstance(value, list) else [value] for key, value in resolved.items()
         ]
         return tuple(dict(zip(resolved, values, strict=True)) for values in itertools.product(*axes))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _plain(value: Any, option: Option) -> Any:

@@ -114,7 +114,9 @@ class TestTargets:
 
     def test_the_task_can_be_said(self, save):
         load_it = save(vision=VISION, text=TEXT, y=Y)
-        assert load_it(task="real", metric="sign_accuracy").targets["text"].metric == "sign_accuracy"
+        signed = save(vision=VISION, text=TEXT, y=Y - 1)
+        assert signed(task="real", metric="sign_accuracy").targets["text"].metric == "sign_accuracy"
+        assert [load_it(task=task).targets["text"].kind for task in ("real", "regression")] == ["real", "real"]
         assert save(vision=VISION, text=TEXT, y=Y.astype(float))(task="classes").targets["text"].n_classes == 3
 
     def test_a_target_for_each_modality(self, save):
@@ -164,11 +166,11 @@ class TestMissingValues:
         assert np.array_equal(values[kept], self.HOLES[kept])
 
     def test_infinite_values_are_never_imputed(self, save):
-        with pytest.raises(DataError, match="NaN or infinite"):
+        with pytest.raises(DataError, match=r"has infinite values.* 18 of them; no imputation replaces these"):
             save(vision=np.where(np.isnan(self.HOLES), np.inf, self.HOLES), text=TEXT, y=Y)(imputation="mean")
 
     def test_values_too_large_for_float32(self, save):
-        with pytest.raises(DataError, match="NaN or infinite"):
+        with pytest.raises(DataError, match="beyond what float32 holds"):
             save(vision=VISION.astype(float) * 1e300, text=TEXT, y=Y)()
 
 

@@ -128,7 +128,7 @@ class TestCorpora:
         ("change", "message"),
         [
             (lambda raw: raw.pop("valid"), "must hold train, valid and test"),
-            (lambda raw: raw["train"].pop("audio"), "train/audio is NoneType"),
+            (lambda raw: raw["train"].pop("audio"), "train has no 'audio'"),
             (lambda raw: raw["train"].update(audio=[[1.0], [1.0, 2.0]]), "train/audio is list"),
             (lambda raw: raw["train"].update(audio=_ragged(6)), "train/audio is object"),
             (lambda raw: raw["train"].update(audio=np.ones((6, 7))), r"must be \(N, T, d\)"),

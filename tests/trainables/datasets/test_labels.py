@@ -1,0 +1,159 @@
+"""Labels as people write them: what is taken for what, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from trainables.datasets import DataError, load
+from trainables.datasets.labels import read_labels
+from trainables.spec import DatasetSpec
+
+N = 240
+RNG = np.random.default_rng(0)
+Y = np.arange(N) % 3
+HOT = np.eye(3)[Y]
+FINE = np.linspace(-3, 3, N)
+
+
+@pytest.fixture
+def load_target(tmp_path):
+    """Loads a dataset of two modalities with the given array as its target."""
+
+    def load_it(y, **options):
+        np.savez(tmp_path / "d.npz", audio=RNG.normal(size=(N, 4)), video=RNG.normal(size=(N, 3)), y=y)
+        return load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "d.npz"), **options}))
+
+    return load_it
+
+
+class TestClasses:
+    @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float32, np.bool_, np.float64])
+    @pytest.mark.parametrize("task", ["auto", "classes"])
+    def test_one_hot_rows_are_classes_by_column(self, load_target, kind, task):
+        data = load_target(HOT.astype(kind), task=task)
+        target = data.targets["audio"]
+        assert (target.kind, target.n_classes, target.metric) == ("classes", 3, "accuracy")
+        assert np.array_equal(target.values, Y)
+        assert data.notes == (
+            "d: target y has one-hot rows: taken as 3 classes, by column; set task: real if it is a number",
+        )
+
+    def test_one_hot_rows_of_minus_one_and_one(self, load_target):
+        assert np.array_equal(load_target(2 * HOT - 1).targets["audio"].values, Y)
+
+    def test_a_column_that_no_row_has_makes_no_class(self, load_target):
+        assert load_target(np.eye(5)[Y]).targets["audio"].n_classes == 3
+
+    @pytest.mark.parametrize("start", [0, 1, -1, 1985])
+    def test_a_few_whole_numbers_are_classes_with_a_line(self, load_target, start):
+        data = load_target(Y.astype(float) + start)
+        assert np.array_equal(data.targets["audio"].values, Y)
+        (note,) = data.notes
+        assert "taken as 3 classes; set task: real" in note
+
+    def test_text_is_classes_in_silence(self, load_target):
+        data = load_target(np.array(["a", "b", "c"])[Y])
+        assert (data.targets["audio"].n_classes, data.notes) == (3, ())
+
+    def test_integers_are_classes_in_silence(self, load_target):
+        assert load_target(Y).notes == ()
+
+    def test_many_different_integers_are_classes_with_a_line(self, load_target):
+        (note,) = load_target(np.arange(N) % 60).notes
+        assert "60 different integers in 240 rows: taken as classes; set task: real" in note
+
+    @pytest.mark.parametrize("word", ["None", "NA", "nan", "n/a", "NULL"])
+    def test_words_for_nothing_are_labels_with_a_line(self, load_target, word):
+        data = load_target(np.array([word, "yes", "no"])[Y])
+        assert data.targets["audio"].n_classes == 3
+        assert data.notes == (
+            f"d: target y is {word!r} in 80 of 240 rows: a class like others; if it is missing, remove them",
+        )
+
+    def test_a_class_of_one_in_a_hundred_is_kept(self, tmp_path):
+        y = np.arange(900) % 100 == 0
+        rows = np.random.default_rng(0).normal(size=(900, 3))
+        np.savez(tmp_path / "d.npz", audio=rows, video=rows[:, :2], y=y)
+        data = load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "d.npz")}))
+        assert np.bincount(data.split[y], minlength=3).tolist() == pytest.approx([5.4, 1.35, 2.25], abs=1)
+
+
+class TestNumbers:
+    def test_task_real_leaves_whole_numbers_and_one_hot_rows_as_they_are(self, load_target):
+        for values in (Y.astype(float), HOT):
+            data = load_target(values, task="real")
+            assert (data.targets["audio"].kind, data.notes) == ("real", ())
+
+    def test_many_whole_numbers_are_real_with_a_line(self, load_target):
+        data = load_target(np.arange(N) // 2 + 20.0)
+        assert data.targets["audio"].kind == "real"
+        assert "taken as real numbers; set task: classes" in data.notes[0]
+
+    def test_several_classes_a_row_are_numbers_with_a_line(self, load_target):
+        both = HOT.astype(int)
+        both[::2, 0] = 1
+        data = load_target(both)
+        assert data.targets["audio"].kind == "real"
+        assert "3 columns of 0 and 1, but not one 1 a row: taken as real numbers" in data.notes[0]
+
+    def test_fractions_are_numbers_in_silence(self, load_target):
+        assert load_target(FINE).notes == ()
+
+    def test_texts_that_spell_numbers_are_numbers_if_asked(self, load_target):
+        spelt = np.array([f"{value:.3f}" for value in FINE])
+        data = load_target(spelt, task="real")
+        assert data.targets["audio"].kind == "real"
+
+    @pytest.mark.parametrize(
+        ("y", "options", "message"),
+        [
+            (np.array([["a", "b"], ["b", "a"]] * (N // 2)), {}, r"text of shape \(240, 2\); give one label a row"),
+            (np.stack([Y, Y], axis=1), {"task": "classes"}, "one label a row"),
+            (np.array(["x", "2.5"])[Y % 2], {"task": "real"}, r"is text \('x'\)"),
+            (np.array([f"id {i}" for i in range(N)]), {}, "240 classes in 240 rows; give labels that recur"),
+            (np.array(["cat", "cat ", "dog"])[Y], {}, "the labels 'cat' and 'cat '"),
+            (np.array(["a", "  ", "b"])[Y], {}, "empty labels"),
+            (np.array("2020-01-01", "M8[D]") + Y, {}, "datetime64"),
+            (Y + 1j, {}, "complex128"),
+        ],
+    )
+    def test_what_cannot_be_a_target_is_one_line(self, load_target, y, options, message):
+        with pytest.raises(DataError, match=message) as error:
+            load_target(y, **options)
+        assert "\n" not in str(error.value)
+
+
+SIGNED = {"metric": "sign_accuracy", "task": "real"}
+
+
+class TestSigns:
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            (np.arange(N) % 7, "runs from 0 to 6, 85% of it above 0"),
+            (np.arange(N) % 5 + 1.0, "runs from 1 to 5, 100% of it above 0"),
+            (FINE - 3, "runs from -6 to 0, 0% of it above 0"),
+            (np.arange(N) % 2 + 1, "runs from 1 to 2, 100%"),
+            (np.stack([FINE, FINE + 9], axis=1), "runs from 6 to 12, 100%"),
+        ],
+    )
+    def test_numbers_of_one_sign_have_no_sign_accuracy(self, load_target, values, said):
+        with pytest.raises(DataError, match=f"{said}.*set metric: r2 or task: classes"):
+            load_target(values, **SIGNED)
+
+    def test_numbers_of_both_signs_have(self, load_target):
+        data = load_target(FINE, **SIGNED)
+        assert data.notes == ()
+        assert np.array_equal(data.targets["audio"].values, FINE.astype(np.float32))
+
+    def test_zero_and_one_become_minus_one_and_one_with_a_line(self, load_target):
+        data = load_target(Y % 2, **SIGNED)
+        assert np.array_equal(data.targets["audio"].values, np.where(Y % 2, 1, -1))
+        assert "taken as -1 and 1" in data.notes[0]
+
+    def test_whole_sentiments_stay_numbers_where_their_sign_is_the_score(self, load_target):
+        data = load_target(np.arange(N) % 7 - 3.0, metric="sign_accuracy")
+        assert (data.targets["audio"].kind, data.notes) == ("real", ())
+
+
+def test_labels_keep_the_type_that_they_have():
+    assert read_labels("y", Y.astype(np.uint8), task="auto", metric="r2").values.dtype == np.uint8

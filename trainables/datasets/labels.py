@@ -1,0 +1,211 @@
+"""Labels as people write them: which are missing, which are classes, which are numbers, and what was taken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import DataError
+
+MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
+_MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
+_ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
+_ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """A target's values, (N,) or (N, m), what they are, and what the user should know of how they were taken."""
+
+    values: NDArray[Any]
+    kind: Literal["classes", "real"]
+    notes: tuple[str, ...] = ()
+
+
+def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where there is no value: NaN, no date, a text that is empty or blank."""
+    absent: NDArray[np.bool_] = np.zeros(values.shape, dtype=np.bool_)
+    if values.dtype.kind == "f":
+        absent = np.isnan(values)
+    elif values.dtype.kind in "mM":
+        absent = np.isnat(values)
+    elif values.dtype.kind in "US":
+        absent = np.char.strip(values) == values.dtype.type()
+    return absent
+
+
+def missing_words(values: NDArray[Any]) -> list[str]:
+    """Those of some texts that often stand for a missing value, such as `NA`, as they are written; none of others."""
+    return [text for text in _texts(values) if text.strip().lower() in MISSING_WORDS]
+
+
+def check_groups(where: str, groups: NDArray[Any], n: int) -> None:
+    """Refuses groups that are not one for each of `n` rows, all known.
+
+    Raises:
+        DataError: the shape is another, they are no labels, or some are missing: they would be one group.
+    """
+    if groups.shape != (n,):
+        raise DataError(f"{where} has shape {groups.shape}; it must be ({n},)")
+    if groups.dtype.kind not in "biufUSM":
+        raise DataError(f"{where} holds {groups.dtype}; integers, text or dates are allowed")
+    absent, what = missing(groups), "no value"
+    if words := missing_words(groups):
+        absent, what = absent | np.isin(groups.astype(str), words), f"no value, or {', '.join(map(repr, words))},"
+    if count := int(absent.sum()):
+        raise DataError(
+            f"{where} has {what} in {count} of {n} rows, which would be taken as one group; "
+            "give each of them a group (one of its own where it is unknown), or remove these rows"
+        )
+
+
+def check_signs(where: str, values: NDArray[Any], *, instead: str) -> None:
+    """Refuses numbers (N,) or (N, m) that are of one sign: whether they are positive tells nothing, or almost nothing.
+
+    Raises:
+        DataError: with their range, and `instead`: what else can be done.
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    if ((low < 0) & (high > 0)).all():
+        return
+    column = int(np.argmin(((low < 0) & (high > 0)).reshape(-1)))
+    one = values.reshape(len(values), -1)[:, column]
+    raise DataError(
+        f"{where} runs from {one.min():g} to {one.max():g}, {(one > 0).mean():.0%} of it above 0: whether it is "
+        f"positive needs values on both sides of 0; subtract the neutral value, or {instead}"
+    )
+
+
+def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str) -> Labels:
+    """What a target holds, from integers, booleans, text or real numbers of shape (N,) or (N, m).
+
+    With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
+    whole values, or up to 20 unless `metric` asks for their sign; all else is `real`. Where another reading is as
+    likely, a note says so. Real numbers for `sign_accuracy` that are 0 and 1 become -1 and 1.
+
+    Raises:
+        DataError: a value is missing, or the values are not what `task` says.
+    """
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[1] == 1):
+        values = values.reshape(len(values), -1)
+        values = values[:, 0] if values.shape[1] == 1 else values
+    _check_values(where, values)
+    task = {"regression": "real"}.get(task, task)
+    is_text = values.dtype.kind in "US"
+    if is_text and task == "real":
+        values, is_text = _parsed(where, values), False
+    if is_text:
+        if values.ndim != 1:
+            raise DataError(f"{where} is text of shape {values.shape}; give one label a row, of shape (N,)")
+        return Labels(values=values, kind="classes", notes=_text_notes(where, values))
+    if values.ndim == 2 and task != "real":
+        if (classes := _hot_columns(values)) is not None:
+            told = f"{where} has one-hot rows: taken as {values.shape[1]} classes, by column; {_ASK_REAL}"
+            return Labels(values=classes, kind="classes", notes=(told,))
+        if task == "classes":
+            raise DataError(f"{where} has shape {values.shape}; classes are one label a row, (N,), or one-hot rows")
+    if task == "real" or values.ndim == 2:
+        return _real(where, values, metric, asked=task == "real")
+    return _one_a_row(where, values, task, metric)
+
+
+def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str) -> Labels:
+    """Numbers (N,) that may be classes."""
+    found = np.unique(values)
+    if values.dtype.kind != "f":
+        few = len(found) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(found)
+        told = f"{where} has {len(found)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
+        return Labels(values=values, kind="classes", notes=(told,) if few and task == "auto" else ())
+    whole = bool((found == np.round(found)).all())
+    if task == "classes":
+        if not whole:
+            raise DataError(f"{where} has fractions, so it is not classes; set task: real")
+        return Labels(values=values, kind="classes")
+    few = len(found) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(found) and metric != "sign_accuracy"
+    shown = ", ".join(f"{value:g}" for value in found[:4]) + (", …" if len(found) > 4 else "")
+    if whole and (len(found) == 2 or (len(found) > 2 and few)):
+        told = f"{where} has the whole numbers {shown}: taken as {len(found)} classes; {_ASK_REAL}"
+        return Labels(values=values, kind="classes", notes=(told,))
+    taken = _real(where, values, metric, asked=False)
+    if whole and len(found) > 1 and metric != "sign_accuracy":
+        told = f"{where} has {len(found)} different whole numbers ({shown}): taken as real numbers; {_ASK_CLASSES}"
+        return Labels(values=taken.values, kind="real", notes=(*taken.notes, told))
+    return taken
+
+
+def _real(where: str, values: NDArray[Any], metric: str, *, asked: bool) -> Labels:
+    notes: tuple[str, ...] = ()
+    binary = bool(np.isin(values, (0, 1)).all())
+    if values.ndim == 2 and binary and not asked:
+        notes = (
+            f"{where} has {values.shape[1]} columns of 0 and 1, but not one 1 a row: taken as real numbers; "
+            "give one column for classes",
+        )
+    if metric == "sign_accuracy" and np.ptp(values.astype(float)):
+        if binary:
+            notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for sign accuracy")
+            values = np.where(values > 0, 1.0, -1.0)
+        check_signs(where, values, instead="set metric: r2 or task: classes")
+    return Labels(values=values, kind="real", notes=notes)
+
+
+def _check_values(where: str, values: NDArray[Any]) -> None:
+    if values.dtype.kind not in "biufUS":
+        raise DataError(f"{where} holds {values.dtype}; integers, booleans, text or real numbers are allowed")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
+    if values.dtype.kind in "US":
+        if missing(values).any():
+            raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
+        texts = _texts(values)
+        stripped: dict[str, str] = {}
+        for text in texts:
+            if (other := stripped.setdefault(text.strip(), text)) != text:
+                raise DataError(f"{where} has the labels {other!r} and {text!r}; make them one, or differ in more")
+
+
+def _text_notes(where: str, values: NDArray[Any]) -> tuple[str, ...]:
+    words = missing_words(values)
+    if not words:
+        return ()
+    count = int(np.isin(values.astype(str), words).sum())
+    shown = " and ".join(map(repr, words))
+    return (f"{where} is {shown} in {count} of {len(values)} rows: a class like others; if it is missing, remove them",)
+
+
+def _hot_columns(values: NDArray[Any]) -> NDArray[np.int64] | None:
+    """The one column of each row (N, m) that has the larger of two values; None where the rows are not like that."""
+    found = np.unique(values)
+    if len(found) != 2 or not ((values == found[1]).sum(axis=1) == 1).all():
+        return None
+    column: NDArray[np.int64] = values.argmax(axis=1)
+    return column
+
+
+def _parsed(where: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    """The numbers that texts spell."""
+    try:
+        numbers = values.astype(str).astype(np.float64)
+    except ValueError:
+        bad = next(text for text in _texts(values) if not _is_number(text))
+        raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; set task: classes") from None
+    if not np.isfinite(numbers).all():
+        raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
+    return numbers
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _texts(values: NDArray[Any]) -> Sequence[str]:
+    """Different texts, as they are written; none where the values are no texts."""
+    return [str(text) for text in np.unique(values).astype(str)] if values.dtype.kind in "US" else []
