@@ -72,7 +72,7 @@ def run_study(
 
         ledger = _open_ledger(config, cells, folder, renew, on_damage)
         stack.callback(ledger.close)
-        tracker = Tracker(tracking)
+        tracker = Tracker(tracking, say=display.say)
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             from study.publishing import publish, recorded_report
@@ -157,7 +157,7 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
         report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-        return publish(report, folder, config, Tracker(tracking) if tracking else None, display)
+        return publish(report, folder, config, Tracker(tracking, say=display.say) if tracking else None, display)
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:

@@ -8,8 +8,10 @@ run for the same thing, and it never raises.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from study import projection
 from study.config import ConfigError
 from study.config.secrets import expand, redacted
 from study.report.reading import Report
+from study.tracking.database import whole
 from study.tracking.guest import as_guest, few_database_retries
 from study.tracking.runs import existing_runs, show
-from study.tracking.store import DEFAULT_URI, explain, resolve
+from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
 
 _ATTEMPTS = 2
@@ -40,6 +43,10 @@ class TrackingResult:
     seconds: float = 0.0
 
 
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 class Tracker:
     """The view of studies in the MLflow store at `uri`: `sqlite:///…`, `http://…`, any that MLflow takes.
 
@@ -48,15 +55,23 @@ class Tracker:
     A relative SQLite path is resolved at once. Artifacts of a database that this process opens itself lie in
     `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the server says.
     One call takes at most about `deadline` seconds; the next one writes what is left over. After a failure, calls
-    return at once for `pause` seconds, so that a dead server is not asked after every round.
+    return at once for `pause` seconds, so that a dead server is not asked after every round. `say` is told in a line of
+    what was amiss and is mended.
     """
 
-    def __init__(self, uri: str = DEFAULT_URI, *, deadline: float = 60.0, pause: float = 30.0) -> None:
+    def __init__(
+        self,
+        uri: str = DEFAULT_URI,
+        *,
+        deadline: float = 60.0,
+        pause: float = 30.0,
+        say: Callable[[str], None] = _on_stderr,
+    ) -> None:
         try:
             self.uri, self._artifact_root = resolve(expand(uri))
         except ValueError as error:
             raise ConfigError(f"the tracking URI: {error}") from None
-        self._deadline, self._pause = deadline, pause
+        self._deadline, self._pause, self._say = deadline, pause, say
         self._client: Any = None
         self._failure: tuple[float, str] | None = None  # when and why the last projection failed
 
@@ -107,7 +122,8 @@ class Tracker:
         if self._client is None:
             from mlflow.tracking import MlflowClient  # a second or two to import
 
-            with few_database_retries():
+            file = database_file(self.uri)
+            with few_database_retries(), whole(file, say=self._say) if file else nullcontext():
                 self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
