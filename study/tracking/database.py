@@ -8,11 +8,12 @@ held, and renamed when it is whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -53,10 +54,16 @@ def whole(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
         _refuse_foreign(content)
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     busy = f"another command takes too long to make {path} ({{holder}})"
-    with FileLock(lock, busy=busy, patience=_PATIENCE_SECONDS).held():
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(lock, busy=busy, patience=_PATIENCE_SECONDS).held())
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(f"unable to open database file {path}: {error.strerror}") from None
         while not _is_whole(path):
             _wait_for_others(path)  # who do not know of the lock, as `mlflow ui`
             if _is_whole(path):

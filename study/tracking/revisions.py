@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 NEWER = "the database is of a newer MLflow than the one installed here: update it, or give another --tracking-uri"
 
@@ -24,7 +25,7 @@ def _known() -> frozenset[str]:
     return frozenset(str(step.revision) for step in _script().walk_revisions())
 
 
-def _script():  # type: ignore[no-untyped-def]
+def _script() -> Any:
     import mlflow.store
     from alembic.script import ScriptDirectory
 

@@ -22,10 +22,11 @@ from study.config.secrets import expand, redacted
 from study.report.reading import Report
 from study.tracking.database import whole
 from study.tracking.guest import as_guest, few_database_retries
-from study.tracking.runs import existing_runs, show
+from study.tracking.runs import STUDY, existing_runs, show
 from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
 
+_NAME = "align_study.name"  # tag of an experiment: hash of the study's name, which outlives being renamed
 _ATTEMPTS = 2
 _RETRY_AFTER = 0.3  # seconds
 
@@ -158,18 +159,47 @@ class Tracker:
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""
         name = " ".join(str(report.get("study") or "study").split())[:400]
-        note = projection.study_note(report)
-        found = client.get_experiment_by_name(name)
+        note, key = projection.study_note(report), content_hash(name)
+        found = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
+        for candidate in (name, f"{name} ({key[:8]})"):  # a second one, where another study's was renamed to the first
+            if found is not None:
+                break
+            taken = client.get_experiment_by_name(candidate)
+            if taken is None:
+                root = self._artifact_root
+                tags = {
+                    "mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note, _NAME: key
+                }  # fmt: skip
+                location = None if root is None else (root / _folder_name(name)).as_uri()
+                return str(client.create_experiment(candidate, artifact_location=location, tags=tags))
+            if taken.tags.get(_NAME, key) == key:
+                found = taken
         if found is None:
-            root = self._artifact_root
-            tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
-            location = None if root is None else (root / _folder_name(name)).as_uri()
-            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            raise RuntimeError(f"the experiments {name} and {candidate} are another study's")
         if found.lifecycle_stage != "active":
             client.restore_experiment(found.experiment_id)
-        if found.tags.get("mlflow.note.content") != note:
-            client.set_experiment_tag(found.experiment_id, "mlflow.note.content", note)
+        for tag, value in ((_NAME, key), ("mlflow.note.content", note)):
+            if found.tags.get(tag) != value:
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
+
+
+def _tagged(client: Any, key: str) -> Any:
+    """The experiment with this key, whatever it is called by now; None if there is none. An active one comes first."""
+    from mlflow.entities import ViewType
+
+    found = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_NAME}` = '{key}'")
+    return min(found, key=lambda one: (one.lifecycle_stage != "active", int(one.experiment_id)), default=None)
+
+
+def _of_runs(client: Any, study: str, key: str) -> Any:
+    """The experiment with a study's runs: the version before wrote no key."""
+    from mlflow.entities import ViewType
+
+    known = {one.experiment_id: one for one in client.search_experiments(ViewType.ALL)}
+    free = [name for name, one in known.items() if one.tags.get(_NAME, key) == key]
+    runs = client.search_runs(free, f"tags.`{STUDY}` = '{study}'", ViewType.ALL, max_results=1) if free else ()
+    return known[runs[0].info.experiment_id] if runs else None
 
 
 def _folder_name(study: str) -> str:
