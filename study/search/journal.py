@@ -8,6 +8,7 @@ trials by their place, so that none can be trusted behind one that is damaged.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -137,6 +138,7 @@ class Journal(JournalFileBackend):
         Raises:
             ValueError: it is damaged, and why.
         """
+        line = line.removeprefix(codecs.BOM_UTF8)  # which some editors put at the start of a file
         found = _SUM.search(line)
         checksum = self._sum
         if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -61,6 +62,8 @@ def open_storage(
         damage = journal.told() if read_only else journal.mend()
     except PermissionError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; see to its permissions") from None
+    if not read_only and not all(os.access(place, os.W_OK) for place in (folder, path)):
+        raise ConfigError(f"cannot write {path}; see to the permissions of the file and its folder")
     if damage:
         say(damage)
     return opened

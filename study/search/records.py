@@ -78,11 +78,12 @@ def read_trial(arm: Arm, frozen: FrozenTrial) -> Asked:
 
 # Of `optuna.storages.journal`: what an operation must hold, by its code.
 CREATE_STUDY, CREATE_TRIAL = 0, 4
+_SET_STUDY_USER_ATTR = 2
 _SET_TRIAL_STATE_VALUES, _SET_TRIAL_USER_ATTR = 6, 8
 _OPERATIONS: Mapping[int, tuple[str, ...]] = {
     CREATE_STUDY: ("study_name", "directions"),
     1: ("study_id",),
-    2: ("study_id", "user_attr"),
+    _SET_STUDY_USER_ATTR: ("study_id", "user_attr"),
     3: ("study_id", "system_attr"),
     CREATE_TRIAL: ("study_id", "datetime_start"),
     5: ("trial_id", "param_name", "param_value_internal", "distribution"),
@@ -112,8 +113,12 @@ def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) 
         held = {key: operation[key] for key in _OPERATIONS[code]}
         if code == CREATE_STUDY and not isinstance(held["study_name"], str):
             raise TypeError
+        if any(key.endswith("_attr") and len(value) != 1 for key, value in held.items()):
+            raise ValueError
         if code == CREATE_TRIAL:
             _check_trial(operation)
+        if code == _SET_STUDY_USER_ATTR:
+            _check_notes(held["user_attr"])
         if code == _SET_TRIAL_USER_ATTR:
             _check_attributes(held["user_attr"])
         if code == _SET_TRIAL_STATE_VALUES:
@@ -122,6 +127,12 @@ def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) 
         raise ValueError("it does not hold what an operation of its kind must") from None
     if held.get("study_id", -1) not in range(-1, studies) or held.get("trial_id", -1) not in range(-1, trials):
         raise ValueError("it is about a study or trial that no line before has made")
+
+
+def _check_notes(notes: Mapping[str, Any]) -> None:
+    for key, value in notes.items():
+        if type(value) is not {"cells": list, "configuration": dict, "study_file": str}.get(key, type(value)):
+            raise TypeError
 
 
 def _check_trial(operation: Mapping[str, Any]) -> None:

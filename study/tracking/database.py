@@ -24,6 +24,7 @@ from study.locks import FileLock
 from study.tracking.revisions import NEWER, head, is_newer
 
 _PATIENCE_SECONDS = 120.0  # another process takes that long to make a file only on a machine that hardly moves
+_BUSY_SECONDS = 20.0  # how long one may write to it
 _POLL_SECONDS = 0.2
 _BESIDE = ("", "-journal", "-wal", "-shm")  # what SQLite keeps beside a file
 _SEEDED = {"alembic_version", "workspaces"}  # tables with rows before anybody has written any
@@ -46,6 +47,7 @@ def whole(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
 
     Raises:
         ConfigError: another process takes too long to make it.
+        TimeoutError: another process keeps it locked, or open while it is half-made.
         OSError: it cannot be made.
         RuntimeError: it is of a newer MLflow, or of another program.
     """
@@ -76,11 +78,15 @@ def whole(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _look(path: Path) -> _Content | None:
-    """What a file holds; nothing where there is none; None where it is no database that can be read."""
+    """What a file holds; nothing where there is none; None where it is no database that can be read.
+
+    Raises:
+        TimeoutError: another process keeps it locked.
+    """
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return _Content(tables=frozenset(), revision=None, used=False)
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=20)) as database:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_BUSY_SECONDS)) as database:
             rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             tables = frozenset(str(name) for (name,) in rows)
             versions = (
@@ -89,7 +95,9 @@ def _look(path: Path) -> _Content | None:
             used = any(
                 database.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone() for name in sorted(tables - _SEEDED)
             )
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # perhaps by one who makes it
+            raise TimeoutError(f"database is locked: {path}") from None
         return None
     return _Content(tables=tables, revision=str(versions[0]) if versions else None, used=used)
 

@@ -21,6 +21,7 @@ _KNOWN_FAULTS = {
     "error responses": "the server answers with errors: see its log",
     "file is not a database": "the file is no SQLite database: move it away, or give another --tracking-uri",
     "disk image is malformed": "the SQLite file is damaged: move it away, or restore it from a copy",
+    "database is locked": "another process keeps the database locked: wait for it, or end it",
     "unable to open database file": "the database file cannot be opened",
     "unsupported URI": "it is no tracking URI of MLflow: use sqlite:///FILE or http://HOST:PORT",
     "out-of-date database schema": "the database is of an older MLflow: run `mlflow db upgrade` on it",
@@ -55,7 +56,9 @@ def database_file(uri: str) -> Path | None:
     """The SQLite file of a URI that `resolve` gave; None where it is another store."""
     if not uri.startswith("sqlite:///") or ":memory:" in uri:
         return None
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    from sqlalchemy import make_url
+
+    return Path(str(make_url(uri).database))  # as MLflow will open it, signs like %41 decoded
 
 
 def explain(error: Exception) -> str:

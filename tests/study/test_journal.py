@@ -103,6 +103,11 @@ COMPLETE_BUT_NONSENSE = {
     "result null": b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"results:1":null}}',
     "result of nothing": b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"results:1":{"1":{}}}}',
     "unhashable trial": b'{"op_code":8,"worker_id":"w","trial_id":[],"user_attr":{"a":1}}',
+    "configuration null": b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"configuration":null}}',
+    "cells a number": b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"cells":5}}',
+    "trial not a number": b'{"op_code":8,"worker_id":"w","trial_id":NaN,"user_attr":{"a":1}}',
+    "two attributes": b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"a":1,"b":2}}',
+    "carriage return": b"\r",
     "study without a name": b'{"op_code":0,"worker_id":"w","study_name":null,"directions":[2]}',
     "directions of nothing": b'{"op_code":0,"worker_id":"w","study_name":"s/a/b","directions":[7]}',
     "trial without a start": b'{"op_code":4,"worker_id":"w","study_id":0}',
@@ -219,8 +224,12 @@ def test_a_last_line_that_lacks_its_end_alone_is_kept(
     assert (tmp_path / "journal.log").read_bytes() == journal
 
 
-def test_a_journal_may_change_its_ends_of_lines(journal: bytes, states: list[list[Asked]], tmp_path: Path) -> None:
-    (tmp_path / "journal.log").write_bytes(journal.replace(b"\n", b"\r\n"))
+@pytest.mark.parametrize("editor", ["ends of lines", "byte order mark"])
+def test_what_an_editor_changes_by_itself_is_no_damage(
+    editor: str, journal: bytes, states: list[list[Asked]], tmp_path: Path
+) -> None:
+    saved = journal.replace(b"\n", b"\r\n") if editor == "ends of lines" else b"\xef\xbb\xbf" + journal
+    (tmp_path / "journal.log").write_bytes(saved)
     said: list[str] = []
     assert trials(tmp_path, said) == states[-1]
     assert said == []

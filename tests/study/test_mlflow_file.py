@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,8 +13,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from study.tracking import Tracker
 
@@ -275,4 +278,45 @@ def test_what_is_half_made_but_holds_rows_is_never_set_aside(half_made: dict[int
     Tracker(f"sqlite:///{path}").prepare()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM experiments WHERE name = 'kept'").fetchone() == ("kept",)
+    assert list(tmp_path.glob("*half-made*")) == []
+
+
+@pytest.mark.parametrize("name", ["50%41.db", "a#b.db", 'it\'s "mine".db', "übung λ.db", "new folder/deep/m.db"])
+def test_a_file_may_be_called_anything(
+    name: str, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.db import utils
+
+    def quick(engine: Any) -> None:
+        shutil.copyfile(empty_store, engine.url.database)
+
+    monkeypatch.setattr(utils, "_initialize_tables", quick)  # seconds
+    path = tmp_path / name
+    assert works(path)
+    (made,) = path.parent.iterdir()
+    assert made == Path(str(make_url(f"sqlite:///{path}").database))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_one_line(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    problem = Tracker(f"sqlite:///{path}").prepare().problem or ""
+    assert "does not show all of the study (" in problem
+    assert "\n" not in problem
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_file_that_another_process_keeps_locked_is_left_alone(
+    half_made: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from study.tracking import database
+
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(half_made[260], path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        problem = Tracker(f"sqlite:///{path}").prepare().problem or ""
+    assert "another process keeps the database locked" in problem
     assert list(tmp_path.glob("*half-made*")) == []
