@@ -74,10 +74,16 @@ def migrating(storage: Storage) -> Iterator[None]:
 
 
 class FileLock:
-    """A lock by `flock`, which the kernel drops with the process that held it."""
+    """A lock by `flock`, which the kernel drops with the process that held it.
 
-    def __init__(self, path: Path, *, busy: str) -> None:
-        self._path, self._busy = path, busy
+    Args:
+        path: of the lock's file, which is made where there is none.
+        busy: what to say of a lock that is held, `{holder}` standing for the process.
+        patience: seconds to wait for it.
+    """
+
+    def __init__(self, path: Path, *, busy: str, patience: float = 0.0) -> None:
+        self._path, self._busy, self._patience = path, busy, patience
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -88,12 +94,18 @@ class FileLock:
             OSError: the file cannot be written.
         """
         with self._path.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                holder = f"process {handle.read().strip() or '?'}"
-                raise ConfigError(self._busy.format(holder=holder)) from None
+            until = time.monotonic() + self._patience
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() < until:
+                        time.sleep(_RETRY_SECONDS[0])
+                        continue
+                    handle.seek(0)
+                    holder = f"process {handle.read().strip() or '?'}"
+                    raise ConfigError(self._busy.format(holder=holder)) from None
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()

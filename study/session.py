@@ -67,9 +67,14 @@ def run_study(
 
         renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=on_wait))
         events.emit("study_started", {"storage": storage.label, "cells": len(cells), "config_hash": config.hash})
-        ledger = _open_ledger(config, cells, folder, renew)
+
+        def on_damage(line: str) -> None:
+            display.say(line)
+            events.emit("record_damaged", {"reason": line})
+
+        ledger = _open_ledger(config, cells, folder, renew, on_damage)
         stack.callback(ledger.close)
-        tracker = Tracker(tracking)
+        tracker = Tracker(tracking, say=display.say)
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             from study.publishing import publish, recorded_report
@@ -154,12 +159,16 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
         report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-        return publish(report, folder, config, Tracker(tracking) if tracking else None, display)
+        return publish(report, folder, config, Tracker(tracking, say=display.say) if tracking else None, display)
 
 
 def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
     """The configuration of the study called `name`, as it was last run with."""
-    opened = open_storage(place, folder=folder / JOURNAL, read_only=True)
+
+    def refuse(damage: str) -> None:  # a report of a part must not take the place of the whole one
+        raise ConfigError(f"{damage}; run the study again with study.run, which goes on from what is sound")
+
+    opened = open_storage(place, folder=folder / JOURNAL, read_only=True, say=refuse)
     try:
         notes = read_notes(opened, name)
     finally:
@@ -198,8 +207,14 @@ def locked(out: Path, study: str) -> Iterator[Path]:
         yield folder
 
 
-def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew: Callable[[], bool]) -> Ledger:
-    storage = open_storage(Storage(config.storage), folder=folder / JOURNAL)
+def _open_ledger(
+    config: StudyConfig,
+    cells: Sequence[Cell],
+    folder: Path,
+    renew: Callable[[], bool],
+    on_damage: Callable[[str], None],
+) -> Ledger:
+    storage = open_storage(Storage(config.storage), folder=folder / JOURNAL, say=on_damage)
     ledger = Ledger(storage, name=config.study, space=_space(config), renew=renew)
     ledger.take_over()
     known = ledger.note("configuration")

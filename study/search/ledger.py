@@ -181,6 +181,7 @@ class Ledger:
         key = (cell, arm)
         if key not in self._asked:
             found = self._storage.get_all_trials(self._study_id(f"{self._name}/{cell}/{arm}"), deepcopy=False)
+            found = [trial for trial in found if "slot" in trial.user_attrs]  # not those that somebody else put there
             self._asked[key] = {}
             for frozen in sorted(found, key=lambda trial: (-len(read_trial(arm, trial).results), trial.number)):
                 asked = read_trial(arm, frozen)

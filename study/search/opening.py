@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from study.config import ConfigError
 from study.locks import migrating
+from study.search.journal import Journal
 from study.storage import Storage, first_line
+
+
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def open_storage(
@@ -23,31 +30,43 @@ def open_storage(
     *,
     folder: Path,
     read_only: bool = False,
+    say: Callable[[str], None] = _on_stderr,
 ) -> BaseStorage:
     """Optuna's storage; a journal lies in `folder`. Makes or checks the tables of a database.
 
     Must be called with the study's lock held, unless it is only read: what a killed writer left half-written at the
-    end of the journal, and its lock, are removed.
+    end of the journal, and its lock, are removed; a damaged line and all behind it are set aside in a file beside it,
+    unless it is only read. `say` is told of the damage in a line.
 
     Raises:
         ConfigError: the database cannot be reached, or holds the tables of another version of Optuna; or there is
-            nothing to read.
+            nothing to read, or the journal is no file.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if storage.kind != "journal":
         return _open_database(storage, read_only=read_only)
-    journal = folder / "journal.log"
-    if read_only:
-        if not journal.is_file():
-            raise ConfigError(
-                f"there is no study in {folder.parent}; give a study's name and --out, its folder, or its --storage"
-            )
-        return JournalStorage(JournalFileBackend(str(journal)))
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".lock", ".rename"):
-        Path(f"{journal}{suffix}").unlink(missing_ok=True)
-    _drop_torn_tail(journal)
-    return JournalStorage(JournalFileBackend(str(journal)))
+    path = folder / "journal.log"
+    if (path.exists() or path.is_symlink()) and not path.is_file():
+        raise ConfigError(f"{path} is no file; a study's record belongs there: move it away")
+    if read_only and not path.exists():
+        raise ConfigError(
+            f"there is no study in {folder.parent}; give a study's name and --out, its folder, or its --storage"
+        )
+    if not read_only:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in (".lock", ".rename"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+    try:
+        journal = Journal(path)
+        opened = journal.open()
+        damage = journal.told() if read_only else journal.mend()
+    except PermissionError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; see to its permissions") from None
+    if not read_only and not all(os.access(place, os.W_OK) for place in (folder, path)):
+        raise ConfigError(f"cannot write {path}; see to the permissions of the file and its folder")
+    if damage:
+        say(damage)
+    return opened
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -72,11 +91,3 @@ def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     except (ImportError, RuntimeError, SQLAlchemyError, OptunaError) as error:
         reason = first_line(error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error)
         raise ConfigError(f"cannot open the storage {storage.label}: {reason}; check the address") from None
-
-
-def _drop_torn_tail(journal: Path) -> None:
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)

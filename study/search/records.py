@@ -74,3 +74,86 @@ def read_trial(arm: Arm, frozen: FrozenTrial) -> Asked:
         replicates=tuple(frozen.user_attrs["replicates"]),
         results=results,
     )
+
+
+# Of `optuna.storages.journal`: what an operation must hold, by its code.
+CREATE_STUDY, CREATE_TRIAL = 0, 4
+_SET_STUDY_USER_ATTR = 2
+_SET_TRIAL_STATE_VALUES, _SET_TRIAL_USER_ATTR = 6, 8
+_OPERATIONS: Mapping[int, tuple[str, ...]] = {
+    CREATE_STUDY: ("study_name", "directions"),
+    1: ("study_id",),
+    _SET_STUDY_USER_ATTR: ("study_id", "user_attr"),
+    3: ("study_id", "system_attr"),
+    CREATE_TRIAL: ("study_id", "datetime_start"),
+    5: ("trial_id", "param_name", "param_value_internal", "distribution"),
+    _SET_TRIAL_STATE_VALUES: ("trial_id", "state", "values"),
+    7: ("trial_id", "step", "intermediate_value"),
+    _SET_TRIAL_USER_ATTR: ("trial_id", "user_attr"),
+    9: ("trial_id", "system_attr"),
+    10: (),
+}
+
+
+def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) -> None:
+    """Refuse an operation of Optuna's journal that is not one, or holds a trial that `read_trial` could not read.
+
+    Args:
+        operation: as its line says it.
+        studies: made by the lines before.
+        trials: made by the lines before.
+
+    Raises:
+        ValueError: what is wrong.
+    """
+    code = operation.get("op_code")
+    if type(code) is not int or code not in _OPERATIONS or not isinstance(operation.get("worker_id"), str):
+        raise ValueError("it is no operation of Optuna's journal")
+    try:
+        held = {key: operation[key] for key in _OPERATIONS[code]}
+        if code == CREATE_STUDY and not isinstance(held["study_name"], str):
+            raise TypeError
+        if any(key.endswith("_attr") and len(value) != 1 for key, value in held.items()):
+            raise ValueError
+        if code == CREATE_TRIAL:
+            _check_trial(operation)
+        if code == _SET_STUDY_USER_ATTR:
+            _check_notes(held["user_attr"])
+        if code == _SET_TRIAL_USER_ATTR:
+            _check_attributes(held["user_attr"])
+        if code == _SET_TRIAL_STATE_VALUES:
+            _ = [float(value) for value in held["values"] or ()]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError("it does not hold what an operation of its kind must") from None
+    if held.get("study_id", -1) not in range(-1, studies) or held.get("trial_id", -1) not in range(-1, trials):
+        raise ValueError("it is about a study or trial that no line before has made")
+
+
+def _check_notes(notes: Mapping[str, Any]) -> None:
+    for key, value in notes.items():
+        if type(value) is not {"cells": list, "configuration": dict, "study_file": str}.get(key, type(value)):
+            raise TypeError
+
+
+def _check_trial(operation: Mapping[str, Any]) -> None:
+    attributes, params = operation.get("user_attrs", {}), operation.get("params", {})
+    if "slot" in attributes:
+        _ = (attributes["round"], attributes["replicates"])
+        if "strength" not in params and not {"strength_1", "strength_2"} <= set(params):
+            raise KeyError("strength")
+    if not all(type(value) in (int, float) for value in params.values()):
+        raise TypeError
+    _check_attributes(attributes)
+
+
+def _check_attributes(attributes: Mapping[str, Any]) -> None:
+    for key, value in attributes.items():
+        if key in ("round", "slot") and type(value) is not int:
+            raise TypeError
+        if key == "replicates" and not all(type(index) is int for index in value):
+            raise TypeError
+        if key.startswith(RESULTS):
+            for index, result in value.items():
+                int(index)
+                if ReplicaResult.from_json(result).status not in ("ok", "diverged"):
+                    raise ValueError

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from study.projection import ModelRecord
 from trainables.export import load_encoder
 
 ALIAS = "best"
-_TRAINING = "align_study.training"  # tag of a version: which training its weights came from
+_TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
+_TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = ("__init__", "checkpoint", "encoders", "export", "layers", "spec")
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")
@@ -24,27 +27,71 @@ _EXAMPLE_ROWS = 2
 
 
 def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> None:
-    """Log a model under a run and make it the best version of its name, unless it is that already."""
-    current = _best_version(client, model.name)
-    if current is not None and current.tags.get(_TRAINING) == model.training and current.run_id == run:
+    """Log a model under a run and make it the best version of its name, unless it is that already.
+
+    What a call that was killed half-way has made is found by its tags and gone on from, or removed.
+    """
+    versions = list(client.search_model_versions(f"run_id = '{run}'"))
+    found = [one for one in versions if one.name == model.name and one.tags.get(_TRAINING) == model.training]
+    begun = _begun(client, model, versions, experiment=experiment, run=run, wanted=not found)
+    best = _best_version(client, model.name)
+    if best is not None and any(one.version == best.version for one in found):
         return
-    logged = client.create_logged_model(
-        experiment, name=model.name.replace(".", "-"), source_run_id=run, tags=dict(model.tags), model_type="encoder"
-    )
-    with tempfile.TemporaryDirectory(prefix="align-study-") as staging:
-        _save(model, Path(staging), model_id=logged.model_id, run=run)
-        client.log_model_artifacts(logged.model_id, str(Path(staging) / "model"))
-    client.finalize_logged_model(logged.model_id, "READY")
-    _create_name(client, model.name)
+    made = min(found, key=lambda one: int(one.version)) if found else None
+    if made is None:
+        made = _make_version(client, model, begun, experiment=experiment, run=run)
+    client.set_registered_model_alias(model.name, ALIAS, made.version)
+
+
+def _begun(client: Any, model: ModelRecord, versions: Sequence[Any], *, experiment: str, run: str, wanted: bool) -> Any:
+    """A model of this training that was logged and not registered, if one is `wanted`; other such ones are removed."""
+    begun = None
+    for logged in _logged_models(client, experiment, run, _logged_name(model)):
+        if any(logged.model_id in (version.model_id or version.source) for version in versions):
+            continue
+        if wanted and begun is None and logged.tags.get(_TRAINING) == model.training:
+            begun = logged
+        else:
+            client.delete_logged_model(logged.model_id)
+    return begun
+
+
+def _logged_models(client: Any, experiment: str, run: str, name: str) -> list[Any]:
+    """A run's encoders of this name, in the order in which they were made."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = client.search_logged_models([experiment], f"source_run_id = '{run}'", page_token=token)
+        found += [one for one in page if one.name == name and one.model_type == _TYPE]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda one: (one.creation_timestamp, one.model_id))
+
+
+def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: str, run: str) -> Any:
+    """A version of the registered model, on top of what was `begun` already."""
     tags = {**model.tags, _TRAINING: model.training}
+    logged = begun or client.create_logged_model(
+        experiment, name=_logged_name(model), source_run_id=run, tags=tags, model_type=_TYPE
+    )
+    if str(logged.status) != "READY":
+        with tempfile.TemporaryDirectory(prefix="align-study-") as staging:
+            _save(model, Path(staging), model_id=logged.model_id, run=run)
+            client.log_model_artifacts(logged.model_id, str(Path(staging) / "model"))
+        client.finalize_logged_model(logged.model_id, "READY")
+    _create_name(client, model.name)
     # A server resolves the model's id itself; for a database MLflow does so through the process-wide tracking URI, and
     # that need not be this one.
     remote = client.tracking_uri.startswith(("http:", "https:"))
     source = f"models:/{logged.model_id}" if remote else logged.artifact_location
-    made = client.create_model_version(
+    return client.create_model_version(
         model.name, source, run_id=run, tags=tags, description=model.description, model_id=logged.model_id
     )
-    client.set_registered_model_alias(model.name, ALIAS, made.version)
+
+
+def _logged_name(model: ModelRecord) -> str:
+    """A name that MLflow takes for a logged model."""
+    return re.sub(r"[/:.%\"']", "-", model.name)
 
 
 def _best_version(client: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from study.projection import RunRecord
 from trainables.spec import content_hash
 
-_STUDY, _IDENTITY = "align_study.study", "align_study.identity"  # find a run again
+STUDY, _IDENTITY = "align_study.study", "align_study.identity"  # find a run again
 _STATE = "align_study.state"  # "<revision> <content> writing|done": what the run holds
 # MLflow takes 1000 metrics, parameters and tags in one request, at most 100 of them parameters and 100 tags.
 _METRICS_PER_BATCH, _PARAMS_PER_BATCH = 800, 100
@@ -25,7 +25,7 @@ def existing_runs(client: Any, experiment: str, study: str) -> dict[str, Any]:
     token = None
     while True:
         page = client.search_runs(
-            [experiment], f"tags.`{_STUDY}` = '{study}'", max_results=1000, page_token=token,
+            [experiment], f"tags.`{STUDY}` = '{study}'", max_results=1000, page_token=token,
             order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         )  # fmt: skip
         for run in page:
@@ -65,7 +65,7 @@ def _create(
     """A run that can be found again from its first moment on."""
     tags = {
         **record.tags, **({"mlflow.parentRunId": parent} if parent else {}), "mlflow.user": _user(),
-        "mlflow.source.name": "study.run", _STUDY: study, _IDENTITY: record.identity, _STATE: f"1 {content} writing",
+        "mlflow.source.name": "study.run", STUDY: study, _IDENTITY: record.identity, _STATE: f"1 {content} writing",
     }  # fmt: skip
     return client.create_run(experiment, start_time=start, tags=tags, run_name=record.name)
 

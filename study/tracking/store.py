@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from study.config.secrets import redacted
 from study.storage import check_option
+from study.tracking.revisions import NEWER, is_newer
 
 DEFAULT_URI = "sqlite:///mlflow.db"  # where a bare `mlflow ui` looks
 
@@ -17,10 +19,14 @@ _KNOWN_FAULTS = {
     "Failed to resolve": "there is no host of that name",
     "timed out": "the server did not answer in time",
     "error responses": "the server answers with errors: see its log",
+    "file is not a database": "the file is no SQLite database: move it away, or give another --tracking-uri",
+    "disk image is malformed": "the SQLite file is damaged: move it away, or restore it from a copy",
+    "database is locked": "another process keeps the database locked: wait for it, or end it",
     "unable to open database file": "the database file cannot be opened",
     "unsupported URI": "it is no tracking URI of MLflow: use sqlite:///FILE or http://HOST:PORT",
     "out-of-date database schema": "the database is of an older MLflow: run `mlflow db upgrade` on it",
 }
+_REVISION = re.compile(r"found version (\w+)|locate revision identified by '(\w+)'")
 
 
 def tracking_uri(option: str | None) -> str:
@@ -46,8 +52,19 @@ def resolve(uri: str) -> tuple[str, Path | None]:
     return uri, Path.cwd() / "mlartifacts" if a_database else None
 
 
+def database_file(uri: str) -> Path | None:
+    """The SQLite file of a URI that `resolve` gave; None where it is another store."""
+    if not uri.startswith("sqlite:///") or ":memory:" in uri:
+        return None
+    from sqlalchemy import make_url
+
+    return Path(str(make_url(uri).database))  # as MLflow will open it, signs like %41 decoded
+
+
 def explain(error: Exception) -> str:
     """An exception as one short line without passwords."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if (revision := _REVISION.search(text)) and is_newer(revision[1] or revision[2]):
+        return NEWER
     known = next((told for sign, told in _KNOWN_FAULTS.items() if sign in text), None)
     return known or redacted(text if len(text) <= 200 else f"{text[:199]}…")

@@ -8,8 +8,10 @@ run for the same thing, and it never raises.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from study import projection
 from study.config import ConfigError
 from study.config.secrets import expand, redacted
 from study.report.reading import Report
+from study.tracking.database import whole
 from study.tracking.guest import as_guest, few_database_retries
-from study.tracking.runs import existing_runs, show
-from study.tracking.store import DEFAULT_URI, explain, resolve
+from study.tracking.runs import STUDY, existing_runs, show
+from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
 
+_NAME = "align_study.name"  # tag of an experiment: hash of the study's name, which outlives being renamed
 _ATTEMPTS = 2
 _RETRY_AFTER = 0.3  # seconds
 
@@ -40,6 +44,10 @@ class TrackingResult:
     seconds: float = 0.0
 
 
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 class Tracker:
     """The view of studies in the MLflow store at `uri`: `sqlite:///…`, `http://…`, any that MLflow takes.
 
@@ -48,15 +56,23 @@ class Tracker:
     A relative SQLite path is resolved at once. Artifacts of a database that this process opens itself lie in
     `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the server says.
     One call takes at most about `deadline` seconds; the next one writes what is left over. After a failure, calls
-    return at once for `pause` seconds, so that a dead server is not asked after every round.
+    return at once for `pause` seconds, so that a dead server is not asked after every round. `say` is told in a line of
+    what was amiss and is mended.
     """
 
-    def __init__(self, uri: str = DEFAULT_URI, *, deadline: float = 60.0, pause: float = 30.0) -> None:
+    def __init__(
+        self,
+        uri: str = DEFAULT_URI,
+        *,
+        deadline: float = 60.0,
+        pause: float = 30.0,
+        say: Callable[[str], None] = _on_stderr,
+    ) -> None:
         try:
             self.uri, self._artifact_root = resolve(expand(uri))
         except ValueError as error:
             raise ConfigError(f"the tracking URI: {error}") from None
-        self._deadline, self._pause = deadline, pause
+        self._deadline, self._pause, self._say = deadline, pause, say
         self._client: Any = None
         self._failure: tuple[float, str] | None = None  # when and why the last projection failed
 
@@ -107,7 +123,8 @@ class Tracker:
         if self._client is None:
             from mlflow.tracking import MlflowClient  # a second or two to import
 
-            with few_database_retries():
+            file = database_file(self.uri)
+            with few_database_retries(), whole(file, say=self._say) if file else nullcontext():
                 self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
 
@@ -142,18 +159,47 @@ class Tracker:
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""
         name = " ".join(str(report.get("study") or "study").split())[:400]
-        note = projection.study_note(report)
-        found = client.get_experiment_by_name(name)
+        note, key = projection.study_note(report), content_hash(name)
+        found = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
+        for candidate in (name, f"{name} ({key[:8]})"):  # a second one, where another study's was renamed to the first
+            if found is not None:
+                break
+            taken = client.get_experiment_by_name(candidate)
+            if taken is None:
+                root = self._artifact_root
+                tags = {
+                    "mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note, _NAME: key
+                }  # fmt: skip
+                location = None if root is None else (root / _folder_name(name)).as_uri()
+                return str(client.create_experiment(candidate, artifact_location=location, tags=tags))
+            if taken.tags.get(_NAME, key) == key:
+                found = taken
         if found is None:
-            root = self._artifact_root
-            tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note}
-            location = None if root is None else (root / _folder_name(name)).as_uri()
-            return str(client.create_experiment(name, artifact_location=location, tags=tags))
+            raise RuntimeError(f"the experiments {name} and {candidate} are another study's")
         if found.lifecycle_stage != "active":
             client.restore_experiment(found.experiment_id)
-        if found.tags.get("mlflow.note.content") != note:
-            client.set_experiment_tag(found.experiment_id, "mlflow.note.content", note)
+        for tag, value in ((_NAME, key), ("mlflow.note.content", note)):
+            if found.tags.get(tag) != value:
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
+
+
+def _tagged(client: Any, key: str) -> Any:
+    """The experiment with this key, whatever it is called by now; None if there is none. An active one comes first."""
+    from mlflow.entities import ViewType
+
+    found = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_NAME}` = '{key}'")
+    return min(found, key=lambda one: (one.lifecycle_stage != "active", int(one.experiment_id)), default=None)
+
+
+def _of_runs(client: Any, study: str, key: str) -> Any:
+    """The experiment with a study's runs: the version before wrote no key."""
+    from mlflow.entities import ViewType
+
+    known = {one.experiment_id: one for one in client.search_experiments(ViewType.ALL)}
+    free = [name for name, one in known.items() if one.tags.get(_NAME, key) == key]
+    runs = client.search_runs(free, f"tags.`{STUDY}` = '{study}'", ViewType.ALL, max_results=1) if free else ()
+    return known[runs[0].info.experiment_id] if runs else None
 
 
 def _folder_name(study: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,6 +221,33 @@ def test_a_study_killed_before_its_profile_comes_to_the_same_profile(studies: Mo
     )
     (value,) = json.loads(profiled.stdout).values()
     assert {key: value[key] for key in profile} == profile
+
+
+def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replaces_the_whole(
+    undisturbed: Ended, study: Any
+) -> None:
+    shutil.copytree(undisturbed[0].out, study.out)
+    journal = study.out / "optuna/journal.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    at = len(lines) * 2 // 3
+    journal.write_bytes(b"".join([*lines[:at], b"\x00\x00garbage\n", *lines[at:]]))
+    page = (study.out / "report.html").read_bytes()
+
+    rebuilt = study.run(module="study.report")
+    untouched = (study.out / "report.html").read_bytes() == page
+    resumed = study.run()
+
+    assert rebuilt.returncode == 2
+    line = one_line(rebuilt.stderr)
+    assert f"journal.log: line {at + 1} is damaged" in line
+    assert "run the study again with study.run" in line
+    assert untouched
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"line {at + 1} is damaged" in resumed.stderr
+    assert f"it and {len(lines) - at} after it" in resumed.stderr
+    assert study.events("record_damaged")
+    assert study.report() == undisturbed[0].report()
+    assert recorded(study) == recorded(undisturbed[0])
 
 
 def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any, studies: ModuleType) -> None:

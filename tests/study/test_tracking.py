@@ -212,6 +212,55 @@ def test_an_experiment_deleted_by_hand_comes_back(uri: str, small: dict[str, Any
     assert len(_runs(uri)) == 4
 
 
+def _rename(uri: str, name: str, new: str) -> str:
+    experiment = _client(uri).get_experiment_by_name(name).experiment_id
+    _client(uri).rename_experiment(experiment, new)
+    return str(experiment)
+
+
+@pytest.mark.parametrize("new", ["mine", 'it\'s "mine" %', "digits 2"])
+def test_a_renamed_experiment_is_found_again_under_its_new_name(uri: str, small: dict[str, Any], new: str) -> None:
+    Tracker(uri).project(small)
+    _rename(uri, "digits", new)
+    result = Tracker(uri).project(small)
+    assert (result.problem, result.written, result.unchanged) == (None, 0, 4)
+    assert sorted(experiment.name for experiment in _client(uri).search_experiments()) == sorted(["Default", new])
+
+
+def test_an_experiment_renamed_and_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+    Tracker(uri).project(small)
+    _client(uri).delete_experiment(_rename(uri, "digits", "mine"))
+    assert Tracker(uri).project(small).problem is None
+    assert len(_runs(uri, "mine")) == 4
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_an_experiment_of_the_version_before_is_taken_over(uri: str, small: dict[str, Any], renamed: bool) -> None:
+    Tracker(uri).project(small)
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        assert database.execute("DELETE FROM experiment_tags WHERE key = 'align_study.name'").rowcount == 1
+    if renamed:
+        _rename(uri, "digits", "mine")
+    result = Tracker(uri).project(small)
+    assert (result.problem, result.written, result.unchanged) == (None, 0, 4)
+    _rename(uri, "mine" if renamed else "digits", "mine again")
+    assert Tracker(uri).project(small).unchanged == 4
+
+
+def test_a_study_called_as_another_one_was_renamed_gets_an_experiment_of_its_own(
+    uri: str, small: dict[str, Any]
+) -> None:
+    Tracker(uri).project(small)
+    _rename(uri, "digits", "mine")
+    for _ in range(2):
+        assert Tracker(uri).project(small | {"study": "mine"}).problem is None
+        assert Tracker(uri).project(small).problem is None
+    names = {experiment.name for experiment in _client(uri).search_experiments()} - {"Default", "mine"}
+    (own,) = names
+    assert own.startswith("mine (")
+    assert len(_runs(uri, own)) == len(_runs(uri, "mine")) == 4
+
+
 def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, small: dict[str, Any]) -> None:
     Tracker(uri).project(small)
     result = Tracker(uri).project(small | {"config_hash": "another", "seed": 7})
