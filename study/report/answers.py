@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
-from study.rounds import rounded, select_curve
+from study.rounds import has_answer, rounded, select_curve
 from study.search import Ledger
-from study.selection import Gain, Selection, Strategy, StrategyGains, choose_strategy, holm, paired_gain
-from study.trials import Setting
+from study.selection import (
+    Gain,
+    Selection,
+    Strategy,
+    StrategyChoice,
+    StrategyGains,
+    choose_strategy,
+    holm,
+    paired_gain,
+    strengths_by_encoder,
+)
+from study.trials import Asked, Setting
 
 Scores = NDArray[np.float64]
 Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
@@ -29,6 +39,15 @@ class Finding:
     lambda_star: float
     gain: Gain
     source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The strategy chosen for a pair, its strengths, and the p-values of all its claims as corrected for the study."""
+
+    choice: StrategyChoice
+    strengths: Setting2
+    adjusted_p: Mapping[Claim, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,25 +67,51 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
     for subject in SUBJECTS:
         found = curve(ledger.trials(cell.id, "shared"), subject)
         selection = select_curve(cell, found)
-        star = rounded(selection.lambda_star)
+        star = _as_confirmed(rounded(selection.lambda_star), scores[subject])
         gain, source = _gain(found, scores[subject], star)
         subjects[subject] = Finding(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
     candidates, strengths = _strategies(subjects, scores)
     return Answer(subjects=subjects, candidates=candidates, strengths=strengths)
 
 
-def recommended_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, Setting]:
-    """The confirmed setting that each encoder should be trained with, by the strategy recommended for the pair.
+def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
+    """The decision for each pair of a study, by cell id: what its report says and its encoders are trained for.
 
-    They differ where each encoder has a strength of its own: one-sided trainings are independent of each other.
+    The claims of all pairs are corrected together, so it takes the answers of all of them.
     """
-    answer = evaluate(cell, ledger)
-    confirmed = {(t.setting.strength_1, t.setting.strength_2): t.setting for t in ledger.trials(cell.id, "confirm")}
-    strategy = choose_strategy(answer.candidates).strategy
-    first, second = answer.strengths[strategy]
-    if strategy == "per_encoder":
-        return confirmed[first, 0.0], confirmed[0.0, second]
-    return confirmed[first, second], confirmed[first, second]
+    adjusted = adjusted_p_values(answers)
+    return {
+        cell: Decision(
+            choice=(
+                choice := choose_strategy(
+                    answer.candidates, adjusted_p={name: adjusted[cell, name] for name in answer.candidates}
+                )
+            ),
+            strengths=answer.strengths[choice.strategy],
+            adjusted_p={claim: adjusted[cell, claim] for claim in (*SUBJECTS, *answer.candidates)},
+        )
+        for cell, answer in answers.items()
+    }
+
+
+def recommended_settings(cells: Sequence[Cell], ledger: Ledger) -> dict[str, tuple[Setting, Setting]]:
+    """The confirmed setting that each encoder of each confirmed cell should be trained with, by what is decided."""
+    answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
+    found = {cell: encoder_settings(ledger.trials(cell, "confirm"), made) for cell, made in decide(answers).items()}
+    return {cell: settings for cell, settings in found.items() if settings}
+
+
+def encoder_settings(confirmed: Iterable[Asked], decision: Decision) -> tuple[Setting, Setting] | None:
+    """The setting of each encoder by a decision; None where its strengths were not confirmed."""
+    settings = {(trial.setting.strength_1, trial.setting.strength_2): trial.setting for trial in confirmed}
+    one, two = map(settings.get, strengths_by_encoder(decision.choice.strategy, decision.strengths))
+    return (one, two) if one and two else None
+
+
+def _as_confirmed(star: float, confirmed: Mapping[Setting2, Scores]) -> float:
+    """The strength that was confirmed as λ*: on another machine the search may end in another third digit."""
+    shared = [first for first, second in confirmed if first == second and abs(first - star) <= 0.02 * star]
+    return min(shared, key=lambda strength: abs(strength - star), default=star)
 
 
 def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:

@@ -6,7 +6,14 @@ from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
-from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
+from study.selection.strategy import (
+    STRATEGIES,
+    Strategy,
+    StrategyChoice,
+    StrategyGains,
+    choose_strategy,
+    strengths_by_encoder,
+)
 from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "paired_gain",
     "sample_posterior",
     "select",
+    "strengths_by_encoder",
     "unwarp",
     "warp",
     "warp_scale",

@@ -31,6 +31,17 @@ class StrategyChoice:
     adjusted_p: Mapping[Strategy, float]
 
 
+def strengths_by_encoder(
+    strategy: Strategy, strengths: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The two strengths of the training that gives encoder 1, and of the one that gives encoder 2.
+
+    One training gives both, but where each has a strength of its own: one-sided trainings are independent.
+    """
+    first, second = strengths
+    return ((first, 0.0), (0.0, second)) if strategy == "per_encoder" else ((first, second), (first, second))
+
+
 def choose_strategy(
     candidates: Mapping[Strategy, StrategyGains],
     *,
