@@ -13,6 +13,7 @@ from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_se
 from study.rounds import has_answer, rounded, select_curve
 from study.search import Ledger
 from study.selection import (
+    SIZE,
     Gain,
     Selection,
     Strategy,
@@ -43,11 +44,15 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The strategy chosen for a pair, its strengths, and the p-values of all its claims as corrected for the study."""
+    """The strategy chosen for a pair, its strengths, and the p-values of all its claims as corrected for the study.
+
+    `p_needed` is the uncorrected p-value with which one claim more of the study would be confirmed.
+    """
 
     choice: StrategyChoice
     strengths: Setting2
     adjusted_p: Mapping[Claim, float]
+    p_needed: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class Answer:
     subjects: Mapping[Subject, Finding]
     candidates: Mapping[Strategy, StrategyGains]
     strengths: Mapping[Strategy, tuple[float, float]]
+    sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
 
 
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
@@ -70,8 +76,8 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
         star = _as_confirmed(rounded(selection.lambda_star), scores[subject])
         gain, source = _gain(found, scores[subject], star)
         subjects[subject] = Finding(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
-    candidates, strengths = _strategies(subjects, scores)
-    return Answer(subjects=subjects, candidates=candidates, strengths=strengths)
+    candidates, strengths, sources = _strategies(subjects, scores)
+    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources)
 
 
 def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
@@ -80,6 +86,7 @@ def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
     The claims of all pairs are corrected together, so it takes the answers of all of them.
     """
     adjusted = adjusted_p_values(answers)
+    needed = p_needed([p_value for (_, claim), p_value in adjusted.items() if claim != "pair"])
     return {
         cell: Decision(
             choice=(
@@ -89,9 +96,15 @@ def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
             ),
             strengths=answer.strengths[choice.strategy],
             adjusted_p={claim: adjusted[cell, claim] for claim in (*SUBJECTS, *answer.candidates)},
+            p_needed=needed,
         )
         for cell, answer in answers.items()
     }
+
+
+def p_needed(adjusted: Sequence[float]) -> float:
+    """Holm's next step: a claim competes with those that are not confirmed, and no more with those that are."""
+    return SIZE / max(1, sum(p_value > SIZE for p_value in adjusted))
 
 
 def recommended_settings(cells: Sequence[Cell], ledger: Ledger) -> dict[str, tuple[Setting, Setting]]:
@@ -125,11 +138,13 @@ def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -
 def _strategies(
     subjects: Mapping[Subject, Finding],
     confirmed: Mapping[Subject, Mapping[Setting2, Scores]],
-) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, tuple[float, float]]]:
-    """What each strategy gains, and its strengths: one-sided ones where they were confirmed."""
+) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, Setting2], dict[Strategy, str]]:
+    """What each strategy gains, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
     strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
-    gains = [_gain(subjects[subject].found, confirmed[subject], star)[0] for subject in SUBJECTS]
+    judged = [_gain(subjects[subject].found, confirmed[subject], star) for subject in SUBJECTS]
+    gains = [gain for gain, _ in judged]
+    sources: dict[Strategy, str] = {"shared": judged[-1][1]}
     found: dict[Strategy, StrategyGains] = {}
     found["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
     first, second = confirmed["encoder_1"], confirmed["encoder_2"]
@@ -137,21 +152,22 @@ def _strategies(
     to_1 = next((setting for setting in one_sided if setting[0]), None)
     to_2 = next((setting for setting in one_sided if setting[1]), None)
     zero = (0.0, 0.0)
-    sources: dict[Strategy, tuple[Setting2, Setting2]] = {}
+    trained: dict[Strategy, tuple[Setting2, Setting2]] = {}
     if to_1:
-        sources["to_1"], strengths["to_1"] = (to_1, zero), to_1
+        trained["to_1"], strengths["to_1"] = (to_1, zero), to_1
     if to_2:
-        sources["to_2"], strengths["to_2"] = (zero, to_2), to_2
+        trained["to_2"], strengths["to_2"] = (zero, to_2), to_2
     if to_1 and to_2:
-        sources["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
-    for strategy, (setting_1, setting_2) in sources.items():
+        trained["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
+    for strategy, (setting_1, setting_2) in trained.items():
+        sources[strategy] = "confirm"
         before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
         found[strategy] = StrategyGains(
             gain_1=paired_gain(first[zero], first[setting_1]),
             gain_2=paired_gain(second[zero], second[setting_2]),
             gain_mean=paired_gain(before, after),
         )
-    return found, strengths
+    return found, strengths, sources
 
 
 def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Claim], float]:

@@ -102,9 +102,9 @@ def _cell(
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
     encoders: list[dict[str, Any]] = []
     for index, subject in enumerate(ENCODERS):
-        entry = (
-            _answer(answer.subjects[subject], decision.adjusted_p[subject]) if answer and decision else dict(_NO_ANSWER)
-        )
+        entry = dict(_NO_ANSWER)
+        if answer and decision:
+            entry = _answer(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
         if answer and _undertrained(answer.subjects[subject], index):
             entry["flags"] = [*entry["flags"], "undertrained"]
         baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
@@ -119,6 +119,7 @@ def _cell(
         "stand_in": cell.stand_in,
         "pair": list(cell.pair),
         "metrics": list(cell.metrics),
+        "rows": dict(cell.rows),
         "error": run.errors.get(cell.id),
         "counts": {
             "trainings": len(results),
@@ -147,10 +148,11 @@ def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> dict[str, 
     }
 
 
-def _answer(subject: Finding, adjusted_p: float) -> dict[str, Any]:
+def _answer(subject: Finding, adjusted_p: float, p_needed: float) -> dict[str, Any]:
     selection, found = subject.selection, subject.found
     concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
-    tried = {**_gain_json(subject.gain), "p_adjusted": adjusted_p, "source": subject.source}
+    corrected = {"p_adjusted": adjusted_p, "p_needed": p_needed, "source": subject.source}
+    tried = {**_gain_json(subject.gain), **corrected}
     claimed = tried if concluded.gain is subject.gain else {**tried, **_gain_json(concluded.gain), "p_adjusted": 1.0}
     return {
         "lambda_star": rounded(concluded.lambda_star),
@@ -200,17 +202,23 @@ _NO_ANSWER: Mapping[str, Any] = {
 def _pair_choice(answer: Answer, decision: Decision) -> dict[str, Any]:
     """The pair as one, and the strategy recommended for it with what each alternative would have given."""
     choice = decision.choice
+    sources = answer.sources
     alternatives = [
         {
             "strategy": strategy,
             "strengths": list(answer.strengths[strategy]),
-            "gains": [_gain_json(gains.gain_1), _gain_json(gains.gain_2)],
-            "gain_mean": {**_gain_json(gains.gain_mean), "p_adjusted": choice.adjusted_p[strategy]},
+            "gains": [{**_gain_json(gain), "source": sources[strategy]} for gain in (gains.gain_1, gains.gain_2)],
+            "gain_mean": {
+                **_gain_json(gains.gain_mean),
+                "p_adjusted": choice.adjusted_p[strategy],
+                "p_needed": decision.p_needed,
+                "source": sources[strategy],
+            },
         }
         for strategy, gains in answer.candidates.items()
     ]
     return {
-        **_answer(answer.subjects["pair"], decision.adjusted_p["pair"]),
+        **_answer(answer.subjects["pair"], decision.adjusted_p["pair"], decision.p_needed),
         "strategy": choice.strategy,
         "strengths": list(decision.strengths),
         "reason": choice.reason,

@@ -1,6 +1,6 @@
 """Selection: replicate results to λ*, its interval, its gain, a verdict and a strategy. Pure numpy and scipy."""
 
-from study.selection.conclusion import Conclusion, Verdict, conclude
+from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
@@ -17,6 +17,7 @@ from study.selection.strategy import (
 from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
 
 __all__ = [
+    "SIZE",
     "STRATEGIES",
     "Conclusion",
     "Curve",

@@ -24,7 +24,10 @@ class StrategyGains:
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyChoice:
-    """The recommended strategy, why in one sentence, and the Holm-adjusted p-value of every alternative's gain."""
+    """The recommended strategy, why in one sentence, and the Holm-adjusted p-value of every alternative's gain.
+
+    The sentence names no gain: in which unit a score is told is not known here.
+    """
 
     strategy: Strategy
     reason: str
@@ -71,7 +74,7 @@ def choose_strategy(
     top = candidates[best].gain_mean
     near = [name for name in eligible if candidates[name].gain_mean.mean >= top.mean - top.standard_error]
     chosen = near[0]
-    reason = f"{chosen} has the largest confirmed gain ({top.mean:.4g})"
+    reason = f"{chosen} has the largest confirmed gain"
     if chosen != best:
-        reason = f"{chosen} is simpler than {best} and within one standard error of its gain ({top.mean:.4g})"
+        reason = f"{chosen} is simpler than {best} and within one standard error of its gain"
     return StrategyChoice(strategy=chosen, reason=reason, adjusted_p=adjusted)
