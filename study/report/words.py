@@ -292,8 +292,8 @@ def _without_alignment(entry: Part, metric: str) -> str:
         return f"{told} at λ = {strength_text(place)}"
     return {
         "falling": "gets worse with λ by its validation curve",
-        "rising": "gets better with λ by its validation curve alone",
-        "inverted-u": "is best between the ends by its validation curve alone",
+        "rising": "gets better with λ by its validation curve",
+        "inverted-u": "is best between the ends by its validation curve",
     }.get(str(entry.get("shape")), "is indifferent" if entry.get("verdict") != "avoid" else "is better without it")
 
 
