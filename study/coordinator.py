@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from study.cells import Cell
 from study.planned import Ahead, even_groups, pack_work
-from study.rounds import Recommend, Round, rounds
+from study.rounds import Recommend, Round, encoder_round, rounds
 from study.search import Ledger
 from study.trials import Arm, Asked
 from trainables.spec import PackSpec, ReplicaResult
@@ -64,6 +64,7 @@ class _Running:
     rounds: Generator[Round, None, None]
     open: set[str] = field(default_factory=set)
     asked: int = 0
+    confirmed: bool = False  # all that its answer rests on is there; its encoders may be to come
     ended: bool = False
     error: str | None = None
 
@@ -71,13 +72,17 @@ class _Running:
 class Coordinator:
     """Composes packs deterministically, so that an interrupted study asks for the same packs again.
 
+    The encoders that are kept come last: which strategy a pair should have depends on the gains of all cells, which
+    the report corrects together. Every cell has its answer, or is given up, before `recommend` is asked.
+
     Args:
         cells: of the study.
         ledger: of the study, open for writing.
         pack_size: largest number of replicates in a pack.
-        recommend: the settings of the encoders that are kept, see `study.rounds.rounds`.
+        recommend: the settings of the encoders that are kept, of all cells at once.
         on_progress: called after every change.
-        on_cell_end: called when a cell has all its results, unless nothing was trained for it in this run.
+        on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
+            them in this run.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Coordinator:
     ) -> None:
         self._ledger = ledger
         self._pack_size = pack_size
+        self._recommend, self._decided = recommend, False
         self._on_progress, self._on_cell_end = on_progress, on_cell_end
         self._queue: deque[Pack] = deque()
         self._packs: dict[str, tuple[Pack, _Running]] = {}
@@ -105,12 +111,13 @@ class Coordinator:
             _Running(
                 cell=cell,
                 ahead=Ahead(cell=cell, pack_size=pack_size),
-                rounds=rounds(cell, ledger, recommend=recommend),
+                rounds=rounds(cell, ledger),
             )
             for cell in cells
         ]
         for running in self._running:
             self._advance(running)
+        self._decide()
 
     @property
     def finished(self) -> bool:
@@ -171,7 +178,8 @@ class Coordinator:
         self._work_done += self._work(pack)
         if not running.open and running.error is None:
             self._advance(running)
-            if running.ended:
+            self._decide()
+            if running.confirmed:
                 self._on_cell_end()
                 self._ledger.forget(running.cell.id)
         self._on_progress(self.progress)
@@ -209,6 +217,7 @@ class Coordinator:
             self._fractions.pop(other, None)
         running.open.clear()
         self._ledger.set_note(ERRORS, dict(self.errors))
+        self._decide()
         self._on_progress(self.progress)
 
     def _work(self, pack: Pack) -> float:
@@ -222,12 +231,27 @@ class Coordinator:
         return pack, running
 
     def _advance(self, running: _Running) -> None:
-        """Ask for rounds until one has something left to train, or the cell is done."""
+        """Ask for rounds until one has something left to train, or the cell has its answer, or its encoders too."""
         for asked in running.rounds:
             self._plan(running, asked)
             if running.open:
                 return
-        running.ended = True
+        running.confirmed = True
+        running.ended = self._decided or not _keeps_encoders(running)
+
+    def _decide(self) -> None:
+        """Once no cell is without its answer that may still get one, ask for the encoders of all of them."""
+        if self._decided or not all(running.confirmed or running.ended for running in self._running):
+            return
+        self._decided = True
+        waiting = [running for running in self._running if not running.ended]
+        recommended = self._recommend([running.cell for running in self._running], self._ledger) if waiting else {}
+        for running in waiting:
+            if running.cell.id in recommended:
+                self._plan(running, encoder_round(running.cell, self._ledger, recommended[running.cell.id]))
+            running.ended = not running.open
+        for running in self._running:
+            self._ledger.forget(running.cell.id)
 
     def _plan(self, running: _Running, asked: Round) -> None:
         by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
@@ -255,3 +279,7 @@ class Coordinator:
         for result in results:
             self._done += 1
             self._diverged += int(result.status == "diverged")
+
+
+def _keeps_encoders(running: _Running) -> bool:
+    return running.cell.config.models and running.ahead.asked["confirm"] > 0

@@ -199,9 +199,12 @@ def training_seconds(
             started += 1
         clock, cell = heapq.heappop(running)
         open_packs[cell] -= 1
-        if not open_packs[cell] and left[cell]:
+        if not open_packs[cell] and left[cell] and left[cell][0][0][0] != "final":
             ask(cell)
             clock += _ROUND * speed.start
+        if not waiting and not running:  # the encoders that are kept come once every cell has its answer
+            for kept in [cell for cell in by_id if left[cell]]:
+                ask(kept)
     return clock
 
 

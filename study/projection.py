@@ -103,6 +103,8 @@ def _cell_record(report: Report, cell: Part, position: int, name: str, folder: P
         metrics[f"lambda_1se_{index}"] = number(entry.get("lambda_1se"))
         metrics[f"baseline_{index}"] = number(part(entry, "baseline").get("mean"))
     for alternative in parts(choice, "alternatives"):
+        if alternative.get("strategy") == choice.get("strategy"):
+            metrics |= _strategy_metrics(part(alternative, "gain_mean"))
         for index, gain in enumerate((alternative.get("gains") or ())[:2], start=1):
             key = f"gain_{_key(alternative.get('strategy'))}_{index}"
             metrics[key] = number(gain.get("mean")) if isinstance(gain, Mapping) else None
@@ -187,6 +189,17 @@ def _answer_metrics(answer: Part, suffix: str) -> dict[str, float | None]:
     }
 
 
+def _strategy_metrics(gain: Part) -> dict[str, float | None]:
+    """What the strategy gains for the pair as one; `gain` is that of one λ for both, whatever is recommended."""
+    low, high = reading.interval(gain.get("interval")) or (None, None)
+    return {
+        "strategy_gain": number(gain.get("mean")),
+        "strategy_gain_low": low,
+        "strategy_gain_high": high,
+        "strategy_p_value": number(gain.get("p_adjusted")),
+    }
+
+
 def _cell_tags(report: Report, cell: Part) -> dict[str, str]:
     choice = part(cell, "pair_choice")
     tags: dict[str, Any] = {
@@ -209,12 +222,15 @@ def _cell_tags(report: Report, cell: Part) -> dict[str, str]:
 
 def _note(cell: Part, pictures: Sequence[str]) -> str:
     """The run's description: the sentence, the table, the figures, and what would change the answer."""
-    rows = ["| encoder | λ* [90 %] | gain over λ = 0 [90 %] | verdict | curve |", "|---|---|---|---|---|"]
+    rows = [
+        "| encoder | λ* [90 %] | gain over λ = 0 [90 %] | p (Holm) | verdict | curve |",
+        "|---|---|---|---|---|---|",
+    ]
     for index, entry in enumerate(parts(cell, "encoders")[:2]):
         metric = reading.metric_of(cell, index)
         columns = (
             reading.pair_of(cell)[index], amounts.strength_with_interval(entry),
-            amounts.gain_or_cost(entry, metric), entry.get("verdict") or "–",
+            amounts.gain_text(entry, metric), amounts.p_text(amounts.told_gain(entry)[0]), entry.get("verdict") or "–",
             entry.get("shape") or "–",
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
@@ -260,7 +276,7 @@ def _models(report: Report, cell: Part, folder: Path) -> Iterator[ModelRecord]:
             training=str(model.get("training")),
             path=path,
             description=f"Encoder of {modality} of {reading.label_of(cell)}, trained with strengths {strengths}; "
-            f"{metric} {score:.4f} on the test split.",
+            f"{metric.replace('_', ' ')} {amounts.score_text(score, metric)} on the test split.",
             tags={
                 **{key: _line(cell.get(key)) for key in ("dataset", "label") if cell.get(key)},
                 "modality": _line(modality),

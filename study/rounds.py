@@ -22,17 +22,18 @@ from study.trials import Arm, Asked, Setting
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
-Recommend = Callable[[Cell, Ledger], tuple[Setting, Setting]]  # the confirmed settings that the encoders should have
+# The confirmed settings that both encoders of each cell should have, by cell id, once all cells are confirmed.
+Recommend = Callable[[Sequence[Cell], Ledger], Mapping[str, tuple[Setting, Setting]]]
 ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
 LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
-def rounds(cell: Cell, ledger: Ledger, *, recommend: Recommend) -> Generator[Round, None, None]:
+def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
     """Yield every round of the cell's search and confirmation; the caller fills the ledger before asking for the next.
 
     The shared strength is searched first, one-sided strengths where they may be worth it, then what was found is
-    confirmed, and the encoders are trained at what `recommend` makes of it. Ends early, without confirmation, where no
-    curve came out of the search.
+    confirmed. Ends early, without confirmation, where no curve came out of the search. The encoders that are kept come
+    after the rounds of all cells: see `encoder_round`.
     """
     yield from _search(cell, ledger, ("shared",))
     if not has_answer(cell, ledger):
@@ -44,10 +45,18 @@ def rounds(cell: Cell, ledger: Ledger, *, recommend: Recommend) -> Generator[Rou
         yield ledger.ask(
             cell.id, "confirm", round_=0, settings=settings, replicates=range(cell.config.replicates.confirm)
         )
-        if cell.config.models:
-            first, second = recommend(cell, ledger)
-            kept = (first,) if first == second else (first, second)
-            yield ledger.ask(cell.id, "final", round_=0, settings=kept, replicates=range(1))
+
+
+def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting]) -> Round:
+    """What trains the encoders that are kept, at the setting of each; they differ where each has its own strength.
+
+    Asked for once: a decision that has changed since (a cell that had failed was confirmed meanwhile) is another round.
+    """
+    kept = settings[:1] if settings[0] == settings[1] else settings
+    asked = ledger.trials(cell.id, "final")
+    known = {trial.round: tuple(t.setting for t in asked if t.round == trial.round) for trial in asked}
+    number = next((number for number, tried in known.items() if tried == kept), len(known))
+    return ledger.ask(cell.id, "final", round_=number, settings=kept, replicates=range(1))
 
 
 def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:

@@ -78,8 +78,11 @@ def run_study(
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
             from study.publishing import publish, recorded_report
+            from study.report.models import lacks_encoders
 
-            return publish(recorded_report(cells, ledger), folder, config, tracker, display)
+            recorded = recorded_report(cells, ledger)
+            if not lacks_encoders(recorded, cells, ledger):
+                return publish(recorded, folder, config, tracker, display)
         joined = stack.enter_context(ExitStack())  # left after the background, if that reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
         prepared = background.submit(_prepare, tracker)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.report import reading
-from study.report.amounts import strength_text
+from study.report.amounts import gain_unit, in_unit, strength_text
 from study.report.canvas import ENCODER_STYLES, GREEN, GREY, INK, blank_grid, legend, scale_strengths, shortened
 from study.report.reading import Part, number, part, parts
 from study.report.theory import half_width
@@ -48,7 +48,7 @@ def side_by_side(cells: Sequence[Part]) -> Figure | None:
             axes.tick_params(axis="x", labelsize=6.5)
         similarity.set_ylim(0, 1)
         similarity.set_xlabel("λ")
-    rows[0][0].set_ylabel(_score_name(metrics.pop()))
+    rows[0][0].set_ylabel(f"{_score_name(metrics.pop())} (validation)")
     rows[1][0].set_ylabel("similarity")
     legend(figure, rows[0][0], rows[1][0], columns=5)
     return figure
@@ -68,26 +68,34 @@ def changes(cells: Sequence[Part]) -> Figure | None:
     shared = sorted(set.intersection(*(set(row) for table in tables for row in table)) - {0.0})
     if len(shared) < 2:
         return None
-    metric = reading.metric_of(ordered[0][1], 0)
-    scale = 100 if "accuracy" in metric else 1
-    values = [scale * np.array([[row[strength] for strength in shared] for row in table]) for table in tables]
-    limit = max(float(np.abs(table).max()) for table in values) or 1.0
-    unit = "points" if scale == 100 else _score_name(metric)
+    metrics = [reading.metric_of(ordered[0][1], index) for index in (0, 1)]
+    values = [
+        np.array([[in_unit(row[strength], metric) for strength in shared] for row in table])
+        for table, metric in zip(tables, metrics, strict=True)
+    ]
+    units = [gain_unit(metric) for metric in metrics]
+    told = f", {units[0]}" if len(set(units)) == 1 else ""
     figure, ((first, second),) = blank_grid(
-        f"Change against λ = 0, {unit}", rows=1, columns=2, size=(0.6 + 0.46 * len(shared), 0.7 + 0.36 * len(ordered))
+        f"Change in validation against λ = 0{told}",
+        rows=1,
+        columns=2,
+        size=(0.6 + 0.46 * len(shared), 0.7 + 0.36 * len(ordered)),
     )
+    same = max(float(np.abs(table).max()) for table in values)
     for index, (axes, table) in enumerate(zip((first, second), values, strict=True)):
+        limit = (same if told else float(np.abs(table).max())) or 1.0
         axes.grid(visible=False)
         axes.pcolormesh(table, cmap="RdBu", vmin=-limit, vmax=limit)  # imshow would embed a picture, which pages refuse
         for (row, column), value in np.ndenumerate(table):
-            text = f"{value:+.{1 if scale == 100 else 2}f}"
+            text = f"{value:+.{1 if units[index] == 'points' else 2}f}"
             text = text if float(text) else text[1:]
             dark = abs(value) > 0.6 * limit
             axes.text(
                 column + 0.5, row + 0.5, text.replace("-", "−"), ha="center", va="center", fontsize=6.5,
                 color="white" if dark else INK,
             )  # fmt: skip
-        axes.set_title(shortened(reading.pair_of(ordered[0][1])[index], 24), fontsize=8, fontweight="normal")
+        name = reading.pair_of(ordered[0][1])[index] + ("" if told else f", {units[index]}")
+        axes.set_title(shortened(name, 24), fontsize=8, fontweight="normal")
         axes.set_xticks(np.arange(len(shared)) + 0.5, [strength_text(strength) for strength in shared], fontsize=6.5)
         axes.set_yticks(np.arange(len(ordered)) + 0.5, [f"{value:g}" for value, _ in ordered])
         axes.set_xlabel("λ")

@@ -48,19 +48,42 @@ def gain_with_interval(gain: Part, metric: str) -> str:
     return text if bounds is None else f"{text} [{_signed(bounds[0], unit)}, {_signed(bounds[1], unit)}]"
 
 
-def gain_or_cost(entry: Part, metric: str) -> str:
-    """An encoder's gain at λ* with its unit; where λ* is 0, what the strongest alignment costs: `−5.4 points at λ = 4`.
-
-    The gain is marked where it comes from the seeds of the search; the cost always does.
+def told_gain(entry: Part) -> tuple[Part, float]:
+    """The gain that is told of an encoder, and the strength it belongs to: λ*, or, where that is 0, the strength at
+    which the searched curve is highest. Empty where there is none: at λ = 0 there is nothing to gain over λ = 0.
     """
-    gain = part(entry, "gain_over_zero")
-    if entry.get("lambda_star") == 0 and entry.get("verdict") == "avoid" and (known := cost(entry)):
-        strength, loss = known
-        return f"{_signed(-loss, _unit(metric))} {gain_unit(metric)} at λ = {strength_text(strength)}"
+    for answer in (entry, part(entry, "searched")):
+        if strength := number(answer.get("lambda_star")):
+            return part(answer, "gain_over_zero"), strength
+    return {}, 0.0
+
+
+def gain_text(entry: Part, metric: str) -> str:
+    """An encoder's gain in its score's unit, with the strength where it is not λ*: `−0.4 [−0.9, +0.1] points at 0.15`.
+
+    Marked where it comes from the seeds of the search, which are scored on the validation split.
+    """
+    gain, strength = told_gain(entry)
     told = gain_with_interval(gain, metric)
     if told == "–":
         return told
-    return f"{told} {gain_unit(metric)}{' (search seeds)' if gain.get('source') == 'search' else ''}"
+    place = "" if number(entry.get("lambda_star")) else f" at {strength_text(strength)}"
+    return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.get('source') == 'search' else ''}"
+
+
+def p_text(gain: Part) -> str:
+    """The p-value of a gain, corrected for the study where it is known so: `0.03`, `< 0.001`; `–` without one."""
+    adjusted = number(gain.get("p_adjusted"))
+    p_value = number(gain.get("p_value")) if adjusted is None else adjusted
+    return "–" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def common_metric(first: str, second: str) -> str:
+    """What a mean of two scores is said in: the score itself, or `the mean score` where they differ.
+
+    Scores that share a unit share it in the mean too.
+    """
+    return first if _unit(first) == _unit(second) else "the mean score"
 
 
 def gain_unit(metric: str) -> str:
@@ -81,12 +104,36 @@ def size_text(value: float, metric: str) -> str:
     return _plain(abs(value), _unit(metric))
 
 
-def cost(entry: Part) -> tuple[float, float] | None:
-    """The strongest strength tried and what it loses against λ = 0 in validation; None where it loses nothing."""
-    points = {number(point.get("strength")): number(point.get("mean")) for point in parts(entry, "curve")}
-    known = {strength: mean for strength, mean in points.items() if strength is not None and mean is not None}
-    base = known.get(0.0)
-    return None if base is None or base <= known[max(known)] else (max(known), base - known[max(known)])
+def change_in_validation(entry: Part, strength: float) -> float | None:
+    """How a validation score changes from λ = 0 to a strength, between the strengths tried; None outside of them."""
+    points = sorted(
+        (at, mean)
+        for point in parts(entry, "curve")
+        if (at := number(point.get("strength"))) is not None and (mean := number(point.get("mean"))) is not None
+    )
+    if not points or points[0][0] != 0 or not 0 <= strength <= points[-1][0]:
+        return None
+    upper = next(index for index, (at, _) in enumerate(points) if at >= strength)
+    (left, low), (right, high) = points[max(0, upper - 1)], points[upper]
+    share = (strength - left) / (right - left) if right > left else 0.0
+    return low + share * (high - low) - points[0][1]
+
+
+def strongest(entry: Part) -> float:
+    """The strongest alignment that has a score in validation; 0 where there is none."""
+    known = [point for point in parts(entry, "curve") if number(point.get("mean")) is not None]
+    return max((number(point.get("strength")) or 0.0 for point in known), default=0.0)
+
+
+def in_unit(value: float, metric: str) -> float:
+    """A difference of scores in the unit in which gains of that score are said: 1.4 points for an accuracy's 0.014."""
+    return value * _unit(metric).scale
+
+
+def spread_text(value: object, metric: str) -> str:
+    """A standard deviation of scores in the unit of their differences; `–` where there is none."""
+    spread = number(value)
+    return "–" if spread is None else f"{in_unit(spread, metric):.{_unit(metric).decimals + 1}f}"
 
 
 def duration(seconds: float) -> str:

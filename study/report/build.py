@@ -14,14 +14,14 @@ import numpy as np
 from study.cells import Cell
 from study.curves import ENCODERS, scores_by_setting
 from study.pid import PIDProfile
-from study.report.answers import Answer, Claim, Finding, Scores, adjusted_p_values, evaluate
+from study.report.answers import Answer, Decision, Finding, Scores, decide, encoder_settings, evaluate
 from study.report.models import kept_encoder
 from study.report.reading import file_stem
 from study.report.run import Run
 from study.report.theory import with_measured
 from study.rounds import has_answer, learnt, rounded
 from study.search import Ledger
-from study.selection import Gain, choose_strategy, conclude
+from study.selection import Gain, conclude
 from study.theory import rank_agreement
 from study.transfer import reordered
 from study.trials import Arm, Asked
@@ -41,13 +41,17 @@ def build_report(
     """The report of the study's cells, from everything recorded so far; `profiles` and `forecasts` by cell id."""
     config = cells[0].config
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
-    adjusted = adjusted_p_values(answers)
-    entries = [_cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), adjusted, run) for cell in cells]
+    decisions = decide(answers)
+    entries = [
+        _cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), decisions.get(cell.id), run) for cell in cells
+    ]
     for cell, entry in zip(cells, entries, strict=True):
         entry["forecast"] = with_measured(forecasts.get(cell.id), entry["encoders"])
     for position, (cell, entry) in enumerate(zip(cells, entries, strict=True), start=1):
+        decision = decisions.get(cell.id)
+        settings = encoder_settings(ledger.trials(cell.id, "confirm"), decision) if decision else None
         for index, encoder in enumerate(entry["encoders"]):
-            encoder["model"] = kept_encoder(cell, ledger, index, stem=file_stem(entry, position))
+            encoder["model"] = kept_encoder(cell, ledger, index, settings=settings, stem=file_stem(entry, position))
     return {
         "schema": SCHEMA,
         "study": config.study,
@@ -90,7 +94,7 @@ def _cell(
     ledger: Ledger,
     profile: PIDProfile | None,
     answer: Answer | None,
-    adjusted: Mapping[tuple[str, Claim], float],
+    decision: Decision | None,
     run: Run,
 ) -> dict[str, Any]:
     trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
@@ -98,7 +102,9 @@ def _cell(
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
     encoders: list[dict[str, Any]] = []
     for index, subject in enumerate(ENCODERS):
-        entry = _answer(answer.subjects[subject], adjusted[cell.id, subject]) if answer else dict(_NO_ANSWER)
+        entry = dict(_NO_ANSWER)
+        if answer and decision:
+            entry = _answer(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
         if answer and _undertrained(answer.subjects[subject], index):
             entry["flags"] = [*entry["flags"], "undertrained"]
         baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
@@ -113,6 +119,7 @@ def _cell(
         "stand_in": cell.stand_in,
         "pair": list(cell.pair),
         "metrics": list(cell.metrics),
+        "rows": dict(cell.rows),
         "error": run.errors.get(cell.id),
         "counts": {
             "trainings": len(results),
@@ -123,7 +130,7 @@ def _cell(
         "transfer": _transfer(cell, ledger, shared),
         "pid": None if profile is None else {**profile.to_json(), "exact": cell.exact_profile},
         "encoders": encoders,
-        "pair_choice": _pair_choice(cell, answer, adjusted) if answer else dict(_NO_ANSWER),
+        "pair_choice": _pair_choice(answer, decision) if answer and decision else dict(_NO_ANSWER),
         "alignment": _alignment(shared),
         "learning_curves": _learning_curves(shared),
     }
@@ -141,10 +148,11 @@ def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> dict[str, 
     }
 
 
-def _answer(subject: Finding, adjusted_p: float) -> dict[str, Any]:
+def _answer(subject: Finding, adjusted_p: float, p_needed: float) -> dict[str, Any]:
     selection, found = subject.selection, subject.found
     concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
-    tried = {**_gain_json(subject.gain), "p_adjusted": adjusted_p, "source": subject.source}
+    corrected = {"p_adjusted": adjusted_p, "p_needed": p_needed, "source": subject.source}
+    tried = {**_gain_json(subject.gain), **corrected}
     claimed = tried if concluded.gain is subject.gain else {**tried, **_gain_json(concluded.gain), "p_adjusted": 1.0}
     return {
         "lambda_star": rounded(concluded.lambda_star),
@@ -191,23 +199,28 @@ _NO_ANSWER: Mapping[str, Any] = {
 }
 
 
-def _pair_choice(cell: Cell, answer: Answer, adjusted: Mapping[tuple[str, Claim], float]) -> dict[str, Any]:
+def _pair_choice(answer: Answer, decision: Decision) -> dict[str, Any]:
     """The pair as one, and the strategy recommended for it with what each alternative would have given."""
-    adjusted_p = {strategy: adjusted[cell.id, strategy] for strategy in answer.candidates}
-    choice = choose_strategy(answer.candidates, adjusted_p=adjusted_p)
+    choice = decision.choice
+    sources = answer.sources
     alternatives = [
         {
             "strategy": strategy,
             "strengths": list(answer.strengths[strategy]),
-            "gains": [_gain_json(gains.gain_1), _gain_json(gains.gain_2)],
-            "gain_mean": {**_gain_json(gains.gain_mean), "p_adjusted": choice.adjusted_p[strategy]},
+            "gains": [{**_gain_json(gain), "source": sources[strategy]} for gain in (gains.gain_1, gains.gain_2)],
+            "gain_mean": {
+                **_gain_json(gains.gain_mean),
+                "p_adjusted": choice.adjusted_p[strategy],
+                "p_needed": decision.p_needed,
+                "source": sources[strategy],
+            },
         }
         for strategy, gains in answer.candidates.items()
     ]
     return {
-        **_answer(answer.subjects["pair"], adjusted[cell.id, "pair"]),
+        **_answer(answer.subjects["pair"], decision.adjusted_p["pair"], decision.p_needed),
         "strategy": choice.strategy,
-        "strengths": list(answer.strengths[choice.strategy]),
+        "strengths": list(decision.strengths),
         "reason": choice.reason,
         "alternatives": alternatives,
     }

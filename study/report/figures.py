@@ -202,7 +202,10 @@ def _pid(cell: Part) -> Figure:
 
 
 def _overview(cells: Sequence[Part]) -> Figure | None:
-    """λ* of every encoder against its pair's redundancy; numbers name the cells. None where nothing is answered."""
+    """λ* of every encoder against its pair's redundancy; numbers name the cells. None where nothing is answered.
+
+    Both encoders of a pair stand at its one redundancy: encoder 1 large and wide, encoder 2 small and thin on it.
+    """
     answered = [
         (position, index, redundancy, star, entry)
         for position, cell in enumerate(cells, start=1)
@@ -213,25 +216,31 @@ def _overview(cells: Sequence[Part]) -> Figure | None:
     if not answered:
         return None
     figure, axes = blank("λ* against redundancy, over all pairs", size=(5.6, 3.6))
-    spread = 0.006 * (max(a[2] for a in answered) - min(a[2] for a in answered) or 1.0)
     for position, index, redundancy, star, entry in answered:
         look = ENCODER_STYLES[index]
         bounds = reading.interval(entry.get("interval")) or (star, star)
         side = -1 if index == 0 else 1
-        place = redundancy + side * spread
-        axes.plot((place, place), bounds, color=look["color"], linewidth=1.2, linestyle=look["linestyle"], zorder=2)
+        width, alpha, size = ((5.0, 0.3, 9.0), (1.2, 1.0, 4.5))[index]
+        axes.plot(
+            (redundancy, redundancy), bounds, color=look["color"], linewidth=width, alpha=alpha,
+            solid_capstyle="butt", zorder=2 + index,
+        )  # fmt: skip
         face = look["color"] if entry.get("verdict") == "align" else "white"
         axes.plot(
-            place, star, color=look["color"], marker=look["marker"], markerfacecolor=face, linestyle="none", zorder=3
-        )
+            redundancy, star, color=look["color"], marker=look["marker"], markersize=size, markerfacecolor=face,
+            linestyle="none", zorder=4 + index,
+        )  # fmt: skip
         axes.annotate(
-            str(position), (place, star), xytext=(5 * side, 4), textcoords="offset points", fontsize=7.5,
+            str(position), (redundancy, star), xytext=(5 * side, 4), textcoords="offset points", fontsize=7.5,
             ha="right" if side < 0 else "left", color=INK,
         )  # fmt: skip
     tried = [value for cell in cells for entry in parts(cell, "encoders") for value in reading.strengths_of(entry)]
     scale_strengths(axes, "y", [*tried, *(a[3] for a in answered)])
     for index, look in enumerate(ENCODER_STYLES):
-        axes.plot([], [], label=f"encoder {index + 1}", **look)
+        axes.plot(
+            [], [], label=f"encoder {index + 1}", color=look["color"], marker=look["marker"],
+            markersize=(9.0, 4.5)[index], linewidth=(5.0, 1.2)[index],
+        )  # fmt: skip
     axes.plot([], [], color=INK, marker="o", linestyle="none", label="filled: align")
     axes.plot(
         [], [], color=INK, marker="o", markerfacecolor="white", linestyle="none", label="open: avoid, indifferent"

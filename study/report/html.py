@@ -133,7 +133,8 @@ def _caveats(cells: Sequence[Part]) -> str:
         if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in caveats(cell)):
             found.append(f'<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
-        "Nothing that this study could notice: no optimum at the edge of the range, no training cut short or lost."
+        "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
+        "seeds, a gain that more seeds would confirm, validation and test split that disagree."
     )
     return "".join(found) or f"<p>{nothing}</p>\n"
 

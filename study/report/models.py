@@ -5,27 +5,32 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from study.cells import Cell
 from study.report.reading import Report, part, parts
 from study.search import Ledger
+from study.selection import strengths_by_encoder
+from study.trials import Asked, Setting
 from trainables.export import encoder_file
 from trainables.place import Place
 
 FOLDER = "models"  # beside the report
 
 
-def kept_encoder(cell: Cell, ledger: Ledger, encoder: int, *, stem: str) -> dict[str, Any] | None:
+def kept_encoder(
+    cell: Cell, ledger: Ledger, encoder: int, *, settings: tuple[Setting, Setting] | None, stem: str
+) -> dict[str, Any] | None:
     """The entry of encoder 0 or 1 of a cell: its file, its registered name, how it was trained and what it scores.
 
-    None where it was not trained, or diverged. `stem` is that of the cell's files.
+    `settings` are those that the report recommends for the two, `stem` is that of the cell's files. None where it was
+    not trained so, or diverged: what was trained for a decision that has changed since is not this report's.
     """
-    trials = [trial for trial in ledger.trials(cell.id, "final") if 0 in trial.results]
-    if not trials:
+    trial = _trained(ledger, cell.id, settings[encoder]) if settings else None
+    if trial is None:
         return None
-    trial = trials[min(encoder, len(trials) - 1)]  # two where each encoder has a strength of its own
     score = trial.results[0].scores[encoder]
     if not math.isfinite(score):
         return None
@@ -41,6 +46,31 @@ def kept_encoder(cell: Cell, ledger: Ledger, encoder: int, *, stem: str) -> dict
         "split": spec.evaluate,
         "score": score,
     }
+
+
+def lacks_encoders(report: Report, cells: Sequence[Cell], ledger: Ledger) -> bool:
+    """Whether encoders that a study keeps were never trained at the strengths that its report recommends.
+
+    So of a study that an earlier version ended, which corrected each pair's strategies alone before it trained them.
+    """
+    for cell, entry in zip(cells, parts(report, "cells"), strict=True):
+        choice = part(entry, "pair_choice")
+        if not cell.config.models or not choice.get("strategy"):
+            continue
+        confirmed = {_strengths(trial) for trial in ledger.trials(cell.id, "confirm") if trial.results}
+        trained = {_strengths(trial) for trial in ledger.trials(cell.id, "final") if trial.results}
+        if not set(strengths_by_encoder(choice["strategy"], tuple(choice["strengths"]))) & confirmed <= trained:
+            return True
+    return False
+
+
+def _strengths(trial: Asked) -> tuple[float, float]:
+    return trial.setting.strength_1, trial.setting.strength_2
+
+
+def _trained(ledger: Ledger, cell: str, setting: Setting) -> Asked | None:
+    trials = [trial for trial in ledger.trials(cell, "final") if trial.setting == setting and 0 in trial.results]
+    return trials[-1] if trials else None
 
 
 def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:

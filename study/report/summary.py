@@ -10,12 +10,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from study.report import amounts
+from study.report import amounts, words
 from study.report.reading import COMPONENTS
 
 
 def summary(report: Mapping[str, Any]) -> Group:
-    """What a study ends with: for each pair its profile, for each encoder λ* [90 % interval], gain, verdict, shape."""
+    """What a study ends with: for each pair its profile, its strategy and what that gains; then both encoders.
+
+    Of each encoder λ* [90 % interval], the gain there, verdict and shape.
+    """
     title = f"{report['study']}{' (stand-in data)' if report['stand_in'] else ''}"
     parts: list[RenderableType] = [
         Text(title, style="bold"),
@@ -24,13 +27,14 @@ def summary(report: Mapping[str, Any]) -> Group:
     for cell in report["cells"]:
         parts.append(Rule(style="dim"))
         parts.append(Text.assemble((cell["label"], "bold"), f"   {_profile(cell['pid'])}"))
+        parts.append(Text(f"  {words.advice_with_gain(cell)}"))
         for index, encoder in enumerate(cell["encoders"]):
             metric = cell["metrics"][index]
             parts.append(
                 _row(
                     f"  {encoder['modality']}",
                     amounts.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                    amounts.gain_or_cost(encoder, metric),
+                    amounts.gain_text(encoder, metric),
                     str(encoder["verdict"] or "no answer"),
                     str(encoder["shape"] or "–"),
                 )

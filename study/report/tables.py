@@ -19,7 +19,7 @@ def answer_table(cells: Sequence[Part]) -> str:
     columns = ("Encoder", "λ* [90 %]", "Score at λ = 0", "Gain [90 %]", "p (Holm)", "Verdict", "Curve")
     rows = []
     for position, cell in enumerate(cells, start=1):
-        title = f"{position} · {reading.label_of(cell)}: {words.advice(cell)}"
+        title = f"{position} · {reading.label_of(cell)}: {words.advice_with_gain(cell)}"
         rows.append(
             f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{escaped(title)}'
             f"<small>{escaped(words.profile_text(cell))}</small></th></tr>\n"
@@ -28,22 +28,22 @@ def answer_table(cells: Sequence[Part]) -> str:
             rows.append(_encoder_row(cell, index, entry, columns))
     head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
-        "λ* is each encoder's own best strength when one λ is shared; the gain is the difference to λ = 0 there, on "
-        "the test split; where λ* is 0, what the strongest alignment costs in validation. The strategy in the first "
-        "line of each pair weighs both encoders."
+        "The strategy in the first line of each pair weighs both encoders; its gain is that of the pair as one. λ* is "
+        "each encoder's own best strength when one λ is shared; gain and p are those of the difference to λ = 0 there, "
+        "or at the strength named: where the searched curve is highest, if λ* is 0. On the test split, unless marked."
     )
     table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
 
 
 def _encoder_row(cell: Part, index: int, entry: Part, columns: Sequence[str]) -> str:
-    metric, gain = reading.metric_of(cell, index), part(entry, "gain_over_zero")
+    metric = reading.metric_of(cell, index)
     verdict = str(entry.get("verdict") or "–")
     values = (
         amounts.strength_with_interval(entry),
         amounts.score_text(part(entry, "baseline").get("mean"), metric),
-        amounts.gain_or_cost(entry, metric),
-        _p_value(gain.get("p_adjusted", gain.get("p_value"))),
+        amounts.gain_text(entry, metric),
+        amounts.p_text(amounts.told_gain(entry)[0]),
         verdict,
         str(entry.get("shape") or "–"),
     )
@@ -58,6 +58,7 @@ def _encoder_row(cell: Part, index: int, entry: Part, columns: Sequence[str]) ->
 def alternatives_table(cell: Part) -> str:
     """What each strategy would have given, the chosen one in bold."""
     choice = part(cell, "pair_choice")
+    both = amounts.common_metric(reading.metric_of(cell, 0), reading.metric_of(cell, 1))
     rows = []
     for alternative in parts(choice, "alternatives"):
         name = str(alternative.get("strategy"))
@@ -65,19 +66,22 @@ def alternatives_table(cell: Part) -> str:
         gains = [gain if isinstance(gain, Mapping) else {} for gain in (alternative.get("gains") or ())[:2]]
         values = [" / ".join(map(amounts.strength_text, alternative.get("strengths") or ()))]
         values += [amounts.gain_with_interval(gain, reading.metric_of(cell, index)) for index, gain in enumerate(gains)]
+        mean = part(alternative, "gain_mean")
+        values += [amounts.gain_with_interval(mean, both), amounts.p_text(mean)]
         label = escaped(words.strategy_name(cell, name)) + (" (chosen)" if chosen else "")
         rows.append(_row(label, values, style="chosen" if chosen else ""))
     if not rows:
         return ""
     units = [amounts.gain_unit(reading.metric_of(cell, index)) for index in (0, 1)]
     heads = ["λ₁ / λ₂", *(f"{name}, {unit}" for name, unit in zip(reading.pair_of(cell), units, strict=True))]
+    heads += [f"the pair as one, {amounts.gain_unit(both)}", "p of that (Holm)"]
     reason = f" Why: {escaped(choice['reason'])}." if choice.get("reason") else ""
     caption = f"What each way of aligning gives over λ = 0.{reason}"
     return _table("Strategy", heads, rows, caption=caption, label="Strategies compared")
 
 
 def curve_table(cell: Part) -> str:
-    """The numbers behind the curves, folded away."""
+    """The numbers behind the curves, all in validation, folded away."""
     entries = parts(cell, "encoders")[:2]
     similarity = {number(point.get("strength")): point for point in parts(cell, "alignment")}
     rows = []
@@ -89,16 +93,20 @@ def curve_table(cell: Part) -> str:
             seeds = f"{number(point.get('seeds')) or 0:.0f}" + (f" (+{lost:.0f} diverged)" if lost else "")
             values += [
                 amounts.score_text(point.get("mean"), reading.metric_of(cell, index)),
-                _decimal(point.get("sd")),
+                amounts.spread_text(point.get("sd"), reading.metric_of(cell, index)),
                 seeds,
             ]
         values += [_decimal(similarity.get(strength, {}).get(key)) for key in ("cka", "svcca", "mutual_knn")]
         rows.append(_row(f"{strength:.4g}", values))
     if not rows:
         return ""
-    heads = [f"{name} {what}" for name in reading.pair_of(cell)[: len(entries)] for what in ("mean", "sd", "seeds")]
+    heads = [
+        f"{name} {what}"
+        for index, name in enumerate(reading.pair_of(cell)[: len(entries)])
+        for what in ("mean", f"sd, {amounts.gain_unit(reading.metric_of(cell, index))}", "seeds")
+    ]
     table = _table("λ", [*heads, "CKA", "SVCCA", "mutual k-NN"], rows, label="Scores at every strength")
-    return f"<details><summary>The numbers behind the curves</summary>\n{table}</details>\n"
+    return f"<details><summary>The numbers behind the curves, in validation</summary>\n{table}</details>\n"
 
 
 def _table(corner: str, heads: Sequence[str], rows: Sequence[str], *, label: str, caption: str = "") -> str:
@@ -115,11 +123,6 @@ def _row(head: str, values: Sequence[str], *, style: str = "") -> str:
 
 def _scrolling(table: str, label: str) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>\n'
-
-
-def _p_value(value: object) -> str:
-    p_value = number(value)
-    return "–" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
 def _decimal(value: object) -> str:

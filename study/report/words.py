@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from study.report.amounts import cost, gain_unit, gain_with_interval, size_text, strength_text, strength_with_interval
+from study.report.amounts import (
+    change_in_validation,
+    common_metric,
+    gain_unit,
+    gain_with_interval,
+    p_text,
+    size_text,
+    strength_text,
+    strength_with_interval,
+    strongest,
+    told_gain,
+)
 from study.report.reading import (
     COMPONENTS,
     Part,
@@ -82,8 +93,15 @@ def advice(cell: Part) -> str:
     return f"{strategy_name(cell, str(strategy))}{at}"
 
 
+def advice_with_gain(cell: Part) -> str:
+    """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`."""
+    chosen, _ = _told_alternative(cell)
+    gain = pair_gain_text(cell) if chosen else ""
+    return f"{advice(cell)}: {gain}" if gain else advice(cell)
+
+
 def cell_sentence(cell: Part) -> str:
-    """What to do with a pair, at which strength, and what each encoder gets from it."""
+    """What to do with a pair, at which strength, what each encoder gets from it, and what the pair as one gains."""
     first, second = pair_of(cell)
     choice = part(cell, "pair_choice")
     if not choice.get("strategy"):
@@ -98,8 +116,23 @@ def cell_sentence(cell: Part) -> str:
         "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
         "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
     }.get(strategy, f"{_capital(one_line(strategy))} {first} and {second}")
-    doubt = " Not confirmed on fresh seeds yet." if _unconfirmed(cell) else ""
-    return f"{told}: {_effects(cell, strategy)}.{doubt}"
+    doubt = " Not confirmed on fresh seeds yet."
+    return " ".join([f"{told}: {_effects(cell, strategy)}.", *_pair_gain(cell)]) + doubt * _unconfirmed(cell, strategy)
+
+
+def pair_gain_text(cell: Part) -> str:
+    """What the pair as one gains by its strategy, or by the one that comes closest: `+1.0 [+0.6, +1.4] points, p = …`.
+
+    "" where no strategy was tried.
+    """
+    _, alternative = _told_alternative(cell)
+    gain, metric = part(alternative, "gain_mean"), common_metric(metric_of(cell, 0), metric_of(cell, 1))
+    if number(gain.get("mean")) is None:
+        return ""
+    split = " in validation" if gain.get("source") == "search" else ""
+    return f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0{split}" + (
+        f", {told}" if (told := _p_value(gain)) else ""
+    )
 
 
 def learnt_text(cell: Part) -> str:
@@ -122,23 +155,31 @@ def encoder_sentence(cell: Part, encoder: int) -> str:
     name, metric = pair_of(cell)[encoder], metric_of(cell, encoder)
     if number(entry.get("lambda_star")) is None:
         return f"{name}: no answer yet."
-    harm = "strong alignment" if entry["lambda_star"] > 0 else "alignment"
     verdict = {
         "align": f"{name} wants to be aligned",
-        "avoid": f"{harm} harms {name}, which {_loss(entry, metric) or 'is better without it'}",
+        "avoid": f"{name} is better left unaligned",
         "indifferent": f"{name} is indifferent",
     }.get(str(entry.get("verdict")), f"{name}: {one_line(entry.get('verdict') or 'no verdict')}")
     sentences = [f"{verdict}; λ* ≈ {strength_with_interval(entry)}"]
     if entry.get("shape") in _SHAPES:
         sentences[0] += f", {_SHAPES[entry['shape']]}"
-    tried = entry if entry["lambda_star"] > 0 else part(entry, "searched")
-    gain, place = part(tried, "gain_over_zero"), number(tried.get("lambda_star")) or 0
-    if place > 0 and number(gain.get("mean")) is not None:
-        at = "λ*" if tried is entry else f"λ = {strength_text(place)}, where the searched curve is highest,"
+    gain, place = told_gain(entry)
+    if number(gain.get("mean")) is not None:
+        at = "λ*" if entry["lambda_star"] else f"λ = {strength_text(place)}, where the searched curve is highest,"
         evidence = f"At {at} it gets {gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
         details = [_seeds(gain), _p_value(gain)]
         sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
-    return ". ".join(sentences) + "."
+    return ". ".join([*sentences, *_range_remark(entry, metric)]) + "."
+
+
+def _range_remark(entry: Part, metric: str) -> list[str]:
+    """What the end of the range does to an encoder whose curve comes down to it, on the split where it was measured."""
+    end = strongest(entry)
+    change = change_in_validation(entry, end)
+    if entry.get("shape") not in ("falling", "inverted-u") or change is None or change >= 0:
+        return []
+    loss = f"{size_text(change, metric)} {gain_unit(metric)}"
+    return [f"By the end of the range, λ = {strength_text(end)}, it scores {loss} lower in validation than at λ = 0"]
 
 
 def _because(cell: Part) -> str:
@@ -154,7 +195,7 @@ def _because(cell: Part) -> str:
 def _effects(cell: Part, strategy: str) -> str:
     """`text gains 1.4 points [0.6, 2.2], vision is indifferent`: what the chosen strategy does to each encoder."""
     entries, names = parts(cell, "encoders")[:2], pair_of(cell)
-    if strategy == "none" and not any(entry.get("verdict") in ("align", "avoid") for entry in entries):
+    if strategy == "none" and _nothing_differs(cell):
         return "no strength makes a difference that this study can measure"
     gains = _gains_of(cell, strategy)
     effects = []
@@ -167,8 +208,53 @@ def _effects(cell: Part, strategy: str) -> str:
     return ", ".join(effects) or "see the table"
 
 
-def _unconfirmed(cell: Part) -> bool:
-    return any(part(entry, "gain_over_zero").get("source") == "search" for entry in parts(cell, "encoders"))
+def _nothing_differs(cell: Part) -> bool:
+    """Whether neither a curve nor a gain of any strategy tried differs from what luck alone would give."""
+    tried = [gain for one in parts(part(cell, "pair_choice"), "alternatives") for gain in _measured(one)]
+    bounds = [found for gain in tried if (found := interval(gain.get("interval")))]
+    return all(low <= 0 <= high for low, high in bounds) and all(
+        entry.get("verdict") not in ("align", "avoid") and entry.get("shape") in ("flat", None)
+        for entry in parts(cell, "encoders")[:2]
+    )
+
+
+def _measured(alternative: Part) -> list[Part]:
+    """The gains of a strategy that were measured: of each encoder, and of the pair."""
+    gains = alternative.get("gains")
+    each = gains if isinstance(gains, Sequence) else ()
+    return [gain for gain in (*each, alternative.get("gain_mean")) if isinstance(gain, Mapping)]
+
+
+def _told_alternative(cell: Part) -> tuple[bool, Part]:
+    """The strategy chosen and True; where it is `none`, the one whose gain for the pair comes closest, and False."""
+    choice = part(cell, "pair_choice")
+    tried = [one for one in parts(choice, "alternatives") if number(part(one, "gain_mean").get("mean")) is not None]
+    chosen = [one for one in tried if one.get("strategy") == choice.get("strategy") != "none"]
+    if chosen or choice.get("strategy") != "none":
+        return True, chosen[0] if chosen else {}
+    return False, max(tried, key=lambda one: float(one["gain_mean"]["mean"]), default={})
+
+
+def _pair_gain(cell: Part) -> list[str]:
+    """The pair's own gain in a sentence, if it was measured."""
+    chosen, alternative = _told_alternative(cell)
+    if not (told := pair_gain_text(cell)):
+        return []
+    if chosen:
+        return [f"The pair as one: {told}."]
+    name = strategy_name(cell, str(alternative.get("strategy")))
+    strengths = [strength_text(value) for value in alternative.get("strengths") or () if value]
+    at = f" at λ = {' and '.join(dict.fromkeys(strengths))}" if strengths else ""
+    return [f"No strategy's gain is confirmed; closest comes “{name}”{at}: {told}."]
+
+
+def _unconfirmed(cell: Part, strategy: str) -> bool:
+    """Whether a number that is told of the strategy comes from the search."""
+    _, alternative = _told_alternative(cell)
+    told = _measured(alternative) if alternative else []
+    if strategy == "none" or not told:
+        told += [told_gain(entry)[0] for entry in parts(cell, "encoders")[:2]]
+    return any(gain.get("source") == "search" for gain in told)
 
 
 def _gains_of(cell: Part, strategy: str) -> tuple[Part, Part]:
@@ -186,30 +272,29 @@ def _effect(gain: Part, metric: str) -> str:
     mean, bounds, unit = number(gain.get("mean")), interval(gain.get("interval")), gain_unit(metric)
     if mean is None:
         return "was not measured"
+    split = " in validation" if gain.get("source") == "search" else ""
     if bounds is None:
-        return f"{'gains' if mean >= 0 else 'loses'} {size_text(mean, metric)} {unit}"
+        return f"{'gains' if mean >= 0 else 'loses'} {size_text(mean, metric)} {unit}{split}"
     if bounds[0] <= 0 <= bounds[1]:
         return "is indifferent"
     low, high = sorted(abs(bound) for bound in bounds)
     verb = "gains" if mean > 0 else "loses"
-    return f"{verb} {size_text(mean, metric)} {unit} [{size_text(low, metric)}, {size_text(high, metric)}]"
+    return f"{verb} {size_text(mean, metric)} {unit} [{size_text(low, metric)}, {size_text(high, metric)}]{split}"
 
 
 def _without_alignment(entry: Part, metric: str) -> str:
     """Why a pair that should not be aligned should not, by one of its encoders."""
+    gain, place = told_gain(entry)
+    told, bounds = _effect(gain, metric), interval(gain.get("interval"))
     if entry.get("verdict") == "align":
-        gain = _effect(part(entry, "gain_over_zero"), metric).removeprefix("gains ")
-        return f"alone would gain {gain} at λ ≈ {strength_text(entry.get('lambda_star'))}"
-    if entry.get("verdict") != "avoid":
-        return "is indifferent"
-    return _loss(entry, metric) or "is harmed by it"
-
-
-def _loss(entry: Part, metric: str) -> str:
-    """How much the strongest alignment that was tried costs an encoder; "" where it costs nothing."""
-    if (known := cost(entry)) is None:
-        return ""
-    return f"loses {size_text(known[1], metric)} {gain_unit(metric)} by λ = {strength_text(known[0])}"
+        return f"alone would gain {told.removeprefix('gains ')} at λ ≈ {strength_text(place)}"
+    if entry.get("verdict") == "avoid" and bounds is not None and bounds[1] < 0:
+        return f"{told} at λ = {strength_text(place)}"
+    return {
+        "falling": "gets worse with λ by its validation curve",
+        "rising": "gets better with λ by its validation curve",
+        "inverted-u": "is best between the ends by its validation curve",
+    }.get(str(entry.get("shape")), "is indifferent" if entry.get("verdict") != "avoid" else "is better without it")
 
 
 def _strengths(choice: Part) -> tuple[str, str]:
@@ -227,14 +312,14 @@ def _seeds(gain: Part) -> str:
     seeds = number(gain.get("seeds"))
     if seeds is None:
         return ""
-    return f"{seeds:.0f} {'search' if gain.get('source') == 'search' else 'fresh'} seed{'' if seeds == 1 else 's'}"
+    kind, split = ("search", " in validation") if gain.get("source") == "search" else ("fresh", "")
+    return f"{seeds:.0f} {kind} seed{'' if seeds == 1 else 's'}{split}"
 
 
 def _p_value(gain: Part) -> str:
-    for key, note in (("p_adjusted", " after Holm"), ("p_value", "")):
-        if (value := number(gain.get(key))) is not None:
-            return f"p {'< 0.001' if value < 0.001 else f'= {value:.2g}'}{note}"
-    return ""
+    told = p_text(gain)
+    after = " after Holm" if number(gain.get("p_adjusted")) is not None else ""
+    return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}"
 
 
 def _capital(text: str) -> str:

@@ -1,15 +1,23 @@
 """Selection: replicate results to λ*, its interval, its gain, a verdict and a strategy. Pure numpy and scipy."""
 
-from study.selection.conclusion import Conclusion, Verdict, conclude
+from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.shape import Shape
-from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
+from study.selection.strategy import (
+    STRATEGIES,
+    Strategy,
+    StrategyChoice,
+    StrategyGains,
+    choose_strategy,
+    strengths_by_encoder,
+)
 from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
 
 __all__ = [
+    "SIZE",
     "STRATEGIES",
     "Conclusion",
     "Curve",
@@ -33,6 +41,7 @@ __all__ = [
     "paired_gain",
     "sample_posterior",
     "select",
+    "strengths_by_encoder",
     "unwarp",
     "warp",
     "warp_scale",

@@ -24,11 +24,25 @@ class StrategyGains:
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyChoice:
-    """The recommended strategy, why in one sentence, and the Holm-adjusted p-value of every alternative's gain."""
+    """The recommended strategy, why in one sentence, and the Holm-adjusted p-value of every alternative's gain.
+
+    The sentence names no gain: in which unit a score is told is not known here.
+    """
 
     strategy: Strategy
     reason: str
     adjusted_p: Mapping[Strategy, float]
+
+
+def strengths_by_encoder(
+    strategy: Strategy, strengths: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The two strengths of the training that gives encoder 1, and of the one that gives encoder 2.
+
+    One training gives both, but where each has a strength of its own: one-sided trainings are independent.
+    """
+    first, second = strengths
+    return ((first, 0.0), (0.0, second)) if strategy == "per_encoder" else ((first, second), (first, second))
 
 
 def choose_strategy(
@@ -60,7 +74,7 @@ def choose_strategy(
     top = candidates[best].gain_mean
     near = [name for name in eligible if candidates[name].gain_mean.mean >= top.mean - top.standard_error]
     chosen = near[0]
-    reason = f"{chosen} has the largest confirmed gain ({top.mean:.4g})"
+    reason = f"{chosen} has the largest confirmed gain"
     if chosen != best:
-        reason = f"{chosen} is simpler than {best} and within one standard error of its gain ({top.mean:.4g})"
+        reason = f"{chosen} is simpler than {best} and within one standard error of its gain"
     return StrategyChoice(strategy=chosen, reason=reason, adjusted_p=adjusted)

@@ -24,14 +24,44 @@ def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     assert (amounts.size_text(-0.014, "accuracy"), amounts.gain_unit("accuracy")) == ("1.4", "points")
 
 
-def test_where_alignment_is_avoided_its_cost_stands_for_the_gain() -> None:
-    curve = [{"strength": 0.0, "mean": 0.8, "seeds": 5}, {"strength": 4.0, "mean": 0.75, "seeds": 5}]
-    gain = {"mean": 0.014, "interval": [0.006, 0.022]}
-    entry = {"lambda_star": 0.6, "verdict": "align", "curve": curve, "gain_over_zero": gain}
-    avoided = entry | {"lambda_star": 0.0, "verdict": "avoid"}
-    assert amounts.gain_or_cost(avoided, "accuracy") == "−5.0 points at λ = 4"
-    assert amounts.gain_or_cost(entry, "accuracy") == "+1.4 [+0.6, +2.2] points"
-    assert amounts.gain_or_cost({}, "accuracy") == "–"
+def test_the_gain_told_of_an_encoder_is_that_of_the_strength_it_stands_at() -> None:
+    """At λ* = 0 there is none over λ = 0; what was tried is told with its strength and its own p, and its split."""
+    gain = {"mean": 0.014, "interval": [0.006, 0.022], "p_value": 0.001, "p_adjusted": 0.003, "source": "confirm"}
+    entry = {"lambda_star": 0.6, "verdict": "align", "gain_over_zero": gain}
+    nothing = {"mean": 0.0, "interval": [0.0, 0.0], "p_value": 1.0, "p_adjusted": 1.0, "source": "confirm"}
+    loss = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.0002, "p_adjusted": 0.0004, "source": "confirm"}
+    avoided = {"lambda_star": 0.0, "gain_over_zero": nothing, "searched": {"lambda_star": 0.15, "gain_over_zero": loss}}
+    at_zero = avoided | {"searched": {"lambda_star": 0.0, "gain_over_zero": nothing}}
+    assert amounts.gain_text(entry, "accuracy") == "+1.4 [+0.6, +2.2] points"
+    assert amounts.gain_text(avoided, "accuracy") == "−2.0 [−3.0, −1.0] points at 0.15"
+    assert [amounts.p_text(amounts.told_gain(one)[0]) for one in (entry, avoided, at_zero)] == ["0.003", "< 0.001", "–"]
+    assert amounts.gain_text(at_zero, "accuracy") == amounts.gain_text({}, "accuracy") == "–"
+    searched = entry | {"gain_over_zero": gain | {"source": "search"}}
+    assert amounts.gain_text(searched, "accuracy") == "+1.4 [+0.6, +2.2] points (validation)"
+
+
+def test_a_change_in_validation_is_read_off_the_curve_between_the_strengths_tried() -> None:
+    curve = [{"strength": s, "mean": m} for s, m in ((4.0, 0.75), (0.0, 0.8), (2.0, 0.81), (8.0, None))]
+    changes = [amounts.change_in_validation({"curve": curve}, strength) for strength in (0.0, 1.0, 3.0, 4.0)]
+    assert changes == pytest.approx([0.0, 0.005, -0.02, -0.05])
+    assert amounts.change_in_validation({"curve": curve}, 5.0) is None
+    assert amounts.change_in_validation({"curve": curve[:1]}, 4.0) is None
+    assert amounts.change_in_validation({}, 0.0) is None
+    assert amounts.strongest({"curve": curve}) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("metrics", "unit"),
+    [
+        (("accuracy", "accuracy"), "points"),
+        (("accuracy", "sign_accuracy"), "points"),
+        (("r2", "r2"), "of R²"),
+        (("accuracy", "r2"), "of the mean score"),
+        (("mine", "mine"), "of mine"),
+    ],
+)
+def test_the_gain_of_a_pair_is_told_in_the_unit_that_its_scores_share(metrics: tuple[str, str], unit: str) -> None:
+    assert amounts.gain_unit(amounts.common_metric(*metrics)) == unit
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (89, "89 s"), (150, "2.5 min"), (9000, "2.5 h")])

@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from study.report import words
 from study.report.doubts import caveats
@@ -64,26 +65,79 @@ def test_a_loss_is_told_as_a_loss() -> None:
     assert "vision loses 2.0 points [1.0, 3.0]" in sentence
 
 
-def test_not_aligning_says_what_alignment_would_cost() -> None:
+def test_not_aligning_says_what_was_measured_where_it_would_be_used() -> None:
+    """A loss on the test split is told with its strength; what the searched curve does is no number of the headline."""
     cell = _cell("none")
-    cell["encoders"][0]["verdict"] = "avoid"
-    assert words.cell_sentence(cell) == (
-        "Do not align vision and text: vision loses 5.0 points by λ = 4, "
-        "text alone would gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
+    loss = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.001, "seeds": 10, "source": "confirm"}
+    cell["encoders"][0] |= {
+        "verdict": "avoid", "shape": "falling", "lambda_star": 0.0,
+        "searched": {"lambda_star": 0.4, "gain_over_zero": loss},
+    }  # fmt: skip
+    told = "Do not align vision and text: vision {}, text alone would gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
+    assert words.cell_sentence(cell) == told.format("loses 2.0 points [1.0, 3.0] at λ = 0.4")
+    cell["encoders"][0]["searched"] = {"lambda_star": 0.0}
+    assert words.cell_sentence(cell) == told.format("gets worse with λ by its validation curve")
+
+
+def test_what_the_end_of_the_range_costs_is_a_remark_on_the_split_it_was_measured_on() -> None:
+    cell = _cell("none")
+    cell["encoders"][0] |= {"verdict": "avoid", "shape": "falling", "lambda_star": 0.0}
+    assert words.encoder_sentence(cell, 0).endswith(
+        "By the end of the range, λ = 4, it scores 5.0 points lower in validation than at λ = 0."
     )
+    cell["encoders"][0]["shape"] = "flat"
+    assert "end of the range" not in words.encoder_sentence(cell, 0)
 
 
 def test_two_indifferent_encoders_are_told_once() -> None:
     cell = _cell("none")
-    cell["encoders"][1]["verdict"] = "indifferent"
+    cell["encoders"][1] |= {"verdict": "indifferent", "shape": "flat"}
     assert words.cell_sentence(cell).endswith("no strength makes a difference that this study can measure.")
+
+
+@pytest.mark.parametrize("shape", ["falling", "rising", "inverted-u"])
+def test_a_curve_that_is_not_flat_is_a_difference(shape: str) -> None:
+    cell = _cell("none")
+    cell["encoders"][1] |= {"verdict": "indifferent", "shape": shape}
+    told = words.cell_sentence(cell)
+    assert "no strength makes a difference" not in told
+    assert "text " in told
+    assert "by its validation curve" in told
+
+
+def test_a_gain_of_some_strategy_that_luck_does_not_explain_is_a_difference() -> None:
+    cell = _cell("none")
+    cell["encoders"][1] |= {"verdict": "indifferent", "shape": "flat"}
+    gain = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.002, "p_adjusted": 0.03, "seeds": 10}
+    cell["pair_choice"]["alternatives"] = [
+        {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [gain, gain], "gain_mean": gain}
+    ]
+    assert words.cell_sentence(cell).endswith(
+        "vision is indifferent, text is indifferent. No strategy's gain is confirmed; closest comes “one λ for both” "
+        "at λ = 0.6: −2.0 [−3.0, −1.0] points over λ = 0, p = 0.03 after Holm."
+    )
+
+
+def test_a_strategy_is_told_with_the_gain_and_the_p_of_the_pair_as_one() -> None:
+    gain = {"mean": 0.01, "interval": [0.004, 0.016], "p_value": 0.001, "p_adjusted": 0.004, "seeds": 10}
+    each = [gain | {"mean": 0.002, "interval": [-0.004, 0.008]}, gain | {"mean": 0.018, "interval": [0.012, 0.024]}]
+    tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": each, "gain_mean": gain}
+    cell = _cell(alternatives=[tried])
+    assert words.cell_sentence(cell).endswith(
+        "The pair as one: +1.0 [+0.4, +1.6] points over λ = 0, p = 0.004 after Holm."
+    )
+    assert words.advice_with_gain(cell) == (
+        "one λ for both, 0.6 [0.3, 1.1]: +1.0 [+0.4, +1.6] points over λ = 0, p = 0.004 after Holm"
+    )
+    mixed = cell | {"metrics": ["accuracy", "r2"]}
+    assert "+0.010 [+0.004, +0.016] of the mean score" in words.cell_sentence(mixed)
 
 
 def test_gains_from_the_seeds_of_the_search_are_marked() -> None:
     cell = _cell()
     cell["encoders"][1]["gain_over_zero"]["source"] = "search"
     assert words.cell_sentence(cell).endswith("Not confirmed on fresh seeds yet.")
-    assert "10 search seeds" in words.encoder_sentence(cell, 1)
+    assert "10 search seeds in validation" in words.encoder_sentence(cell, 1)
 
 
 @pytest.mark.parametrize(
@@ -120,15 +174,68 @@ def test_a_peak_that_was_not_borne_out_is_told_with_its_test() -> None:
     )
 
 
-@pytest.mark.parametrize(("mean", "told"), [(0.005, "about 24 seeds"), (0.0005, ""), (-0.01, "")])
-def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(mean: float, told: str) -> None:
-    """A gain of 0.005 with sd 0.0086 over seeds: (2.8 · 0.0086 / 0.005)² seeds for a power of 0.8."""
+@pytest.mark.parametrize(
+    ("mean", "needed", "told"),
+    [
+        (0.005, 0.05, "about 26 seeds"),
+        (0.005, 0.05 / 9, "about 43 seeds"),
+        (0.0005, 0.05, ""),
+        (-0.01, 0.05, ""),
+    ],
+)
+def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(
+    mean: float, needed: float, told: str
+) -> None:
+    """A gain of 0.005 with sd 0.0086 over seeds; the power of 0.8 is that of the noncentral t distribution."""
     cell = _cell()
-    gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1}
-    cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
-    lines = [line for line in caveats(cell) if "confirmed by about" in line]
+    gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
+    cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain | {"p_needed": needed}}
+    lines = [line for line in caveats(cell) if "would be confirmed" in line]
     assert ([told] if told else []) == [told for line in lines if told and told in line]
     assert bool(lines) == bool(told)
+    if told:
+        seeds, effect = int(told.split()[1]), mean / (0.01 / (2 * 1.83) * 10**0.5)
+        assert power(effect, seeds, needed) >= 0.795
+        assert power(effect, seeds - 2, needed) < 0.805
+
+
+def power(effect: float, seeds: int, level: float) -> float:
+    """Of a paired t test for a gain of `effect` standard deviations."""
+    limit = stats.t.ppf(1 - level / 2, seeds - 1)
+    return float(stats.nct.sf(limit, seeds - 1, effect * seeds**0.5))
+
+
+def test_how_many_seeds_would_do_is_not_said_where_the_correction_is_not_known() -> None:
+    cell = _cell()
+    gain = {"mean": 0.005, "interval": [0.0, 0.01], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
+    cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
+    assert not [line for line in caveats(cell) if "would be confirmed" in line]
+
+
+def test_splits_that_disagree_on_the_score_are_doubted_with_what_chance_would_give() -> None:
+    cell = _cell() | {"rows": {"train": 180, "valid": 45, "test": 75}}
+    cell["encoders"][0]["baseline"] = {"mean": 0.7, "sd": 0.01, "split": "test"}
+    (line,) = caveats(cell)
+    assert line.startswith(
+        "vision: at λ = 0 it scores 80.0 % in validation and 70.0 % on the test split, 10.0 points apart (two random "
+        "splits of 45 and 75 rows are within 12.4 in nine of ten cases)"
+    )
+    cell["encoders"][0]["baseline"]["mean"] = 0.77
+    assert caveats(cell) == []
+
+
+def test_splits_that_disagree_on_what_alignment_does_are_doubted() -> None:
+    """−5.0 points in validation at λ = 4, and +0.9 on the test split."""
+    cell = _cell()
+    gain = {"mean": 0.009, "interval": [0.0, 0.018], "p_value": 0.2, "seeds": 10, "source": "confirm"}
+    tried = {"strategy": "shared", "strengths": [4.0, 4.0], "gains": [gain, gain | {"mean": -0.045}]}
+    cell["pair_choice"]["alternatives"] = [tried]
+    assert caveats(cell) == [
+        "vision: at λ = 4 alignment changes its score by −5.0 in validation and by +0.9 points on the test split: "
+        "what holds for the rows of one split does not hold for the other's."
+    ]
+    tried["gains"] = [one | {"source": "search"} for one in (gain, gain)]
+    assert caveats(cell) == []
 
 
 def test_a_search_that_its_confirmation_contradicts_is_doubted() -> None:
