@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from study.config.secrets import redacted
 from study.storage import check_option
@@ -42,7 +41,7 @@ def resolve(uri: str) -> tuple[str, Path | None]:
         return f"sqlite:///{database}{mark}{options}", database.parent / "mlartifacts"
     if uri.startswith(("postgresql://", "postgres://")):  # by the one driver that the project installs
         uri = f"postgresql+psycopg://{uri.partition('://')[2]}"
-    a_database = urlsplit(uri).scheme.partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
+    a_database = uri.partition(":")[0].partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
     return uri, Path.cwd() / "mlartifacts" if a_database else None
 
 
@@ -50,4 +49,7 @@ def explain(error: Exception) -> str:
     """An exception as one short line without passwords."""
     text = " ".join(str(error).split()) or type(error).__name__
     known = next((told for sign, told in _KNOWN_FAULTS.items() if sign in text), None)
-    return known or redacted(text if len(text) <= 200 else f"{text[:199]}…")
+    if known:
+        return known
+    shown = redacted(text)  # before it is cut, which could take the sign that a password ends with
+    return shown if len(shown) <= 200 else f"{shown[:199]}…"
