@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from trainables.export import TrainedEncoder, load_encoder
@@ -33,10 +34,16 @@ with warnings.catch_warnings(record=True):
         def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[np.float32]]:  # type: ignore[no-untyped-def]
             """See `trainables.export.TrainedEncoder.predict`."""
             del context
+            try:
+                return self._predict(model_input, params or {})
+            except ValueError as error:  # a server passes on what is said so
+                raise MlflowException.invalid_parameter_value(str(error)) from None
+
+        def _predict(self, given: Any, params: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
             name, encoder = self.encoder.modality, self.encoder
-            values, mask = _inputs(model_input, name, f"{name}_mask")
+            values, mask = _inputs(given, name, f"{name}_mask")
             for key, trailing in (("padding", False), ("trailing_padding", True)):  # one of them, see the signature
-                if params and key in params and encoder.padding is not None:
+                if key in params and encoder.padding is not None:
                     padding = replace(encoder.padding, value=tuple(params[key]), trailing=trailing)
                     encoder = replace(encoder, padding=padding)
             return encoder.predict(values, mask=mask)

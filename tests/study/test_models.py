@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from study.projection import ModelRecord
 from study.tracking import Tracker
@@ -49,6 +52,10 @@ def test_a_model_goes_to_the_store_that_was_meant_and_once(
     import mlflow
     from mlflow.tracking import MlflowClient
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own types, which it defines as it is imported
+        from mlflow.pyfunc.scoring_server import invocations
+
     model, encoder, rows = kept
     meant, other = (f"sqlite:///{tmp_path / name}.db" for name in ("meant", "other"))
     assert Tracker(meant).prepare().problem is None
@@ -86,9 +93,15 @@ def test_a_model_goes_to_the_store_that_was_meant_and_once(
         {"left": rows, "x": rows}, pd.DataFrame({"left": list(wide)}), [["a"] * 32], [[1.0], [1.0, 2.0]], np.zeros(32),
         pd.DataFrame({"left": ["a"]}), {"left": rows, "left_mask": np.ones((5, 32))}, np.full((1, 32), np.inf),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=r"left|finite") as caught:
+        with pytest.raises(MlflowException, match=r"left|finite") as caught:
             loaded.predict(wrong)
         assert "\n" not in str(caught.value)
+    too_long = json.dumps({"inputs": wide.tolist()})
+    with pytest.raises(MlflowException, match=r"\('N', 32\), given \(2, 33\)") as caught:  # as a server asks
+        invocations(too_long, "application/json", loaded, loaded.metadata.get_input_schema())
+    assert caught.value.get_http_status_code() == 400
+    answer = invocations(json.dumps({"inputs": rows.tolist()}), "application/json", loaded, None).response
+    np.testing.assert_allclose(json.loads(answer)["predictions"]["logits"], encoder.predict(rows)["logits"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("fill", [0.0, -7.5, None])
@@ -134,7 +147,7 @@ def test_a_served_model_sees_padding_as_in_training(kind: str, fill: float | Non
         assert signature.inputs.input_names() == ["audio", "audio_mask"]
         assert signature.params is None
         assert "give a mask" in told
-        with pytest.raises(ValueError, match="needs to know what is padding"):
+        with pytest.raises(MlflowException, match="needs to know what is padding"):
             loaded.predict(raw)
     else:
         other = np.where(mask[rows][:, :, None], raw, 99.0)
