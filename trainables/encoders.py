@@ -119,7 +119,7 @@ def to_patches(x: Tensor, patch: int) -> Tensor:
 
 def to_patch_mask(mask: Tensor, patch: int, n_tokens: int) -> Tensor:
     """A mask of steps (K, N, H), which are the rows of an image, as one of patches: real where one of its rows is."""
-    bands = mask.unflatten(2, (-1, patch)).any(-1)
+    bands = mask.reshape(*mask.shape[:2], -1, patch).any(-1)
     return bands.repeat_interleave(n_tokens // bands.shape[2], dim=2)
 
 

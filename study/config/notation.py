@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}  # of each finished node, everything below counted as often as it is meant
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         start, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
         self._depth += 1
         if self._depth > _DEEPEST:
@@ -153,9 +153,10 @@ _CONSTRUCTORS: tuple[tuple[str, Any], ...] = (
     ("int", _Loader._integer),
     ("float", _Loader._float),
     ("str", _Loader._text),
-    ("seq", yaml.SafeLoader.construct_yaml_seq),
-    ("map", yaml.SafeLoader.construct_yaml_map),
+    ("seq", _Loader.construct_yaml_seq),
+    ("map", _Loader.construct_yaml_map),
 )
+_UNDEFINED: Any = _Loader.construct_undefined
 for _kind, _constructor in _CONSTRUCTORS:
     _Loader.add_constructor(_TAG + _kind, _constructor)
-_Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
+_Loader.add_constructor(None, _UNDEFINED)
