@@ -64,6 +64,7 @@ Real = Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False), BeforeV
 NonNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
 Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
 Count = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_number)]
+Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]
 Few = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
 
 
@@ -156,17 +157,7 @@ class StrengthSection(_Section):
 
     range: tuple[NonNegative, NonNegative] = (0.0, 4.0)
     """Smallest and largest strength."""
-    initial: Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)] = (
-        0.0,
-        0.1,
-        0.25,
-        0.5,
-        0.6,
-        0.75,
-        1.0,
-        2.0,
-        4.0,
-    )
+    initial: Strengths = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
     """Strengths of the first round; 0 is always among them."""
     refine: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)] = 8
     """Strengths that the sampler may add; `posterior` adds fresh seeds at a strength instead where they tell more."""
