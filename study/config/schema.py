@@ -312,8 +312,7 @@ class StudyConfig(_Section):
     @classmethod
     def _known_storage(cls, storage: str) -> str:
         if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
-            allowed = "journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-            raise ValueError(f"{shown(storage)} is not known; give {allowed}")
+            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         if has_literal_password(storage):
             raise ValueError(
                 "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
