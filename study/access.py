@@ -5,10 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from study.config import ConfigError
-from study.config.secrets import redacted
+from study.config.secrets import redacted, split_address
 
 
 def check_token(address: str) -> None:
@@ -35,7 +34,7 @@ def is_loopback(address: str) -> bool:
     """Whether an address leads nowhere but to this machine; `auto` and `local` do."""
     if address in ("auto", "local"):
         return True
-    host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    host = split_address(address).host
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -26,7 +26,7 @@ class EventLog:
     def emit(self, event: str, details: Mapping[str, object] | None = None) -> None:
         """Append one line."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        known = {key: redacted(value) if isinstance(value, str) else value for key, value in (details or {}).items()}
+        known = {key: _shown(value) for key, value in (details or {}).items()}
         line = json.dumps({"time": now, "event": event, "study": self.study, **known}, ensure_ascii=False)
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -36,3 +36,12 @@ class EventLog:
                 os.close(handle)
         except OSError:
             pass
+
+
+def _shown(value: object) -> object:
+    """`value` without the passwords of the addresses in it, however deep they stand."""
+    if isinstance(value, Mapping):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value]
+    return redacted(value) if isinstance(value, str) else value

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from study.config import ConfigError
-from study.config.secrets import expand, has_literal_password, redacted
+from study.config.secrets import encoded, expand, has_literal_password, redacted, shown, split_address
 
 # So that the lock of a machine that lost its power is free after about 40 s.
 _KEEPALIVE = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4"
@@ -46,12 +45,12 @@ class Storage:
         except ValueError as error:
             raise ConfigError(f"storage: {error}") from None
         scheme, mark, rest = address.partition("://")
-        if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-            return f"postgresql+psycopg{mark}{rest}"
+        if mark and scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+            return encoded(f"postgresql+psycopg{mark}{rest}")
         if scheme == "sqlite" and rest.startswith("/"):
             return address
         raise ConfigError(
-            f"storage is no address of a known kind ({scheme[:20]!r}); "
+            f"storage is no address of a known kind ({shown(self.given)}); "
             "give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         )
 
@@ -96,8 +95,8 @@ class Storage:
         """
         if self.kind == "journal" or not tracking.startswith(("postgresql", "sqlite:")):
             return
-        ours, theirs = urlsplit(self.address), urlsplit(tracking)
-        if (ours.hostname, ours.port or 5432, ours.path) == (theirs.hostname, theirs.port or 5432, theirs.path):
+        ours, theirs = split_address(self.address), split_address(tracking)
+        if (ours.host, ours.port or "5432", ours.path) == (theirs.host, theirs.port or "5432", theirs.path):
             raise ConfigError(
                 f"storage and MLflow share the database {self.label}, in which their tables would collide; "
                 "give MLflow one of its own with --tracking-uri"
@@ -155,6 +154,5 @@ def postgres_driver() -> Any:
 
 def first_line(error: BaseException) -> str:
     """The first line of what a database driver says, without passwords."""
-    told = str(getattr(error, "orig", None) or error)
-    text = next((line for line in told.splitlines() if line.strip()), type(error).__name__)
-    return redacted(text)[:200]
+    told = redacted(str(getattr(error, "orig", None) or error))  # first: a password may hold the end of a line
+    return next((line for line in told.splitlines() if line.strip()), type(error).__name__)[:200]

@@ -82,6 +82,8 @@ class Transformer:
     def __call__(self, parameters: Parameters, x: Tensor, mask: Tensor | None, dropout: DropoutFunction) -> Tensor:
         """Features (K, N, width) of sequences (K, N, T, d) or images (K, N, H, W[, C])."""
         tokens = self.embed(parameters, x if self.patch is None else to_patches(x, self.patch))
+        if self.patch is not None and mask is not None:
+            mask = to_patch_mask(mask, self.patch, self.n_tokens)
         if self.pooling == "cls":
             cls = parameters["cls"][:, None, None].expand(-1, tokens.shape[1], 1, -1)
             tokens = torch.cat([cls, tokens], dim=2)
@@ -113,6 +115,12 @@ def to_patches(x: Tensor, patch: int) -> Tensor:
     k, n, height, width = x.shape[:4]
     x = x.reshape(k, n, height // patch, patch, width // patch, -1).transpose(3, 4)
     return x.reshape(k, n, (height // patch) * (width // patch), -1)
+
+
+def to_patch_mask(mask: Tensor, patch: int, n_tokens: int) -> Tensor:
+    """A mask of steps (K, N, H), which are the rows of an image, as one of patches: real where one of its rows is."""
+    bands = mask.reshape(*mask.shape[:2], -1, patch).any(-1)
+    return bands.repeat_interleave(n_tokens // bands.shape[2], dim=2)
 
 
 def _linear(spec: EncoderSpec, shape: Shape) -> Encoder:

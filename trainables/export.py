@@ -1,7 +1,7 @@
 """A trained encoder as one file, and back: what a study hands to whoever uses its result.
 
 The file holds numbers and plain containers alone (no code is run when it is read), and all that raw inputs need on
-their way to features: the architecture, the weights and the scaling of the training rows.
+their way to features: the architecture, the weights, the scaling of the training rows and how sequences are padded.
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainables.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.encoders import SoloEncoder, build_networks
+from trainables.padding import Padding, find_padding, read_mask
 from trainables.spec import AlignmentSpec, EncoderSpec, PackSpec
 
 if TYPE_CHECKING:  # whoever only uses an encoder needs neither
     from trainables.datasets.base import PairData
     from trainables.pack import Pack
 
-FORMAT = 1
+FORMAT = 2
 _CHUNK_VALUES = 2**24  # input numbers that are encoded at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedEncoder:
-    """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target."""
+    """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target.
+
+    `padding` says how sequences are padded, where the encoder was trained with a mask; of all kinds of encoder, each
+    sees padded steps as it did in training.
+    """
 
     modality: str
     shape: tuple[int, ...]
@@ -36,18 +41,31 @@ class TrainedEncoder:
     n_outputs: int
     spec: EncoderSpec
     module: SoloEncoder
+    padding: Padding | None = None
 
-    def predict(self, values: ArrayLike) -> dict[str, NDArray[np.float32]]:
+    @property
+    def reads(self) -> str:
+        """What it reads, in words."""
+        shape = ", ".join(map(str, ("N", *self.shape)))
+        padding = f" {self.padding.told}" if self.padding else ""
+        return f"Reads raw {self.modality}, numbers of shape ({shape}).{padding}"
+
+    def predict(self, values: ArrayLike, *, mask: ArrayLike | None = None) -> dict[str, NDArray[np.float32]]:
         """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
 
         Args:
-            values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame. In a
-                sequence, steps of nothing but NaN are padding.
+            values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame.
+            mask: of sequences, (N, T), true at real steps, or their lengths (N,). Without it `padding` tells.
 
         Raises:
-            ValueError: another shape, or a value that is not finite.
+            ValueError: another shape, a real value that is not finite, a row without a real step, or a mask that is
+                needed and not given, or given and not known from training.
         """
-        x = np.array(values, dtype=np.float32)  # a copy: torch wants to be able to write
+        try:
+            with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is then refused
+                x = np.array(values, dtype=np.float32)  # a copy: torch wants to be able to write
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"the encoder of {self.modality} reads numbers: {error}") from None
         size = int(np.prod(self.shape))
         if x.ndim == 0 or x.shape[1:] not in (self.shape, (size,)):
             raise ValueError(
@@ -55,18 +73,31 @@ class TrainedEncoder:
                 f"given {x.shape}"
             )
         x = x.reshape(len(x), *self.shape)
-        mask = None
-        if self.spec.kind == "transformer" and len(self.shape) == 2:
-            mask = np.asarray(~np.isnan(x).all(axis=2))
-            x = np.where(mask[:, :, None], x, np.float32(0))
-            if (empty := np.flatnonzero(mask.sum(axis=1) == 0)).size:
+        real = self._real(x, mask)
+        if real is not None:
+            if (empty := np.flatnonzero(~real.any(axis=1))).size:
                 raise ValueError(f"row {empty[0]} is padding alone; leave it out")
-        if (odd := np.flatnonzero(~np.isfinite(x.reshape(len(x), size).sum(axis=1)))).size:
+            x[~real] = 0.0
+        if (odd := np.flatnonzero(~np.isfinite(x).reshape(len(x), size).all(axis=1))).size:
             raise ValueError(f"row {odd[0]} has a value that is not finite; impute it as in training")
         rows = max(1, _CHUNK_VALUES // size)
         starts = range(0, max(1, len(x)), rows)
-        chunks = [self._encode(x[i : i + rows], None if mask is None else mask[i : i + rows]) for i in starts]
+        chunks = [self._encode(x[i : i + rows], None if real is None else real[i : i + rows]) for i in starts]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _real(self, x: NDArray[np.float32], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
+        """Which steps are real (N, T); None of an encoder that was trained without a mask."""
+        if self.padding is None:
+            if mask is not None:
+                raise ValueError(f"the encoder of {self.modality} was trained without a mask; leave it out")
+            return None
+        if mask is not None:
+            given = read_mask(mask, shape=(len(x), self.shape[0]), name=self.modality)
+            return np.asarray(given & ~np.isnan(x).all(axis=2))
+        real = self.padding.real(x)
+        if self.padding.needs_mask and len(x) and real.all():
+            raise ValueError(f"the encoder of {self.modality} needs to know what is padding. {self.padding.told}")
+        return real
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, whole or not at all."""
@@ -77,6 +108,7 @@ class TrainedEncoder:
             "kind": self.kind,
             "n_outputs": self.n_outputs,
             "spec": asdict(self.spec),
+            "padding": None if self.padding is None else asdict(self.padding),
             "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
         }
         write_checkpoint(state, path)
@@ -97,13 +129,18 @@ def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
         OSError: it cannot be opened.
     """
     state = read_checkpoint(path, device=torch.device("cpu"))
-    if state.get("format") != FORMAT:
+    if state.get("format") not in (1, FORMAT):
         raise CheckpointError(f"{path} is no encoder of format {FORMAT}")
     spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
     module = _module(spec, shape, n_outputs, state["weights"])
+    if state["format"] == 1:  # it does not say whether there was a mask: for a sequence whoever uses it has to
+        padding = Padding() if len(shape) == 2 and spec.kind != "vit" else None
+    else:
+        padding = None if state["padding"] is None else Padding(**state["padding"])
     return TrainedEncoder(
-        modality=state["modality"], shape=shape, kind=state["kind"], n_outputs=n_outputs, spec=spec, module=module
-    )
+        modality=state["modality"], shape=shape, kind=state["kind"], n_outputs=n_outputs, spec=spec, module=module,
+        padding=padding,
+    )  # fmt: skip
 
 
 def _module(spec: EncoderSpec, shape: tuple[int, ...], n_outputs: int, weights: dict[str, torch.Tensor]) -> SoloEncoder:
@@ -139,6 +176,7 @@ def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedE
                 target.n_outputs,
                 {name: values.cpu() for name, values in module.state_dict().items()},
             ),
+            padding=None if modality.mask is None else find_padding(modality.values, modality.mask),
         )
         for modality, target, spec, module in zip(
             data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), strict=True

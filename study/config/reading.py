@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from study.config.files import read_regular
+from study.config.notation import MOST_CHARACTERS, NotationError, read_yaml, write_yaml
 from study.config.schema import EncoderSection, NuisanceRange, StudyConfig
+from study.config.secrets import redacted
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -25,13 +28,24 @@ _SMALL = {
 }
 
 
+_LONGEST = 2000  # characters of a message
+_DEEPEST = 8  # keys of an override
+
+
 class ConfigError(ValueError):
-    """Bad input of the user: one line that says what was given, what is allowed and what to do."""
+    """Bad input of the user: one line that says what was given, what is allowed and what to do.
+
+    Whatever was given, it stays one line of a bounded length.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(char if char.isprintable() else " " for char in " ".join(message.splitlines()))
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
 
 
 def to_yaml(config: StudyConfig) -> str:
     """The resolved study file: every key with its value, which `parse_config` reads back to an equal configuration."""
-    return yaml.safe_dump(config.to_json(), sort_keys=False, allow_unicode=True)
+    return write_yaml(config.to_json())
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -52,12 +66,14 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
     nuisance hyperparameters.
 
     Raises:
-        ConfigError: the file is missing or no YAML, or a key or value in it is not allowed.
+        ConfigError: the file is missing, no regular file or no YAML, or a key or value in it is not allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        text = read_regular(path, most=4 * MOST_CHARACTERS).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
         raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
     return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in)
 
@@ -97,48 +113,36 @@ def _validated(value: Mapping[str, Any], source: str) -> StudyConfig:
         raise ConfigError(f"{source}: {_describe(error.errors())}") from None
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key written twice, where plain YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if str(key) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(str(key))
-        return super().construct_mapping(node, deep=deep)
-
-
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{source} is not valid YAML{where}: {problem}; correct it there") from None
+        return read_yaml(text)
+    except NotationError as error:
+        where = f" at line {error.place[0]}, column {error.place[1]}" if error.place else ""
+        raise ConfigError(f"{source} is not valid YAML{where}: {_cut(str(error))}; correct it there") from None
 
 
 def _apply_override(value: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
+    told = f"--set {_short(override)}"
     if not equals or not key:
-        raise ConfigError(f"--set {override!r} is no assignment; write --set section.key=value")
+        raise ConfigError(f"{told} is no assignment; write --set section.key=value")
     *sections, last = key.split(".")
+    if len(sections) >= _DEEPEST:
+        raise ConfigError(f"{told} has {len(sections) + 1} keys, one in another; write --set section.key=value")
     for section in sections:
         value = value.setdefault(section, {})
         if not isinstance(value, dict):
-            raise ConfigError(f"--set {override!r}: {section} is no section; write --set section.key=value")
-    value[last] = _parse_yaml(text, f"--set {override!r}")
+            raise ConfigError(
+                f"{told}: {_cut(section.partition('://')[0])} is no section; write --set section.key=value"
+            )
+    value[last] = _parse_yaml(text, told)
 
 
 def _describe(errors: list[ErrorDetails]) -> str:
     """One sentence for the first mistake; a value that fits no branch of a union has an error for each of them."""
     error = errors[0]
     path = _key(error)
-    key = ".".join(path) or "the file"
+    key = _cut(re.sub(r"://.*", "://…", ".".join(path), flags=re.DOTALL)) or "the file"
     if error["type"] == "extra_forbidden":
         allowed = _keys_at(path[:-1])
         near = difflib.get_close_matches(path[-1], allowed, n=1)
@@ -159,6 +163,8 @@ def _expectation(error: ErrorDetails) -> str:
         return "a section of key: value lines"
     if error["type"] == "too_short":
         return "a list that is not empty"
+    if error["type"] == "too_long":
+        return f"a list of at most {error['ctx']['max_length']:,}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return message[0].lower() + message[1:]
 
@@ -190,8 +196,13 @@ def _kind(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return _cut(repr(value), 60)
+
+
+def _cut(text: str, longest: int = 200) -> str:
+    """The start of what was given, without passwords: they go before it is cut."""
+    text = redacted(text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}…"
 
 
 def _leaves(value: object, prefix: str = "") -> Iterable[tuple[str, object]]:

@@ -97,7 +97,7 @@ def _values(schema: Schema) -> str:
     kind = schema.get("type")
     if kind in ("number", "integer"):
         limits = [
-            f"{sign} {schema[name]:g}"
+            f"{sign} {_number(schema[name])}"
             for name, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
             if name in schema
         ]
@@ -108,3 +108,7 @@ def _values(schema: Schema) -> str:
     if kind == "object":
         return "names, each with a section"
     return {"string": "text", "boolean": "`true`, `false`", "null": ""}.get(str(kind), "")
+
+
+def _number(limit: float) -> str:
+    return f"{limit:,.0f}" if abs(limit) >= 1000 else f"{limit:g}"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from study.config.secrets import has_literal_password
+from study.config.secrets import has_literal_password, redacted, shown
 from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision, content_hash
 
@@ -53,17 +53,20 @@ def _one_of(table: Callable[[], Iterable[str]], usual: Iterable[str]) -> AfterVa
         if name not in usual and name not in (known := list(table())):
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{name!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
+            raise ValueError(f"{redacted(name)!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
         return name
 
     return AfterValidator(check)
 
 
 Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
-Real = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_number)]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+_MOST = 1_000_000  # of any number without a smaller limit of its own; what is larger is a slip of the keyboard
+Real = Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
+NonNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
+Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_number)]
+Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]
+Few = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
 
 
 class _Section(BaseModel):
@@ -94,7 +97,7 @@ class PidSection(_Section):
 
     estimator: Annotated[str, _one_of(_estimators, USUAL_ESTIMATORS)] = "posterior"
     """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
-    bootstrap: Annotated[int, Field(ge=20), BeforeValidator(_number)] = 100
+    bootstrap: Annotated[int, Field(ge=20, le=100_000), BeforeValidator(_number)] = 100
     """Resamples behind the interval."""
 
 
@@ -103,11 +106,11 @@ class EncoderSection(_Section):
 
     kind: Annotated[str, _one_of(_encoders, USUAL_ENCODERS)] | None = None
     """`mlp`, `linear`, `transformer` or `vit`."""
-    layers: Count | None = None
+    layers: Few | None = None
     """Layers of an mlp, blocks of a transformer or vit."""
     width: Count | None = None
     """Width of the representation."""
-    heads: Count | None = None
+    heads: Few | None = None
     """Attention heads of a transformer or vit; they divide its width."""
     feedforward: Count | None = None
     """Width inside a transformer's layers, and of an mlp's hidden ones; that of the representation unless given."""
@@ -141,7 +144,7 @@ class TrainingSection(_Section):
 
     epochs: Count = 50
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(ge=2), BeforeValidator(_number)] = 64
+    batch_size: Annotated[int, Field(ge=2, le=_MOST), BeforeValidator(_number)] = 64
     """Rows of a step; what does not fill a last batch is left out of that epoch."""
     learning_rate: Positive = 1e-3
     """Of AdamW."""
@@ -160,11 +163,11 @@ class StrengthSection(_Section):
 
     range: tuple[NonNegative, NonNegative] = (0.0, 4.0)
     """Smallest and largest strength."""
-    initial: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
+    initial: Strengths = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
     """Strengths of the first round; 0 is always among them."""
-    refine: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 8
+    refine: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)] = 8
     """Strengths that the sampler may add; `posterior` adds fresh seeds at a strength instead where they tell more."""
-    per_round: Count = 4
+    per_round: Few = 4
     """How many of them in one round."""
 
     @model_validator(mode="after")
@@ -188,9 +191,9 @@ class StrengthSection(_Section):
 class ReplicatesSection(_Section):
     """How many seeds."""
 
-    search: Count = 5
+    search: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_number)] = 5
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
-    confirm: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 10
+    confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
 
 
@@ -233,7 +236,7 @@ class SearchSection(_Section):
     """`posterior` (ours: the trainings that tell most about λ*), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
     nuisance: dict[Literal["learning_rate", "weight_decay", "temperature"], NuisanceRange] = {}
     """Hyperparameters to be tuned fairly at each strength."""
-    trials_per_strength: Count = 1
+    trials_per_strength: Few = 1
     """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
     transfer: bool = True
     """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
@@ -267,7 +270,7 @@ class ResourcesSection(_Section):
         if checkpoints and has_literal_password(checkpoints):
             raise ValueError("keys do not belong in a study file; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         if checkpoints is not None and (not checkpoints.startswith(("/", "s3://")) or "?" in checkpoints):
-            raise ValueError(f"{checkpoints[:60]!r} is not known; give an absolute folder or s3://BUCKET/PREFIX")
+            raise ValueError(f"{shown(checkpoints)} is not known; give an absolute folder or s3://BUCKET/PREFIX")
         return checkpoints
 
     @field_validator("gpus")
@@ -294,7 +297,7 @@ class StudyConfig(_Section):
     dataset: DatasetSection
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
     """`all`, or a list of pairs of modalities."""
-    seed: Annotated[int, Field(ge=0), BeforeValidator(_number)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_number)] = 0
     """Every random number of the study derives from it."""
     pid: PidSection = PidSection()
     encoder: EncoderSection = EncoderSection()
@@ -315,14 +318,11 @@ class StudyConfig(_Section):
     @classmethod
     def _known_storage(cls, storage: str) -> str:
         if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
-            scheme = storage.partition("://")[0][:20]
-            raise ValueError(
-                f"{scheme!r} is not known; give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-            )
+            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         if has_literal_password(storage):
             raise ValueError(
-                "a password does not belong in a study file; write ${VARIABLE} or ${file:PATH} in its place, "
-                "or leave it out and set PGPASSWORD or PGPASSFILE"
+                "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
+                "${file:PATH} there, or leave it out and set PGPASSWORD or PGPASSFILE"
             )
         return storage
 

@@ -1,14 +1,66 @@
-"""Passwords in addresses: written as references, expanded where they are used, and taken out of what is shown."""
+"""Passwords in addresses: written as references, expanded where they are used, and taken out of what is shown.
+
+Everything between `://` and the last `@` of an address is user and password, whatever characters a password has: who
+writes `/`, `#` or `?` there without encoding it has still written a password.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlsplit
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
+
+from study.config.files import read_regular
 
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*))\}")
-_IN_QUERY = ("password", "sslpassword", "passwd", "pwd", "token")
+_KEYS = "password|sslpassword|passwd|pwd|token"
+_IN_QUERY = re.compile(rf"(?i)[?&](?:{_KEYS})=[^&]")
+_IN_TEXT = re.compile(rf"(?i)\b({_KEYS})=(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
+_USER_INFO = re.compile(r"(?<!sqlite)(?<!file)://.*@", re.DOTALL)
+_HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:,]*)(?::(?P<port>[0-9]*))?")
+_MOST_BYTES = 2**16  # of a file that holds a secret
+_LONGEST = 60  # characters shown of what was given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """The parts of `scheme://user:password@authority/path?query`, as they are written; empty where there are none."""
+
+    scheme: str = ""
+    user: str = ""
+    password: str = ""
+    authority: str = ""  # host and port, or several of them with commas between
+    path: str = ""
+
+    @property
+    def host(self) -> str:
+        """The first host, without the brackets of an IPv6 address."""
+        match = _HOST.match(self.authority)
+        return match["host"].strip("[]").lower() if match else ""
+
+    @property
+    def port(self) -> str:
+        """The first host's port."""
+        match = _HOST.match(self.authority)
+        return (match["port"] or "") if match else ""
+
+
+def split_address(address: str) -> Address:
+    """The parts of an address of any characters; unlike the standard library's parser it raises nothing.
+
+    What has no `://` is taken as host and port. The path of a file (`sqlite:`, `file:`) has no user before it.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        scheme, rest = "", address
+    if scheme in ("sqlite", "file"):
+        return Address(scheme=scheme, path=rest)
+    user_info, _, rest = rest.rpartition("@")
+    user, _, password = user_info.partition(":")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = re.split(r"[?#]", rest[len(authority) :], maxsplit=1)[0]
+    return Address(scheme=scheme, user=user, password=password, authority=authority, path=path)
 
 
 def expand(address: str) -> str:
@@ -31,21 +83,46 @@ def expand(address: str) -> str:
     return _REFERENCE.sub(value, address)
 
 
+def encoded(address: str) -> str:
+    """`address` with user and password percent-encoded, so that every driver finds the same host behind them.
+
+    What is encoded already stays so. An `@` further back, in an address that has no password, is left alone.
+    """
+    scheme, mark, rest = address.partition("://")
+    user_info, at, rest = rest.rpartition("@")
+    user, colon, password = user_info.partition(":")
+    if not mark or not at or (not colon and re.search(r"[/?#]", user)):
+        return address
+    user, password = (quote(unquote_to_bytes(part), safe="") for part in (user, password))
+    return f"{scheme}{mark}{user}{colon}{password}{at}{rest}"
+
+
 def has_literal_password(address: str) -> bool:
-    """Whether a password stands in `address` itself, for everyone to see, rather than as a reference."""
-    parts = urlsplit(_REFERENCE.sub("", address))
-    in_query = {key.lower(): value for key, value in parse_qsl(parts.query)}
-    return bool(parts.password) or any(in_query.get(name) for name in _IN_QUERY)
+    """Whether a password stands in `address` itself, for everyone to see, rather than as a reference.
+
+    A port that is no number is taken for the piece of one: in a study file what follows ` #` is a comment.
+    """
+    bare = _REFERENCE.sub("", address)
+    parts = split_address(bare)
+    odd_port = parts.scheme and not all(_HOST.fullmatch(host) for host in parts.authority.split(","))
+    return bool(parts.password or odd_port or _IN_QUERY.search(bare))
 
 
 def redacted(text: str) -> str:
-    """`text` without the user names and passwords of the addresses in it."""
-    text = re.sub(r"(?<=://)[^/\s?#]*@", "…@", text)
-    return re.sub(rf"(?i)\b({'|'.join(_IN_QUERY)})=[^&\s]+", r"\1=…", text)
+    """`text` without the user names and passwords of the addresses in it, rather too much than too little."""
+    return _IN_TEXT.sub(r"\1=…", _USER_INFO.sub("://…@", text))
+
+
+def shown(given: str) -> str:
+    """The start of an address, or of what was given for one, as a message may show it."""
+    text = (
+        redacted(given) if re.match(r"[A-Za-z0-9+.-]+://", given) else re.sub(r"[:=@\s].*", "…", given, flags=re.DOTALL)
+    )
+    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 def _read(path: str) -> str | None:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        return read_regular(path, most=_MOST_BYTES).decode("utf-8").strip()
+    except (OSError, ValueError):
         return None

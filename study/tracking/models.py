@@ -6,22 +6,23 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import trainables
 from study.projection import ModelRecord
-from trainables.export import load_encoder
+from trainables.export import TrainedEncoder, load_encoder
 
 ALIAS = "best"
 _TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
-_MODULES = ("__init__", "checkpoint", "encoders", "export", "layers", "spec")
+_MODULES = ("__init__", "checkpoint", "encoders", "export", "layers", "padding", "spec")
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")
 _EXAMPLE_ROWS = 2
 
@@ -76,7 +77,7 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
     )
     if str(logged.status) != "READY":
         with tempfile.TemporaryDirectory(prefix="align-study-") as staging:
-            _save(model, Path(staging), model_id=logged.model_id, run=run)
+            save(model, Path(staging), model_id=logged.model_id, run=run)
             client.log_model_artifacts(logged.model_id, str(Path(staging) / "model"))
         client.finalize_logged_model(logged.model_id, "READY")
     _create_name(client, model.name)
@@ -84,8 +85,9 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
     # that need not be this one.
     remote = client.tracking_uri.startswith(("http:", "https:"))
     source = f"models:/{logged.model_id}" if remote else logged.artifact_location
+    told = f"{model.description} {load_encoder(model.path).reads}".strip()
     return client.create_model_version(
-        model.name, source, run_id=run, tags=tags, description=model.description, model_id=logged.model_id
+        model.name, source, run_id=run, tags=tags, description=told, model_id=logged.model_id
     )
 
 
@@ -115,23 +117,17 @@ def _create_name(client: Any, name: str) -> None:
             raise
 
 
-def _save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
+def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     """The model as MLflow stores it, in `folder`/model."""
     from mlflow import pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.models import Model
 
     encoder = load_encoder(model.path)
     code = folder / "code" / "trainables"
     code.mkdir(parents=True)
     for name in _MODULES:
         shutil.copyfile(Path(trainables.__file__).with_name(f"{name}.py"), code / f"{name}.py")
-    example = np.zeros((_EXAMPLE_ROWS, *encoder.shape), dtype=np.float32)
-    # Columns take arrays and data frames of float32 and float64 alike, a tensor takes its own type alone.
-    flat = len(encoder.shape) == 1
-    columns = [ColSpec(DataType.double) for _ in range(encoder.shape[0])] if flat else []
-    inputs = Schema(columns or [TensorSpec(example.dtype, (-1, *encoder.shape))])
-    outputs = Schema([TensorSpec(v.dtype, (-1, *v.shape[1:]), name) for name, v in encoder.predict(example).items()])
+    example = _example(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its advice on types, see `served_encoder`
         pyfunc.save_model(
@@ -139,8 +135,44 @@ def _save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
             python_model=str(Path(__file__).with_name("served_encoder.py")),
             artifacts={"encoder": str(model.path)},
             code_paths=[str(code)],
-            signature=ModelSignature(inputs=inputs, outputs=outputs),
-            input_example=example,
+            signature=_signature(encoder, example),
+            input_example=example if len(example) > 1 else example[encoder.modality],
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS],
             mlflow_model=Model(model_id=model_id, run_id=run),
         )
+
+
+def _example(encoder: TrainedEncoder) -> dict[str, NDArray[Any]]:
+    """Rows of mean values, without padding, by the names of the signature."""
+    rows = np.tile(encoder.module.mean.numpy(), (_EXAMPLE_ROWS, *encoder.shape[:-1], 1)).astype(np.float32)
+    if len(encoder.shape) == 1:
+        rows = rows.reshape(_EXAMPLE_ROWS, -1)
+    if encoder.padding is None:
+        return {encoder.modality: rows}
+    if encoder.padding.needs_mask:
+        return {encoder.modality: rows, f"{encoder.modality}_mask": np.ones(rows.shape[:2], dtype=np.bool_)}
+    while not encoder.padding.real(rows).all():  # the mean may be what the data pad with
+        rows = rows + np.float32(1)
+    return {encoder.modality: rows}
+
+
+def _signature(encoder: TrainedEncoder, example: Mapping[str, NDArray[Any]]) -> Any:
+    """Inputs and outputs by name, and the value that stands for padding as a parameter with its default.
+
+    MLflow leaves the check of inputs to the model, as where their types are hints in its code: its own would take a row
+    that is too long, and neither arrays for named columns nor float64 for a tensor.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    def schema(arrays: Mapping[str, NDArray[Any]]) -> Any:
+        return Schema([TensorSpec(array.dtype, (-1, *array.shape[1:]), name) for name, array in arrays.items()])
+
+    padding, params = encoder.padding, None
+    if padding is not None and np.isfinite(padding.value).any():
+        name = "trailing_padding" if padding.trailing else "padding"
+        params = ParamSchema([ParamSpec(name, DataType.double, list(padding.value), shape=(-1,))])
+    said = encoder.predict(example[encoder.modality], mask=example.get(f"{encoder.modality}_mask"))
+    signature = ModelSignature(inputs=schema(example), outputs=schema(said), params=params)
+    signature._is_signature_from_type_hint = True
+    return signature

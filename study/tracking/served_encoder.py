@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from trainables.export import TrainedEncoder, load_encoder
@@ -17,7 +20,9 @@ with warnings.catch_warnings(record=True):
     class ServedEncoder(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Raw inputs in, as an array (N, …) or a data frame of N rows; a dictionary of arrays out, one row each.
 
-        `features`, and `logits` and `probabilities` of classes or `predictions` of a real target.
+        Inputs may also be given by name, as the signature has them: a mapping of arrays, or a data frame with an array
+        in each cell; so is the mask. Outputs are `features`, and `logits` and `probabilities` of classes or
+        `predictions` of a real target.
         """
 
         encoder: TrainedEncoder
@@ -28,8 +33,48 @@ with warnings.catch_warnings(record=True):
 
         def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[np.float32]]:  # type: ignore[no-untyped-def]
             """See `trainables.export.TrainedEncoder.predict`."""
-            del context, params
-            return self.encoder.predict(model_input)
+            del context
+            try:
+                return self._predict(model_input, params or {})
+            except ValueError as error:  # a server passes on what is said so
+                raise MlflowException.invalid_parameter_value(str(error)) from None
+
+        def _predict(self, given: Any, params: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+            name, encoder = self.encoder.modality, self.encoder
+            values, mask = _inputs(given, name, f"{name}_mask")
+            for key, trailing in (("padding", False), ("trailing_padding", True)):  # one of them, see the signature
+                if key in params and encoder.padding is not None:
+                    padding = replace(encoder.padding, value=tuple(params[key]), trailing=trailing)
+                    encoder = replace(encoder, padding=padding)
+            return encoder.predict(values, mask=mask)
+
+
+def _inputs(given: Any, name: str, mask: str) -> tuple[Any, Any]:
+    """The values and the mask (or None) among what was given.
+
+    Raises:
+        ValueError: names were given, and others than these two.
+    """
+    if hasattr(given, "columns"):  # a data frame
+        columns = list(given.columns)
+        if name not in columns and mask not in columns:
+            return given.to_numpy(), None
+        given = {column: _stacked(given[column]) for column in columns}
+        if name in given and given[name].ndim == 1:  # of one feature
+            given[name] = given[name][:, None]
+    if not isinstance(given, Mapping):
+        return given, None
+    if unknown := [key for key in given if key not in (name, mask)]:
+        raise ValueError(f"the encoder reads {name} (and {mask}, if it was trained with one), given {unknown[0]!r} too")
+    if name not in given:
+        raise ValueError(f"the encoder reads {name}, which is not given")
+    return given[name], given.get(mask)
+
+
+def _stacked(cells: Any) -> NDArray[Any]:
+    """The cells of a column of a data frame as rows."""
+    rows = [np.asarray(cell) for cell in cells]
+    return np.stack(rows) if len({row.shape for row in rows}) == 1 else np.asarray(list(cells), dtype=object)
 
 
 mlflow.models.set_model(ServedEncoder())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from study.config.secrets import redacted
 from study.storage import check_option
@@ -48,7 +47,7 @@ def resolve(uri: str) -> tuple[str, Path | None]:
         return f"sqlite:///{database}{mark}{options}", database.parent / "mlartifacts"
     if uri.startswith(("postgresql://", "postgres://")):  # by the one driver that the project installs
         uri = f"postgresql+psycopg://{uri.partition('://')[2]}"
-    a_database = urlsplit(uri).scheme.partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
+    a_database = uri.partition(":")[0].partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
     return uri, Path.cwd() / "mlartifacts" if a_database else None
 
 
@@ -67,4 +66,7 @@ def explain(error: Exception) -> str:
     if (revision := _REVISION.search(text)) and is_newer(revision[1] or revision[2]):
         return NEWER
     known = next((told for sign, told in _KNOWN_FAULTS.items() if sign in text), None)
-    return known or redacted(text if len(text) <= 200 else f"{text[:199]}…")
+    if known:
+        return known
+    shown = redacted(text)  # before it is cut, which could take the sign that a password ends with
+    return shown if len(shown) <= 200 else f"{shown[:199]}…"

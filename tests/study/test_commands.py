@@ -121,7 +121,7 @@ def test_the_reference_names_every_key_with_its_default() -> None:
         assert f"| `{key}` |" in text
         for inner in getattr(field.annotation, "model_fields", {}):
             assert f"| `{inner}` |" in text
-    assert "| `refine` | whole number ≥ 0 | `8` |" in text
+    assert "| `refine` | whole number ≥ 0 and ≤ 10,000 | `8` |" in text
     assert "| `sampler` | `posterior`, `gp`, `tpe`, `qmc`, `grid` | `posterior` |" in text
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import string
 import threading
 import time
 from collections.abc import Iterator
@@ -12,16 +15,19 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
+from study.access import is_loopback
 from study.config import ConfigError, parse_config
-from study.config.secrets import expand, has_literal_password, redacted
+from study.config.secrets import encoded, expand, has_literal_password, redacted
+from study.events import EVENTS, EventLog
 from study.locks import PostgresLock, held
 from study.search import Ledger, close_storage, open_storage
-from study.storage import Storage, file_system
+from study.storage import Storage, check_option, file_system, first_line
+from study.tracking.store import explain
 from study.trials import Setting
 from trainables.spec import ReplicaResult
 
@@ -82,6 +88,133 @@ def test_a_password_in_the_study_file_is_refused_and_never_shown(address: str) -
         parse_config(MINIMAL + f"storage: {address}")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in redacted(f"cannot reach {address}, sorry")
+
+
+PRINTABLE = st.text(st.sampled_from(string.printable)) | st.text(st.characters(exclude_categories=["C"]))
+MARKS = ("Zq7", "Xw9")  # so that a piece of a password is recognised
+ADDRESSES = (
+    "postgresql://al:{}@host/db",
+    "postgresql://al:{}@host:5432/db?sslmode=require",
+    "postgresql://:{}@host/db",
+)
+
+
+def leaks(text: str) -> bool:
+    return any(mark in text for mark in MARKS)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@settings(max_examples=40)
+@given(password=PRINTABLE)
+def test_all_between_the_scheme_and_the_last_at_sign_is_a_secret(address: str, password: str) -> None:
+    given = address.format(password := f"{MARKS[0]}{password}{MARKS[1]}")
+    assert has_literal_password(given)
+    study = {"study": "x", "dataset": {"name": "digits"}}
+    for wrong in (
+        {**study, "storage": given},
+        {**study, "storage": [given]},
+        {**study, "resources": {"checkpoints": given.replace("postgresql", "s3")}},
+        {**study, given: 1},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse_config(json.dumps(wrong))
+        assert not leaks(str(caught.value))
+    for override in (f"storage={json.dumps(given)}", f"storage.a={given}", given):
+        with pytest.raises(ConfigError) as caught:
+            parse_config(json.dumps(study), overrides=[override])
+        assert not leaks(str(caught.value))
+    with pytest.raises(ConfigError) as caught:
+        check_option("--tracking-uri", given)
+    assert not leaks(str(caught.value))
+    for told in (f"cannot reach {given}, sorry", f"{given} and {given}", f"{'x' * 190} {given}"):
+        assert not leaks(redacted(told))
+        assert not leaks(explain(RuntimeError(told)))
+        assert not leaks(first_line(RuntimeError(told.replace("\n", " "))))
+    assert not leaks(Storage(given).label)
+
+
+@given(password=PRINTABLE)
+def test_a_driver_is_given_the_whole_password_and_the_right_host(password: str) -> None:
+    password = password.replace("%", "")  # an address may be encoded already, and a bare % begins a code
+    for address in (
+        encoded(f"postgresql+psycopg://al:{password}@host:5432/db"),
+        f"postgresql://al:{password}@host:5432/db",
+    ):
+        url = make_url(encoded(encoded(address)))
+        assert (url.username, url.password or "", url.host, url.port, url.database) == (
+            "al",
+            password,
+            "host",
+            5432,
+            "db",
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        if "\0" not in password:
+            patch.setenv("STORAGE", f"postgresql://al:{password}@host:5432/db")
+            wanted = {"user": "al", "host": "host", "port": "5432", "dbname": "db"}
+            parts = psycopg.conninfo.conninfo_to_dict(Storage("${STORAGE}").address.replace("+psycopg", ""))
+            assert parts == ({**wanted, "password": password} if password else wanted)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "al:Zq7Xw9@host/db", "postgresql:al:Zq7@host", "postgresql:/al:Zq7@host/db", "host=db password=Zq7", "al:Zq7",
+        "mysql://al:Zq7#Xw9@host/db", "postgresql://al:Zq7", "postgresql://al:Zq7/Xw9", "postgresql://host/db?password=#Zq7",
+        "postgresql://host/db?user=al&password=@Zq7", "postgresql://al:Zq7@host@evil:x/db", "${DB}://al:Zq7#@host/db",
+        "postgresql://al:${A}Zq7@host/db", "postgresql://al:Zq7 #Xw9@host/db",
+    ],
+)  # fmt: skip
+def test_what_comes_near_to_an_address_shows_no_password_either(given: str) -> None:
+    with pytest.raises(ConfigError, match="storage") as caught:
+        parse_config(MINIMAL + f"storage: {given}")
+    assert not leaks(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://host/db", "postgresql://al@host:5432/db", "postgresql://al@[::1]:5432/db", "postgresql://al:${A}@host/db",
+        "postgresql://al:${file:/a}@${HOST}:${PORT}/db?sslmode=require", "postgresql://al@a:1,b:2/db", "postgresql:///db?host=/tmp",
+        "sqlite:////home/a:b@c/record.db", "${STORAGE}", "journal", "postgresql://host/db?options=a@b",
+    ],
+)  # fmt: skip
+def test_addresses_without_a_password_are_taken(given: str) -> None:
+    assert parse_config(MINIMAL + f"storage: {given}").storage == given
+
+
+@pytest.mark.parametrize("key", ["encoder.kind", "pid.estimator", "study", "pairs", "training.epochs"])
+def test_an_address_in_the_wrong_place_shows_no_password(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(MINIMAL, overrides=[f"{key}='postgresql://al:Zq7/#?Xw9@host/db'"])
+    assert not leaks(str(caught.value))
+
+
+def test_an_event_shows_no_password_however_deep_it_stands(tmp_path: Path) -> None:
+    EventLog(tmp_path, study="x").emit("e", {"a": [{"b": "postgresql://al:Zq7#/?Xw9@host/db"}], "c": "http://a:Zq7/@b"})
+
+    assert not leaks((tmp_path / EVENTS).read_text())
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[x", "ray://127.0.0.1@elsewhere:1", "[", "a:b:c", "ray://x:y@[::2]:1", "@", ""]
+)
+def test_an_odd_address_is_elsewhere(address: str) -> None:
+    assert not is_loopback(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:6379", "ray://localhost:10001", "[::1]:6379", "ray://a:b@127.0.0.2:1", "local"]
+)
+def test_an_address_of_this_machine_is_recognised(address: str) -> None:
+    assert is_loopback(address)
+
+
+def test_a_secret_is_read_from_no_pipe_and_no_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(ValueError, match="cannot be read"):
+            expand(f"postgresql://al:${{file:{path}}}@host/db")
 
 
 def test_where_the_record_lies_is_no_part_of_what_the_study_is() -> None:

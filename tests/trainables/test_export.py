@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from trainables.checkpoint import CheckpointError
+from trainables.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.export import load_encoder, trained_encoders, training_hash
 from trainables.metrics import SCORES
 from trainables.pack import Pack
+from trainables.padding import Padding, find_padding
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
 
 N = 60
+FILL = {"zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0}
 SPECS = {
     "linear": (EncoderSpec(kind="linear", width=6), (5,)),
     "mlp": (EncoderSpec(kind="mlp", width=6), (5,)),
@@ -56,6 +59,122 @@ def trained(kind: str, *, projector: str = "none") -> tuple[Pack, PairData]:
     return pack, data
 
 
+def padded(kind: str, fill: str, *, projector: str = "none") -> tuple[Pack, PairData]:
+    """A pack on masked sequences (4, 4); what stands in padded steps is `fill`, and "data, too" has it in real ones."""
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 5, size=N)
+    mask = np.arange(4)[None, :] < lengths[:, None]
+    values = rng.normal(3, 2, size=(N, 4, 4)).astype(np.float32)
+    if FILL[fill] is not None:
+        values[~mask] = FILL[fill]
+    if fill == "data, too":
+        values[lengths > 2, 0] = 0.0
+    first = Modality(name="first", values=values, mask=mask)
+    second = Modality(name="second", values=rng.normal(size=(N, 7)).astype(np.float32))
+    target = Target(values=rng.integers(0, 3, N), kind="classes", n_classes=3)
+    split = np.repeat([0, 1, 2], N // 3).astype(np.int8)
+    data = PairData(dataset="made", modalities=(first, second), targets=(target, target), split=split)
+    spec = EncoderSpec(kind=kind, width=6, heads=2, layers=2, patch=2)
+    pack = Pack(
+        PackSpec(
+            dataset=DatasetSpec(name="made"), pair=data.names, encoders=(spec, EncoderSpec(width=6)),
+            alignment=AlignmentSpec(projector=projector),  # type: ignore[arg-type]
+            training=TrainingSpec(epochs=3, batch_size=20),
+            replicas=(ReplicaSpec(strength_1=0.5, strength_2=0.5, seed=1),),
+        ),
+        data,
+    )  # fmt: skip
+    pack.run()
+    return pack, data
+
+
+def said_by_the_pack(pack: Pack) -> np.ndarray:
+    """The first encoder's outputs for the rows that the pack evaluates on."""
+    rows = torch.arange(pack.evaluated.rows)
+    return pack._groups[0].predict(pack.evaluated, rows, "predictions")[0][0].numpy()
+
+
+@pytest.mark.parametrize("fill", FILL)
+@pytest.mark.parametrize("kind", SPECS)
+def test_padded_rows_are_served_as_they_were_trained(kind: str, fill: str, tmp_path: Path) -> None:
+    pack, data = padded(kind, fill)
+    trained_encoders(pack, data, 0)[0].save(tmp_path / "encoder.pt")
+    encoder, modality, rows = load_encoder(tmp_path / "encoder.pt"), data.modalities[0], data.rows("valid")
+    raw, mask = modality.values[rows], modality.mask[rows]  # type: ignore[index]
+    expected = said_by_the_pack(pack)
+    missing = np.where(mask[:, :, None], raw, np.nan)
+    np.testing.assert_allclose(encoder.predict(raw, mask=mask)["logits"], expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.predict(raw, mask=mask.sum(1))["logits"], expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.predict(missing)["logits"], expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.predict(missing.reshape(len(rows), -1))["logits"], expected, atol=1e-5)
+    assert encoder.padding is not None
+    assert encoder.padding.needs_mask == (fill == "garbage")
+    if fill == "garbage":
+        with pytest.raises(ValueError, match=r"first needs to know what is padding\..*give a mask"):
+            encoder.predict(raw)
+        assert "give a mask" in encoder.reads
+    else:
+        np.testing.assert_allclose(encoder.predict(raw.astype(np.float64))["logits"], expected, atol=1e-5)
+        assert "of nothing but" in encoder.reads
+        assert encoder.padding.trailing == (fill == "data, too")
+
+
+def test_sequences_without_a_mask_have_no_padding() -> None:
+    values = np.random.default_rng(0).normal(size=(N, 4, 3)).astype(np.float32)
+    assert find_padding(values, np.ones((N, 4), dtype=bool)).value != (0.0,)
+    pack, data = trained("mlp")
+    with pytest.raises(ValueError, match="trained without a mask"):
+        trained_encoders(pack, data, 0)[0].predict(inputs(data, 0), mask=np.ones((20, 5)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones((20, 3)), r"must be \(20, 4\)"),
+        (np.full((20, 4), 2), "true and false"),
+        (np.full(20, 5), "lengths up to 4"),
+        (np.full(20, -1), "lengths up to 4"),
+        (np.full(20, 0), "row 0 is padding alone"),
+        (np.full(20, 1.5), "whole lengths"),
+        (np.full((20, 4), "x"), "true and false"),
+        ([[True], [True, False]], "."),
+    ],
+)
+def test_a_mask_of_another_kind_is_refused(mask: object, message: str) -> None:
+    pack, data = padded("mlp", "zero")
+    with pytest.raises(ValueError, match=message):
+        trained_encoders(pack, data, 0)[0].predict(data.modalities[0].values[:20], mask=mask)  # type: ignore[arg-type]
+
+
+def test_a_sequence_of_an_older_file_needs_its_mask(tmp_path: Path) -> None:
+    pack, data = padded("mlp", "zero")
+    path = tmp_path / "encoder.pt"
+    trained_encoders(pack, data, 0)[0].save(path)
+    state = read_checkpoint(path, device=torch.device("cpu"))
+    write_checkpoint({**{key: value for key, value in state.items() if key != "padding"}, "format": 1}, path)
+    encoder, rows = load_encoder(path), data.rows("valid")
+    raw, mask = data.modalities[0].values[rows], data.modalities[0].mask[rows]  # type: ignore[index]
+    with pytest.raises(ValueError, match="give a mask"):
+        encoder.predict(raw)
+    np.testing.assert_allclose(encoder.predict(raw, mask=mask)["logits"], said_by_the_pack(pack), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (500, 3, 2), (2049, 5, 3)])
+def test_the_padding_found_gives_back_the_mask(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(len(shape))
+    n, steps, features = (*shape, 2)[:3]
+    for value in (0.0, -1.0, 1e20, np.arange(features, dtype=np.float32)):
+        for mask in (rng.random((n, steps)) < 0.5, np.arange(steps) < rng.integers(1, steps + 1, n)[:, None]):
+            values = rng.normal(size=(n, steps, features)).astype(np.float32)
+            values[~mask] = value
+            padding = find_padding(values, mask)
+            assert not padding.needs_mask
+            np.testing.assert_array_equal(padding.real(values), mask)
+            assert Padding(**asdict(padding)) == padding
+            values[~mask] = rng.normal(size=(int((~mask).sum()), features))
+            assert find_padding(values, mask).needs_mask
+
+
 def inputs(data: PairData, modality: int) -> np.ndarray:
     """The raw test rows as whoever uses an encoder has them: padding is NaN."""
     rows, given = data.rows("test"), data.modalities[modality]
@@ -90,7 +209,9 @@ def test_probabilities_are_those_of_the_logits() -> None:
 def test_rows_are_independent_of_one_another() -> None:
     pack, data = trained("transformer")
     encoder, x = trained_encoders(pack, data, 0)[0], inputs(data, 0)
-    alone = np.concatenate([encoder.predict(row[None])["features"] for row in x])
+    alone = np.concatenate(
+        [encoder.predict(row[None], mask=[len(row) - np.isnan(row[:, 0]).sum()])["features"] for row in x]
+    )
     np.testing.assert_allclose(encoder.predict(x)["features"], alone, atol=1e-6)
 
 

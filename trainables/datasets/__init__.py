@@ -23,6 +23,7 @@ from trainables.datasets.houston import HOUSTON
 from trainables.datasets.linear import LINEAR
 from trainables.datasets.lsmi import LSMI
 from trainables.datasets.mfeat import MFEAT
+from trainables.datasets.regular import check_regular
 from trainables.datasets.synthetic import SYNTHETIC
 from trainables.datasets.table import Dataset as Dataset
 from trainables.datasets.table import Option as Option
@@ -58,6 +59,8 @@ def load(spec: DatasetSpec) -> MultimodalData:
     options, *others = cells(spec)
     if others:
         raise DataError(f"{spec.name}: the options make {1 + len(others)} cells; load them one by one (see `cells`)")
+    if isinstance(path := options.options.get("path"), str):
+        check_regular(path)
     return check(_line(spec).load(options.options))
 
 
