@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -17,10 +17,12 @@ from study.locks import FileLock, held
 from study.peak_memory import PeakMemory
 from study.progress import Display
 from study.report.run import RUN, VERSIONS
+from study.same_data import DATA, Digests, check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.storage import Storage
 from study.tracking import Tracker, TrackingResult
 from study.versions import library_versions
+from trainables.datasets import MultimodalData
 from trainables.place import Place
 
 LOCK = ".lock"
@@ -65,7 +67,7 @@ def run_study(
 
         renew = stack.enter_context(held(storage, config.study, folder=folder, on_wait=on_wait))
         events.emit("study_started", {"storage": storage.label, "cells": len(cells), "config_hash": config.hash})
-        ledger = _open_ledger(config, cells, folder, renew)
+        ledger = _open_ledger(config, cells, datasets, folder, renew=renew, say=display.say)
         stack.callback(ledger.close)
         tracker = Tracker(tracking)
         storage.check_apart(tracker.uri)
@@ -132,7 +134,8 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         display: shows lines.
 
     Raises:
-        ConfigError: there is no such study, it is being run, or the folder holds another one of its name.
+        ConfigError: there is no such study, it is being run, the folder holds another one of its name, or its data are
+            at hand and have changed. Where they cannot be loaded here, the record alone speaks.
     """
     from study.publishing import publish, recorded_report
 
@@ -150,6 +153,9 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
+        if known := ledger.note(DATA):
+            remedy = "undo the change, or rebuild where they are not at hand"
+            check_same(known, digests(cells, data_at_hand(cells)), cells, study=name, remedy=remedy)
         report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
         return publish(report, folder, config, Tracker(tracking) if tracking else None, display)
@@ -196,12 +202,22 @@ def locked(out: Path, study: str) -> Iterator[Path]:
         yield folder
 
 
-def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew: Callable[[], bool]) -> Ledger:
+def _open_ledger(
+    config: StudyConfig,
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    folder: Path,
+    *,
+    renew: Callable[[], bool],
+    say: Callable[[str], None],
+) -> Ledger:
     storage = open_storage(Storage(config.storage), folder=folder / JOURNAL)
     ledger = Ledger(storage, name=config.study, space=_space(config), renew=renew)
     ledger.take_over()
     known = ledger.note("configuration")
+    current = digests(cells, datasets)
     if known is None:
+        ledger.set_note(DATA, current)
         ledger.set_note("cells", [cell.to_json() for cell in cells])
         ledger.set_note("configuration", config.identity)
     elif changed := differences(known, config.identity):
@@ -209,10 +225,44 @@ def _open_ledger(config: StudyConfig, cells: Sequence[Cell], folder: Path, renew
             f"the study {config.study} in {folder.parent} was started with another configuration "
             f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
         )
+    else:
+        _check_data(ledger, cells, datasets, current, say)
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
     (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
     return ledger
+
+
+def _check_data(
+    ledger: Ledger,
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    current: Digests,
+    say: Callable[[str], None],
+) -> None:
+    """Whether a study goes on with the data that it began with; what the version before has not noted is noted.
+
+    Raises:
+        ConfigError: it does not, or what it has trained cannot be compared with what it would train.
+    """
+    study = cells[0].config.study
+    remedy = "give this one another name, or undo the change to resume it"
+    if (known := ledger.note(DATA)) is None:
+        ended = ledger.note(RUN)
+        if (ended is None or ended["errors"]) and has_rescaled_targets(cells, datasets):
+            raise ConfigError(
+                f"the study {study} was begun by a version that trained on real targets in the data's own unit, so "
+                "that its strengths mean something else; give this one another name to run it anew"
+            )
+        say(f"the record of {study} is of a version that kept no digest of the data; from now on they are compared")
+    else:
+        check_same(known, current, cells, study=study, remedy=remedy)
+    before, now = [value["id"] for value in ledger.note("cells")], [cell.id for cell in cells]
+    if before != now:
+        odd = ", ".join(sorted(set(before) ^ set(now)))
+        raise ConfigError(f"the data of the study {study} changed after it began (other pairs: {odd}); {remedy}")
+    if known is None or known != (noted := merged(known, current)):
+        ledger.set_note(DATA, current if known is None else noted)
 
 
 def _checkpoints(config: StudyConfig, folder: Path) -> Place:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,13 +22,17 @@ if TYPE_CHECKING:  # whoever only uses an encoder needs neither
     from trainables.datasets.base import PairData
     from trainables.pack import Pack
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, FORMAT)  # the first one was trained on real targets in their own unit
 _CHUNK_VALUES = 2**24  # input numbers that are encoded at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedEncoder:
-    """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target."""
+    """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target.
+
+    `unit` holds centre and scale (outputs,) of a real target's columns: what brings predictions into the data's unit.
+    """
 
     modality: str
     shape: tuple[int, ...]
@@ -36,9 +40,17 @@ class TrainedEncoder:
     n_outputs: int
     spec: EncoderSpec
     module: SoloEncoder
+    unit: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
-    def predict(self, values: ArrayLike) -> dict[str, NDArray[np.float32]]:
+    @property
+    def dtype(self) -> np.dtype[np.float32] | np.dtype[np.float64]:
+        """Of the inputs that it was trained on: what is less may not hold them."""
+        return np.dtype(np.float64 if self.module.mean.dtype == torch.float64 else np.float32)
+
+    def predict(self, values: ArrayLike) -> dict[str, NDArray[np.floating[Any]]]:
         """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
+
+        Predictions are in the unit of the data's own target, and float64 for that: numbers like times need it.
 
         Args:
             values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame. In a
@@ -47,7 +59,7 @@ class TrainedEncoder:
         Raises:
             ValueError: another shape, or a value that is not finite.
         """
-        x = np.array(values, dtype=np.float32)  # a copy: torch wants to be able to write
+        x = np.array(values, dtype=self.dtype)  # a copy: torch wants to be able to write
         size = int(np.prod(self.shape))
         if x.ndim == 0 or x.shape[1:] not in (self.shape, (size,)):
             raise ValueError(
@@ -58,7 +70,7 @@ class TrainedEncoder:
         mask = None
         if self.spec.kind == "transformer" and len(self.shape) == 2:
             mask = np.asarray(~np.isnan(x).all(axis=2))
-            x = np.where(mask[:, :, None], x, np.float32(0))
+            x = np.where(mask[:, :, None], x, self.dtype.type(0))
             if (empty := np.flatnonzero(mask.sum(axis=1) == 0)).size:
                 raise ValueError(f"row {empty[0]} is padding alone; leave it out")
         if (odd := np.flatnonzero(~np.isfinite(x.reshape(len(x), size).sum(axis=1)))).size:
@@ -77,15 +89,20 @@ class TrainedEncoder:
             "kind": self.kind,
             "n_outputs": self.n_outputs,
             "spec": asdict(self.spec),
+            "unit": self.unit and [list(part) for part in self.unit],
             "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
         }
         write_checkpoint(state, path)
 
     @torch.no_grad()
-    def _encode(self, x: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.float32]]:
+    def _encode(
+        self, x: NDArray[np.floating[Any]], mask: NDArray[np.bool_] | None
+    ) -> dict[str, NDArray[np.floating[Any]]]:
         features, outputs = self.module(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask))
         if self.kind == "real":
-            return {"features": features.numpy(), "predictions": outputs.numpy()}
+            centre, scale = self.unit or (0.0, 1.0)
+            predictions = outputs.double().numpy() * np.asarray(scale) + np.asarray(centre)
+            return {"features": features.numpy(), "predictions": predictions}
         return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
 
 
@@ -97,12 +114,18 @@ def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
         OSError: it cannot be opened.
     """
     state = read_checkpoint(path, device=torch.device("cpu"))
-    if state.get("format") != FORMAT:
+    if state.get("format") not in _FORMATS:
         raise CheckpointError(f"{path} is no encoder of format {FORMAT}")
     spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
     module = _module(spec, shape, n_outputs, state["weights"])
     return TrainedEncoder(
-        modality=state["modality"], shape=shape, kind=state["kind"], n_outputs=n_outputs, spec=spec, module=module
+        modality=state["modality"],
+        shape=shape,
+        kind=state["kind"],
+        n_outputs=n_outputs,
+        spec=spec,
+        module=module,
+        unit=state.get("unit") and (tuple(state["unit"][0]), tuple(state["unit"][1])),
     )
 
 
@@ -126,6 +149,11 @@ def encoder_file(training: str, modality: int) -> str:
 
 def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedEncoder, TrainedEncoder]:
     """Both encoders of one replica of a trained `Pack`, on the CPU; `data` is its `PairData`."""
+    from trainables.datasets.columns import target_unit  # here: it is not there where an encoder is only used
+
+    units = [
+        target_unit(target, data.rows(*pack.spec.fit)) if target.kind == "real" else None for target in data.targets
+    ]
     first, second = (
         TrainedEncoder(
             modality=modality.name,
@@ -139,9 +167,10 @@ def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedE
                 target.n_outputs,
                 {name: values.cpu() for name, values in module.state_dict().items()},
             ),
+            unit=None if unit is None else (tuple(unit.centre.tolist()), tuple(unit.scale.tolist())),
         )
-        for modality, target, spec, module in zip(
-            data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), strict=True
+        for modality, target, spec, module, unit in zip(
+            data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), units, strict=True
         )
     )
     return first, second

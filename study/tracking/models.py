@@ -79,7 +79,7 @@ def _save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     code.mkdir(parents=True)
     for name in _MODULES:
         shutil.copyfile(Path(trainables.__file__).with_name(f"{name}.py"), code / f"{name}.py")
-    example = np.zeros((_EXAMPLE_ROWS, *encoder.shape), dtype=np.float32)
+    example = np.zeros((_EXAMPLE_ROWS, *encoder.shape), dtype=encoder.dtype)
     # Columns take arrays and data frames of float32 and float64 alike, a tensor takes its own type alone.
     flat = len(encoder.shape) == 1
     columns = [ColSpec(DataType.double) for _ in range(encoder.shape[0])] if flat else []

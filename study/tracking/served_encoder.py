@@ -26,7 +26,7 @@ with warnings.catch_warnings(record=True):
             """Read the weights."""
             self.encoder = load_encoder(context.artifacts["encoder"])
 
-        def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[np.float32]]:  # type: ignore[no-untyped-def]
+        def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[Any]]:  # type: ignore[no-untyped-def]
             """See `trainables.export.TrainedEncoder.predict`."""
             del context, params
             return self.encoder.predict(model_input)
