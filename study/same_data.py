@@ -52,7 +52,9 @@ def check_same(known: Digests, current: Digests, cells: Sequence[Cell], *, study
         if (parts := [part for part in known.get(key, {}) if part not in current[key]])
     ]
     if changed or lost:
-        raise ConfigError(f"the data of the study {study} changed after it began ({'; '.join(changed + lost)}); {remedy}")
+        raise ConfigError(
+            f"the data of the study {study} changed after it began ({'; '.join(changed + lost)}); {remedy}"
+        )
 
 
 def merged(known: Digests, current: Digests) -> dict[str, dict[str, str]]:

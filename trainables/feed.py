@@ -150,9 +150,7 @@ def load_feeds(
             inputs=(_load_source(first, rows, scalings[0], device), _load_source(second, rows, scalings[1], device)),
             targets=(
                 target,
-                target
-                if data.targets[0] is data.targets[1]
-                else _load_target(data.targets[1], fit_rows, rows, device),
+                target if data.targets[0] is data.targets[1] else _load_target(data.targets[1], fit_rows, rows, device),
             ),
         )
 
@@ -176,9 +174,7 @@ def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, 
     return Source(values.to(device), None if mask is None else mask.to(device))
 
 
-def _load_target(
-    target: Target, fit_rows: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device
-) -> Tensor:
+def _load_target(target: Target, fit_rows: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device) -> Tensor:
     """Classes (rows,), or real values (rows, m) in the unit that the rows to train on give them."""
     if target.kind == "classes":
         return torch.from_numpy(target.values[rows]).long().to(device)

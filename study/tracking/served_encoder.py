@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import mlflow
-import numpy as np
 from numpy.typing import NDArray
 
 from trainables.export import TrainedEncoder, load_encoder

@@ -65,8 +65,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
             raise DataError(f"{name}: standardise: " + unknown("modality", given, modalities))
     scaled = {key for key in modalities if standardise is True or (standardise and key in standardise)}
     values = {
-        key: _numbers(name, key, _get(name, arrays, source), scaled=key in scaled)
-        for key, source in modalities.items()
+        key: _numbers(name, key, _get(name, arrays, source), scaled=key in scaled) for key, source in modalities.items()
     }
     for key, array in values.items():
         if len(array) != len(split):

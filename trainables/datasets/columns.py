@@ -42,9 +42,7 @@ def columns_of(values: NDArray[Any], *, precision: DTypeLike | None = None) -> C
     )
 
 
-def columns_of_pieces(
-    pieces: Callable[[], Iterable[NDArray[Any]]], *, features: int, precision: DTypeLike
-) -> Columns:
+def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features: int, precision: DTypeLike) -> Columns:
     """Of rows that come in `pieces` (n, features), which is called twice: float64 costs no memory of the data's size.
 
     Sums are of differences from the first row and of shares of the largest: a constant column has the deviation 0, and
