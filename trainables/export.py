@@ -43,7 +43,7 @@ class TrainedEncoder:
     unit: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
-    def dtype(self) -> np.dtype[np.float32] | np.dtype[np.float64]:
+    def dtype(self) -> np.dtype[Any]:
         """Of the inputs that it was trained on: what is less may not hold them."""
         return np.dtype(np.float64 if self.module.mean.dtype == torch.float64 else np.float32)
 
@@ -95,9 +95,7 @@ class TrainedEncoder:
         write_checkpoint(state, path)
 
     @torch.no_grad()
-    def _encode(
-        self, x: NDArray[np.floating[Any]], mask: NDArray[np.bool_] | None
-    ) -> dict[str, NDArray[np.floating[Any]]]:
+    def _encode(self, x: NDArray[Any], mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.floating[Any]]]:
         features, outputs = self.module(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask))
         if self.kind == "real":
             centre, scale = self.unit or (0.0, 1.0)

@@ -46,9 +46,7 @@ def fit_scaling(modality: Modality, rows: NDArray[np.int64]) -> Scaling:
             yield values.reshape(-1, n_features) if modality.mask is None else values[modality.mask[piece]]
 
     columns = columns_of_pieces(pieces, features=n_features, precision=modality.values.dtype)
-    # Beyond it 1 / deviation has no float32: what spreads that little is stored with a few bits only.
-    varies = columns.varies & ((columns.deviation > np.finfo(np.float32).tiny) | (dtype == torch.float64))
-    factor = np.divide(1.0, columns.deviation, out=np.zeros(n_features), where=varies)
+    factor = np.divide(1.0, columns.deviation, out=np.zeros(n_features), where=columns.varies)
     return Scaling(torch.from_numpy(columns.mean).to(dtype), torch.from_numpy(factor).to(dtype))
 
 

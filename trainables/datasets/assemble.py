@@ -128,7 +128,8 @@ def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], h
         if np.isnan(train).all(axis=0).any():
             raise DataError(f"{dataset}: modality {name} has a feature without a value in the training split; drop it")
         fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
-    return np.where(missing, fill, values).astype(values.dtype)
+    filled = np.where(missing, fill, values)
+    return filled.astype(np.float64) if values.dtype == np.float64 else filled.astype(np.float32)
 
 
 def _mask(dataset: str, name: str, mask: NDArray[Any], values: Numbers) -> NDArray[np.bool_]:

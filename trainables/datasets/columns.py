@@ -19,6 +19,7 @@ from trainables.datasets.base import Target
 Array = NDArray[np.float64]
 
 _PIECE = 1024  # rows of sequences that are in memory as float64 at once
+_SMALLEST = 4  # times the smallest full number: what spreads less has no inverse
 _ROUNDINGS = 2  # of its mean: a column that spreads less differs from a constant by rounding alone
 
 
@@ -26,8 +27,9 @@ _ROUNDINGS = 2  # of its mean: a column that spreads less differs from a constan
 class Columns:
     """Mean and standard deviation (features,) of columns over some rows, and which of them vary.
 
-    A column varies where it spreads by more than twice the rounding of its mean in the precision in which it is given:
-    the same columns in any unit and from any zero, as long as that precision holds them.
+    A column varies where it spreads by more than twice the rounding of its mean in the precision in which it is given,
+    and by more than the smallest numbers of that precision: the same columns in any unit and from any zero, as long as
+    that precision holds them.
     """
 
     mean: Array
@@ -63,8 +65,9 @@ def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features:
     for piece in _in_float64(pieces()):
         squares += (((piece - mean) / unit) ** 2).sum(axis=0)
     deviation = peak * np.sqrt(squares / count)
-    rounding = _ROUNDINGS * np.finfo(_floating(precision)).eps * np.abs(mean)
-    return Columns(mean=mean, deviation=deviation, varies=deviation > rounding)
+    limits = _limits(precision)
+    least = np.maximum(_ROUNDINGS * float(limits.eps) * np.abs(mean), _SMALLEST * float(limits.tiny))
+    return Columns(mean=mean, deviation=deviation, varies=deviation > least)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,7 +122,7 @@ def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:
     return (np.asarray(piece, dtype=np.float64) for piece in pieces if len(piece))
 
 
-def _floating(precision: DTypeLike) -> np.dtype[np.floating[Any]]:
-    """Integers count as what they are computed in."""
-    given = np.dtype(precision)
-    return given if given.kind == "f" and given.itemsize < 8 else np.dtype(np.float64)
+def _limits(precision: DTypeLike) -> np.finfo[Any]:
+    """Of the numbers; integers count as the float64 in which they are computed."""
+    dtype = np.dtype(precision)
+    return np.finfo(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)

@@ -54,7 +54,7 @@ def _exact(values: NDArray[Any]) -> str:
     sampled = values.nbytes > WHOLE_BYTES and values.flags.c_contiguous and _is_mapped(values)
     found = hashlib.blake2b(f"{values.dtype.str} {values.shape}".encode(), digest_size=16)
     for piece in _blocks(values) if sampled else _chunks(values):
-        found.update(piece)
+        found.update(piece.tobytes())
     return _SAMPLED * sampled + found.hexdigest()
 
 
