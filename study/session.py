@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -17,10 +17,12 @@ from study.locks import FileLock, held
 from study.peak_memory import PeakMemory
 from study.progress import Display
 from study.report.run import RUN, VERSIONS
+from study.same_data import DATA, Digests, check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.storage import Storage
 from study.tracking import Tracker, TrackingResult
 from study.versions import library_versions
+from trainables.datasets import MultimodalData
 from trainables.place import Place
 
 LOCK = ".lock"
@@ -72,8 +74,10 @@ def run_study(
             display.say(line)
             events.emit("record_damaged", {"reason": line})
 
-        ledger = _open_ledger(config, cells, folder, renew, on_damage)
+        opened = open_storage(storage, folder=folder / JOURNAL, say=on_damage)
+        ledger = Ledger(opened, name=config.study, space=_space(config), renew=renew)
         stack.callback(ledger.close)
+        _check_in(config, cells, datasets, folder, ledger, say=display.say)
         tracker = Tracker(tracking, say=display.say)
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
@@ -142,7 +146,8 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         display: shows lines.
 
     Raises:
-        ConfigError: there is no such study, it is being run, or the folder holds another one of its name.
+        ConfigError: there is no such study, it is being run, the folder holds another one of its name, or its data are
+            at hand and have changed. Where they cannot be loaded here, the record alone speaks.
     """
     from study.publishing import publish, recorded_report
 
@@ -160,6 +165,9 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
         cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
+        if known := ledger.note(DATA):
+            remedy = "undo the change, or rebuild where they are not at hand"
+            check_same(known, digests(cells, data_at_hand(cells)), cells, study=name, remedy=remedy)
         report = recorded_report(cells, ledger)
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
         return publish(report, folder, config, Tracker(tracking, say=display.say) if tracking else None, display)
@@ -210,18 +218,21 @@ def locked(out: Path, study: str) -> Iterator[Path]:
         yield folder
 
 
-def _open_ledger(
+def _check_in(
     config: StudyConfig,
     cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
     folder: Path,
-    renew: Callable[[], bool],
-    on_damage: Callable[[str], None],
-) -> Ledger:
-    storage = open_storage(Storage(config.storage), folder=folder / JOURNAL, say=on_damage)
-    ledger = Ledger(storage, name=config.study, space=_space(config), renew=renew)
+    ledger: Ledger,
+    *,
+    say: Callable[[str], None],
+) -> None:
+    """Begin a record, or go on with one of the same configuration and data."""
     ledger.take_over()
     known = ledger.note("configuration")
+    current = digests(cells, datasets)
     if known is None:
+        ledger.set_note(DATA, current)
         ledger.set_note("cells", [cell.to_json() for cell in cells])
         ledger.set_note("configuration", config.identity)
     elif changed := differences(known, config.identity):
@@ -229,10 +240,43 @@ def _open_ledger(
             f"the study {config.study} in {folder.parent} was started with another configuration "
             f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
         )
+    else:
+        _check_data(ledger, cells, datasets, current, say)
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
     (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-    return ledger
+
+
+def _check_data(
+    ledger: Ledger,
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    current: Digests,
+    say: Callable[[str], None],
+) -> None:
+    """Whether a study goes on with the data that it began with; what the version before has not noted is noted.
+
+    Raises:
+        ConfigError: it does not, or what it has trained cannot be compared with what it would train.
+    """
+    study = cells[0].config.study
+    remedy = "give this one another name, or undo the change to resume it"
+    if (known := ledger.note(DATA)) is None:
+        ended = ledger.note(RUN)
+        if (ended is None or ended["errors"]) and has_rescaled_targets(cells, datasets):
+            raise ConfigError(
+                f"the study {study} was begun by a version that trained on real targets in the data's own unit, so "
+                "that its strengths mean something else; give this one another name to run it anew"
+            )
+        say(f"the record of {study} is of a version that kept no digest of the data; from now on they are compared")
+    else:
+        check_same(known, current, cells, study=study, remedy=remedy)
+    before, now = [value["id"] for value in ledger.note("cells")], [cell.id for cell in cells]
+    if before != now:
+        odd = ", ".join(sorted(set(before) ^ set(now)))
+        raise ConfigError(f"the data of the study {study} changed after it began (other pairs: {odd}); {remedy}")
+    if known is None or known != (noted := merged(known, current)):
+        ledger.set_note(DATA, current if known is None else noted)
 
 
 def _checkpoints(config: StudyConfig, folder: Path) -> Place:

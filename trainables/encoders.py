@@ -220,7 +220,8 @@ class SoloEncoder(nn.Module):
     """One trained encoder of one replica, without a replica axis: raw inputs in, features and task outputs out.
 
     `forward(x, mask=None)` standardises x (N, …) as in training, sets masked steps to 0 and returns features (N, width)
-    and task outputs (N, n_out). A mask (N, T) needs at least one real step per sample.
+    and task outputs (N, n_out), of a real target in the unit in which it was learned. A mask (N, T) needs at least one
+    real step per sample. x is scaled in the precision of `mean` and `factor`.
     """
 
     mean: Tensor
@@ -238,7 +239,7 @@ class SoloEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features (N, width) and task outputs (N, n_out)."""
-        x = (x - self.mean) * self.factor
+        x = ((x - self.mean) * self.factor).float()
         if mask is not None:
             x, mask = x.masked_fill(~mask[..., None], 0.0), mask[None]
         parameters = {name: self.get_parameter(attribute)[None] for name, attribute in self._names.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # whoever only uses an encoder needs neither
     from trainables.pack import Pack
 
 FORMAT = 2
+_FORMATS = (1, FORMAT)  # the first one knows no padding, and was trained on real targets in their own unit
 _CHUNK_VALUES = 2**24  # input numbers that are encoded at once
 
 
@@ -32,7 +33,8 @@ class TrainedEncoder:
     """One modality's encoder with its task head. `shape` is that of a sample, `kind` that of the target.
 
     `padding` says how sequences are padded, where the encoder was trained with a mask; of all kinds of encoder, each
-    sees padded steps as it did in training.
+    sees padded steps as it did in training. `unit` holds centre and scale (outputs,) of a real target's columns: what
+    brings predictions into the data's unit.
     """
 
     modality: str
@@ -42,6 +44,12 @@ class TrainedEncoder:
     spec: EncoderSpec
     module: SoloEncoder
     padding: Padding | None = None
+    unit: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the inputs that it was trained on: what is less may not hold them."""
+        return np.dtype(np.float64 if self.module.mean.dtype == torch.float64 else np.float32)
 
     @property
     def reads(self) -> str:
@@ -50,8 +58,10 @@ class TrainedEncoder:
         padding = f" {self.padding.told}" if self.padding else ""
         return f"Reads raw {self.modality}, numbers of shape ({shape}).{padding}"
 
-    def predict(self, values: ArrayLike, *, mask: ArrayLike | None = None) -> dict[str, NDArray[np.float32]]:
+    def predict(self, values: ArrayLike, *, mask: ArrayLike | None = None) -> dict[str, NDArray[np.floating[Any]]]:
         """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
+
+        Predictions are in the unit of the data's own target, and float64 for that: numbers like times need it.
 
         Args:
             values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame.
@@ -62,8 +72,8 @@ class TrainedEncoder:
                 needed and not given, or given and not known from training.
         """
         try:
-            with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is then refused
-                x = np.array(values, dtype=np.float32)  # a copy: torch wants to be able to write
+            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is then refused
+                x = np.array(values, dtype=self.dtype)  # a copy: torch wants to be able to write
         except (ValueError, TypeError) as error:
             raise ValueError(f"the encoder of {self.modality} reads numbers: {error}") from None
         size = int(np.prod(self.shape))
@@ -85,7 +95,7 @@ class TrainedEncoder:
         chunks = [self._encode(x[i : i + rows], None if real is None else real[i : i + rows]) for i in starts]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
-    def _real(self, x: NDArray[np.float32], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
+    def _real(self, x: NDArray[np.floating[Any]], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
         """Which steps are real (N, T); None of an encoder that was trained without a mask."""
         if self.padding is None:
             if mask is not None:
@@ -109,15 +119,18 @@ class TrainedEncoder:
             "n_outputs": self.n_outputs,
             "spec": asdict(self.spec),
             "padding": None if self.padding is None else asdict(self.padding),
+            "unit": self.unit and [list(part) for part in self.unit],
             "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
         }
         write_checkpoint(state, path)
 
     @torch.no_grad()
-    def _encode(self, x: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.float32]]:
+    def _encode(self, x: NDArray[Any], mask: NDArray[np.bool_] | None) -> dict[str, NDArray[np.floating[Any]]]:
         features, outputs = self.module(torch.from_numpy(x), None if mask is None else torch.from_numpy(mask))
         if self.kind == "real":
-            return {"features": features.numpy(), "predictions": outputs.numpy()}
+            centre, scale = self.unit or (0.0, 1.0)
+            predictions = outputs.double().numpy() * np.asarray(scale) + np.asarray(centre)
+            return {"features": features.numpy(), "predictions": predictions}
         return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
 
 
@@ -129,7 +142,7 @@ def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
         OSError: it cannot be opened.
     """
     state = read_checkpoint(path, device=torch.device("cpu"))
-    if state.get("format") not in (1, FORMAT):
+    if state.get("format") not in _FORMATS:
         raise CheckpointError(f"{path} is no encoder of format {FORMAT}")
     spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
     module = _module(spec, shape, n_outputs, state["weights"])
@@ -138,9 +151,15 @@ def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
     else:
         padding = None if state["padding"] is None else Padding(**state["padding"])
     return TrainedEncoder(
-        modality=state["modality"], shape=shape, kind=state["kind"], n_outputs=n_outputs, spec=spec, module=module,
+        modality=state["modality"],
+        shape=shape,
+        kind=state["kind"],
+        n_outputs=n_outputs,
+        spec=spec,
+        module=module,
         padding=padding,
-    )  # fmt: skip
+        unit=state.get("unit") and (tuple(state["unit"][0]), tuple(state["unit"][1])),
+    )
 
 
 def _module(spec: EncoderSpec, shape: tuple[int, ...], n_outputs: int, weights: dict[str, torch.Tensor]) -> SoloEncoder:
@@ -163,6 +182,11 @@ def encoder_file(training: str, modality: int) -> str:
 
 def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedEncoder, TrainedEncoder]:
     """Both encoders of one replica of a trained `Pack`, on the CPU; `data` is its `PairData`."""
+    from trainables.datasets.columns import target_unit  # here: it is not there where an encoder is only used
+
+    units = [
+        target_unit(target, data.rows(*pack.spec.fit)) if target.kind == "real" else None for target in data.targets
+    ]
     first, second = (
         TrainedEncoder(
             modality=modality.name,
@@ -177,9 +201,10 @@ def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedE
                 {name: values.cpu() for name, values in module.state_dict().items()},
             ),
             padding=None if modality.mask is None else find_padding(modality.values, modality.mask),
+            unit=None if unit is None else (tuple(unit.centre.tolist()), tuple(unit.scale.tolist())),
         )
-        for modality, target, spec, module in zip(
-            data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), strict=True
+        for modality, target, spec, module, unit in zip(
+            data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), units, strict=True
         )
     )
     return first, second

@@ -7,9 +7,9 @@ by batch, which gives the same numbers: trainings at once need no copy each.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.datasets.base import Modality, PairData, Target
+from trainables.datasets.columns import columns_of_pieces, target_unit
 from trainables.spec import derive_seed
 
 _LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
 
 
 class Scaling(NamedTuple):
-    """(value - mean) · factor, per feature of the last axis: (features,) each."""
+    """(value - mean) · factor, per feature of the last axis: (features,) each, in the precision of the values."""
 
     mean: Tensor
     factor: Tensor
@@ -35,26 +36,18 @@ def fit_scaling(modality: Modality, rows: NDArray[np.int64]) -> Scaling:
     A feature that is constant there gets factor 0: there is nothing to learn from it, and elsewhere it could explode.
     """
     n_features = modality.values.shape[-1]
+    dtype = torch.float64 if modality.values.dtype == np.float64 else torch.float32
     if not modality.standardise:
-        return Scaling(torch.zeros(n_features), torch.ones(n_features))
-    mean = _mean_per_feature(modality, rows, np.zeros(n_features), power=1)
-    deviation = np.sqrt(_mean_per_feature(modality, rows, mean, power=2))
-    constant = deviation <= 1e-6 * np.abs(mean)
-    factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
-    return Scaling(torch.from_numpy(mean).float(), torch.from_numpy(factor).float())
+        return Scaling(torch.zeros(n_features, dtype=dtype), torch.ones(n_features, dtype=dtype))
 
+    def pieces() -> Iterator[NDArray[Any]]:
+        for piece in np.array_split(rows, len(rows) // 1024 + 1):
+            values = modality.values[piece]
+            yield values.reshape(-1, n_features) if modality.mask is None else values[modality.mask[piece]]
 
-def _mean_per_feature(
-    modality: Modality, rows: NDArray[np.int64], centre: NDArray[np.float64], *, power: int
-) -> NDArray[np.float64]:
-    """Mean of (value - centre)^power over real steps; by pieces, so that float64 costs no memory of the data's size."""
-    total, count = np.zeros_like(centre), 0
-    for piece in np.array_split(rows, len(rows) // 1024 + 1):
-        values = modality.values[piece]
-        real = values.reshape(-1, len(centre)) if modality.mask is None else values[modality.mask[piece]]
-        total += ((real - centre) ** power).sum(axis=0)
-        count += len(real)
-    return total / max(count, 1)
+    columns = columns_of_pieces(pieces, features=n_features, precision=modality.values.dtype)
+    factor = np.divide(1.0, columns.deviation, out=np.zeros(n_features), where=columns.varies)
+    return Scaling(torch.from_numpy(columns.mean).to(dtype), torch.from_numpy(factor).to(dtype))
 
 
 class Inputs(NamedTuple):
@@ -66,7 +59,10 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one modality to draw from: all of them scaled already, or `rows` of raw ones, scaled when drawn."""
+    """Samples of one modality to draw from: all of them scaled already, or `rows` of raw ones, scaled when drawn.
+
+    Raw ones are scaled in their own precision; what is drawn is float32.
+    """
 
     values: Tensor
     mask: Tensor | None
@@ -81,7 +77,7 @@ class Source:
         values, mask = _gather(self.values, rows), None if self.mask is None else _gather(self.mask, rows)
         if self.raw is not None:
             scaling = self.raw[1]
-            values.sub_(scaling.mean).mul_(scaling.factor)
+            values = values.sub_(scaling.mean).mul_(scaling.factor).float()
             if mask is not None:
                 values.masked_fill_(~mask[..., None], 0.0)
                 mask[..., 0] |= ~mask.any(-1)  # attention over no step at all is not defined
@@ -90,7 +86,7 @@ class Source:
     def copies(self, rows: int) -> Source:
         """So many copies of the first sample, without memory of their own."""
         mask = None if self.mask is None else self.mask[:1].expand(rows, -1)
-        return Source(self.values[:1].expand(rows, *self.values.shape[1:]), mask)
+        return Source(self.values[:1].float().expand(rows, *self.values.shape[1:]), mask)
 
 
 @dataclass(frozen=True)
@@ -146,13 +142,13 @@ def load_feeds(
     scalings = fit_scaling(first, fit_rows), fit_scaling(second, fit_rows)
 
     def feed(rows: NDArray[np.int64]) -> Feed:
-        target = _load_target(data.targets[0], rows, device)
+        target = _load_target(data.targets[0], fit_rows, rows, device)
         return Feed(
             rows=len(rows),
             inputs=(_load_source(first, rows, scalings[0], device), _load_source(second, rows, scalings[1], device)),
             targets=(
                 target,
-                target if data.targets[0] is data.targets[1] else _load_target(data.targets[1], rows, device),
+                target if data.targets[0] is data.targets[1] else _load_target(data.targets[1], fit_rows, rows, device),
             ),
         )
 
@@ -167,7 +163,7 @@ def stays_shared(modality: Modality, rows: int, device: str) -> bool:
 def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Source:
     with warnings.catch_warnings():  # of read-only arrays, which nothing here writes to
         warnings.simplefilter("ignore", UserWarning)
-        values = torch.from_numpy(np.ascontiguousarray(modality.values, dtype=np.float32))
+        values = torch.from_numpy(np.ascontiguousarray(modality.values))
         mask = None if modality.mask is None else torch.from_numpy(modality.mask)
     raw = Source(values, mask, (torch.from_numpy(rows), scaling))
     if stays_shared(modality, len(rows), device.type):
@@ -176,11 +172,11 @@ def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, 
     return Source(values.to(device), None if mask is None else mask.to(device))
 
 
-def _load_target(target: Target, rows: NDArray[np.int64], device: torch.device) -> Tensor:
-    values = torch.from_numpy(target.values[rows])
+def _load_target(target: Target, fit_rows: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Classes (rows,), or real values (rows, m) in the unit that the rows to train on give them."""
     if target.kind == "classes":
-        return values.long().to(device)
-    return values.float().reshape(len(rows), -1).to(device)
+        return torch.from_numpy(target.values[rows]).long().to(device)
+    return torch.from_numpy(target_unit(target, fit_rows).apply(target.values[rows])).float().to(device)
 
 
 def epoch_order(seeds: Sequence[int], epoch: int, rows: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,12 +28,12 @@ class Padding:
         """Whether the inputs alone do not tell."""
         return not self.value
 
-    def real(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def real(self, values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """True at the real steps (N, T) of sequences (N, T, features)."""
         missing = np.isnan(values).all(axis=2)
         if self.needs_mask:
             return np.asarray(~missing)
-        padded = missing | (values == np.asarray(self.value, dtype=np.float32)).all(axis=2)
+        padded = missing | (values == np.asarray(self.value, dtype=values.dtype)).all(axis=2)
         if self.trailing:
             last_first = np.logical_or.accumulate(~padded[:, ::-1], axis=1)
             return np.asarray(last_first[:, ::-1] & ~missing)
@@ -51,7 +52,7 @@ class Padding:
         return f"{where} of nothing but {shown}, or of NaN, are padding."
 
 
-def find_padding(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Padding:
+def find_padding(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> Padding:
     """How sequences (N, T, features) with a mask (N, T) are padded: the first of the rules that gives this very mask.
 
     Where no step is padded, NaN is the value. It is one number where all features have the same.
@@ -84,8 +85,8 @@ def read_mask(mask: ArrayLike, *, shape: tuple[int, int], name: str) -> NDArray[
     )
 
 
-def _padded_value(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, ...] | None:
-    first: NDArray[np.float32] | None = None
+def _padded_value(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> tuple[float, ...] | None:
+    first: NDArray[np.floating[Any]] | None = None
     for i in range(0, len(values), _ROWS):
         padded = values[i : i + _ROWS][~mask[i : i + _ROWS]]
         if len(padded) == 0:

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from trainables.datasets.base import TRAIN, Modality, Target
+from trainables.datasets.columns import columns_of, mean_over_steps, target_unit
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -35,8 +36,7 @@ def _features(modality: Modality, rows: slice) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ValueError(f"modality {modality.name!r} has NaN or infinite values; clean or impute them first")
     if values.ndim == 3 and modality.mask is not None:
-        steps = modality.mask[rows, :, None].astype(np.float64)
-        return np.asarray((values * steps).sum(axis=1) / np.maximum(steps.sum(axis=1), 1.0))
+        return mean_over_steps(values, modality.mask[rows])
     return values.reshape(len(values), -1)
 
 
@@ -109,13 +109,12 @@ def _project(modality: Modality, split: NDArray[np.int8], components: int) -> Ar
     train = points[split == TRAIN]
     if len(train) < 2:
         raise ValueError(f"{len(train)} training rows of {modality.name!r}; a profile needs at least 2")
-    mean, scale = train.mean(axis=0), train.std(axis=0)
-    varying = scale > 1e-7 * (1.0 + np.abs(mean))
-    if not varying.any():
+    columns = columns_of(train, precision=modality.values.dtype)
+    if not columns.varies.any():
         raise ValueError(f"modality {modality.name!r} is constant on the training rows; leave it out of the pairs")
-    points = (points - mean)[:, varying]
+    points = (points - columns.mean)[:, columns.varies]
     if modality.standardise:
-        points /= scale[varying]
+        points /= columns.deviation[columns.varies]
     size = min(components, points.shape[1], len(train) - 1)
     return np.asarray(PCA(size, random_state=0).fit(points[split == TRAIN]).transform(points))
 
@@ -152,6 +151,7 @@ def _one_target(target: Target, split: NDArray[np.int8], quantiles: int) -> Code
     if target.metric == "sign_accuracy":
         return (values[:, 0] > 0).astype(np.int64)
     if values.shape[1] > 1:
+        values = target_unit(target, np.flatnonzero(split == TRAIN)).apply(values)
         values = PCA(1, random_state=0).fit(values[split == TRAIN]).transform(values)
     edges = np.quantile(values[split == TRAIN, 0], np.arange(1, quantiles) / quantiles)
     return np.searchsorted(np.unique(edges), values[:, 0], side="left").astype(np.int64)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from study.theory.moments import Matrix
 from trainables.datasets.base import DataError, Modality, Target
+from trainables.datasets.columns import columns_of, mean_over_steps
 
 _COMPONENTS = 384
 
@@ -15,31 +16,36 @@ def feature_rows(modality: Modality, train: NDArray[np.int64]) -> tuple[Matrix, 
     """All rows as (N, d) in at most 384 coordinates, centred on the training rows, and the share of variance kept."""
     values = modality.values
     if values.ndim == 3:
-        weights = np.ones(values.shape[:2]) if modality.mask is None else modality.mask.astype(np.float64)
-        x = np.einsum("ntd,nt->nd", values, weights) / np.maximum(weights.sum(axis=1), 1.0)[:, None]
+        x = mean_over_steps(values, modality.mask)
     else:
         x = values.reshape(len(values), -1).astype(np.float64)
     if not np.isfinite(x).all():
         raise DataError(f"modality {modality.name!r} has values that are not finite; remove or impute them first")
-    rounding = 1e-9 * np.abs(x[train]).max(axis=0)
-    x -= x[train].mean(axis=0)
-    scale = x[train].std(axis=0)
-    varies = scale > rounding
+    columns = columns_of(x[train], precision=values.dtype)
+    varies = columns.varies
     if not varies.any():
         raise DataError(f"modality {modality.name!r} does not vary on the training rows; drop it")
-    x = x[:, varies] / scale[varies] if modality.standardise else x[:, varies]
+    x = (x - columns.mean)[:, varies]
+    if modality.standardise:
+        x /= columns.deviation[varies]
     # a column that hardly varies in training may be anything elsewhere; one such value would decide a squared risk
     return _principal(np.clip(x, x[train].min(axis=0), x[train].max(axis=0)), train)
 
 
 def target_rows(target: Target, train: NDArray[np.int64], name: str) -> Matrix:
-    """All rows as (N, q), centred on the training rows and scaled to total variance 1 there."""
+    """All rows as (N, q), centred on the training rows and scaled to total variance 1 there.
+
+    Every column of a real target has the same share of it, as it has in R² and in training.
+    """
     if target.kind == "classes":
         y = np.eye(target.n_classes)[target.values]
     else:
-        y = target.values.reshape(len(target.values), -1).astype(np.float64)
+        y = np.asarray(target.values, dtype=np.float64).reshape(len(target.values), -1)
     if not np.isfinite(y).all():
         raise DataError(f"the target of {name!r} has values that are not finite; remove those rows")
+    if target.kind == "real":
+        columns = columns_of(y[train], precision=target.values.dtype)
+        y = np.where(columns.varies, (y - columns.mean) / np.where(columns.varies, columns.deviation, 1.0), 0.0)
     y = y - y[train].mean(axis=0)
     power = float(np.mean(np.sum(y[train] ** 2, axis=1)))
     if power <= 0:

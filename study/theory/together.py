@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from study.theory.halfway import SMALLEST_LOSS
 from study.theory.moments import Matrix, Moments
@@ -102,10 +101,9 @@ def forecast_together(
         for modality, target in zip(data.modalities, data.targets, strict=True)
     ]
     (x_1, y_1), (x_2, y_2) = rows
-    power_1, power_2 = (float(np.mean(np.var(_columns(target.values[train]), axis=0))) for target in data.targets)
     moments = Moments.from_samples(x_1[train], x_2[train], y_1[train], y_2[train], shrinkage=None)
     widest = min(joint_problem(moments, encoder=encoder).rank for encoder in (1, 2))
-    pair = _pair(moments, k=min(k, widest), weights=(power_1, power_2))
+    pair = _pair(moments, k=min(k, widest), weights=(1.0, 1.0))  # studies scale targets as these rows are
     strengths = np.concatenate([[0.0], np.geomspace(largest / 200, largest, _GRID)])
     path = pair.path(strengths * weight)
 
@@ -220,7 +218,3 @@ def _polar(matrix: Matrix) -> Matrix:
     """The matrix with orthonormal columns that is nearest."""
     u, _, v = np.linalg.svd(matrix, full_matrices=False)
     return np.asarray(u @ v)
-
-
-def _columns(values: NDArray[np.float64]) -> Matrix:
-    return values.reshape(len(values), -1)

@@ -144,7 +144,7 @@ def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
 
 def _example(encoder: TrainedEncoder) -> dict[str, NDArray[Any]]:
     """Rows of mean values, without padding, by the names of the signature."""
-    rows = np.tile(encoder.module.mean.numpy(), (_EXAMPLE_ROWS, *encoder.shape[:-1], 1)).astype(np.float32)
+    rows = np.tile(encoder.module.mean.numpy(), (_EXAMPLE_ROWS, *encoder.shape[:-1], 1)).astype(encoder.dtype)
     if len(encoder.shape) == 1:
         rows = rows.reshape(_EXAMPLE_ROWS, -1)
     if encoder.padding is None:
@@ -152,7 +152,7 @@ def _example(encoder: TrainedEncoder) -> dict[str, NDArray[Any]]:
     if encoder.padding.needs_mask:
         return {encoder.modality: rows, f"{encoder.modality}_mask": np.ones(rows.shape[:2], dtype=np.bool_)}
     while not encoder.padding.real(rows).all():  # the mean may be what the data pad with
-        rows = rows + np.float32(1)
+        rows = np.nextafter(rows, np.inf)
     return {encoder.modality: rows}
 
 

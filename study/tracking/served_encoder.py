@@ -31,7 +31,7 @@ with warnings.catch_warnings(record=True):
             """Read the weights."""
             self.encoder = load_encoder(context.artifacts["encoder"])
 
-        def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[np.float32]]:  # type: ignore[no-untyped-def]
+        def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[Any]]:  # type: ignore[no-untyped-def]
             """See `trainables.export.TrainedEncoder.predict`."""
             del context
             try:
@@ -39,7 +39,7 @@ with warnings.catch_warnings(record=True):
             except ValueError as error:  # a server passes on what is said so
                 raise MlflowException.invalid_parameter_value(str(error)) from None
 
-        def _predict(self, given: Any, params: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+        def _predict(self, given: Any, params: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
             name, encoder = self.encoder.modality, self.encoder
             values, mask = _inputs(given, name, f"{name}_mask")
             for key, trailing in (("padding", False), ("trailing_padding", True)):  # one of them, see the signature

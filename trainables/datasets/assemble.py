@@ -68,14 +68,17 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     targets = {key: made[source] for key, source in _sources(modalities, options["target"]).items()}
     first = next(iter(targets.values()))
     split, told = _split(name, arrays, first, options)
-    values = {key: _numbers(name, key, _get(name, arrays, source)) for key, source in modalities.items()}
-    for key, array in values.items():
-        if len(array) != len(split):
-            raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
     standardise = options["standardise"]
     for given in [] if isinstance(standardise, bool) else standardise:
         if given not in modalities:
             raise DataError(f"{name}: standardise: " + unknown("modality", given, modalities))
+    scaled = {key for key in modalities if standardise is True or (standardise and key in standardise)}
+    values = {
+        key: _numbers(name, key, _get(name, arrays, source), scaled=key in scaled) for key, source in modalities.items()
+    }
+    for key, array in values.items():
+        if len(array) != len(split):
+            raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
     leaks = [
         note
         for key, array in values.items()
@@ -89,12 +92,13 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
                 name=key,
                 values=_impute(name, key, array, split, options["imputation"]),
                 mask=_mask(name, key, _get(name, arrays, masks[key]), array) if key in masks else None,
-                standardise=standardise if isinstance(standardise, bool) else key in standardise,
+                standardise=key in scaled,
             )
             for key, array in values.items()
         },
         targets=targets,
         split=split,
+        groups=None if options["group"] is None else _numbered(_get(name, arrays, options["group"])),
         notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks),
     )
 
@@ -109,6 +113,10 @@ def in_use(arrays: Collection[str], options: Mapping[str, Any]) -> dict[str, str
     return used | dict.fromkeys(target.values() if isinstance(target, dict) else [target], "target")
 
 
+def _numbered(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
 def _get(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
     if not isinstance(name, str) or name not in arrays:
         raise DataError(f"{dataset}: " + unknown("array", name, arrays))
@@ -119,8 +127,14 @@ def _get(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
     return array
 
 
-def _numbers(dataset: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """`array` as float32; itself, and still memory-mapped, where it is that already."""
+Numbers = NDArray[np.float32] | NDArray[np.float64]
+
+
+def _numbers(dataset: str, name: str, array: NDArray[Any], *, scaled: bool) -> Numbers:
+    """`array` as float32; itself, and still memory-mapped, where it is that already.
+
+    What will be `scaled` and float32 cannot hold in every unit is float64 until then.
+    """
     if array.dtype.kind not in "biuf":
         instead = {"U": "text", "S": "text", "M": "dates", "m": "times", "c": "complex numbers"}
         what = instead.get(array.dtype.kind, str(array.dtype))
@@ -128,28 +142,29 @@ def _numbers(dataset: str, name: str, array: NDArray[Any]) -> NDArray[np.float32
     if array.ndim < 2:
         raise DataError(f"{dataset}: modality {name} has shape {array.shape}; at least (N, d) is needed: reshape it")
     with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite, and is then refused
+        if scaled and not np.can_cast(array.dtype, np.float32):
+            return np.asarray(array, dtype=np.float64)
         return np.asarray(array, dtype=np.float32)
 
 
-def _impute(
-    dataset: str, name: str, values: NDArray[np.float32], split: NDArray[np.int8], how: str
-) -> NDArray[np.float32]:
+def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], how: str) -> Numbers:
     """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows."""
     if how == "none":
         return values
     missing = np.isnan(values)
     if not missing.any():
         return values
-    fill: Any = np.float32(0)
+    fill: Any = values.dtype.type(0)
     if how != "zero":
         train = values[split == TRAIN].reshape(-1, values.shape[-1])
         if np.isnan(train).all(axis=0).any():
             raise DataError(f"{dataset}: modality {name} has a feature without a value in the training split; drop it")
         fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
-    return np.where(missing, fill, values).astype(np.float32)
+    filled = np.where(missing, fill, values)
+    return filled.astype(np.float64) if values.dtype == np.float64 else filled.astype(np.float32)
 
 
-def _mask(dataset: str, name: str, mask: NDArray[Any], values: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _mask(dataset: str, name: str, mask: NDArray[Any], values: Numbers) -> NDArray[np.bool_]:
     """True at real time steps, (N, T), from such a mask or from lengths (N,)."""
     if values.ndim == 3 and mask.shape == values.shape[:2] and mask.dtype.kind in "biu":
         return mask.astype(np.bool_)
@@ -185,7 +200,7 @@ def _target(where: str, labels: Labels, metric: str) -> Target:
     """A target from classes, renumbered in order, or real numbers, whose score is `metric`."""
     values = labels.values
     if labels.kind == "real":
-        return Target(values=values.astype(np.float32), kind="real", metric=metric)
+        return Target(values=values.astype(np.float64), kind="real", metric=metric)
     found = np.unique(values)
     if 2 * len(found) > len(values):
         instead = "give labels that recur" if values.dtype.kind in "US" else "if it is a number, set task: real"

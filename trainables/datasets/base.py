@@ -19,21 +19,23 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """One input of every sample: `values` of shape (N, d), (N, T, d) or (N, H, W[, C]), float32, finite.
+    """One input of every sample: `values` of shape (N, d), (N, T, d) or (N, H, W[, C]), finite, float32 or float64.
 
-    `mask` (N, T) is True at real time steps (None: all real). Values are raw, and may be read-only or memory-mapped;
-    whoever trains on them scales them by the training split, unless `standardise` is False (embeddings).
+    `mask` (N, T) is True at real time steps (None: all real). Values are raw, in the precision that their unit needs,
+    and may be read-only or memory-mapped; whoever trains on them scales them by the training split, in their precision,
+    unless `standardise` is False (embeddings).
     """
 
     name: str
-    values: NDArray[np.float32]
+    values: NDArray[np.float32] | NDArray[np.float64]
     mask: NDArray[np.bool_] | None = None
     standardise: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) float32 for regression.
+    """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) real numbers for regression,
+    in the user's unit: what reads them scales them (`trainables.datasets.columns.target_unit`).
 
     `metric` names the primary score in `trainables.metrics.SCORES`, higher is better: `accuracy` (classes),
     `sign_accuracy` (real, > 0 against <= 0) or `r2` (real).
@@ -79,7 +81,8 @@ class MultimodalData:
     """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test).
 
     `exact_profiles` and `exact_tables` are known for generated data only, and given for one order of each pair. `notes`
-    are lines on how the user's arrays were understood, where they allow another reading.
+    are lines on how the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose
+    rows the split keeps together, numbered, where the user named some.
     """
 
     name: str
@@ -90,12 +93,14 @@ class MultimodalData:
     exact_tables: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     stand_in: bool = False
     notes: tuple[str, ...] = ()
+    groups: NDArray[np.int64] | None = None
 
     @property
     def n_bytes(self) -> int:
         """Bytes of all arrays, each counted once however many modalities share it."""
         arrays: list[NDArray[Any]] = [
             self.split,
+            *([] if self.groups is None else [self.groups]),
             *self.exact_tables.values(),
             *(target.values for target in self.targets.values()),
         ]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
+from trainables.datasets.columns import columns_of
 
 _CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
 
@@ -41,8 +42,8 @@ def _check_modality(modality: Modality, n: int, dataset: str) -> None:
         raise DataError(f"{where} has shape {values.shape}; allowed are (N, d), (N, T, d) and (N, H, W[, C])")
     if len(values) != n:
         raise DataError(f"{where} has {len(values)} rows and the split {n}; all must have one row a sample")
-    if values.dtype != np.float32:
-        raise DataError(f"{where} has values of type {values.dtype}; float32 is needed")
+    if values.dtype not in (np.float32, np.float64):
+        raise DataError(f"{where} has values of type {values.dtype}; float32 or float64 is needed")
     if not all_finite(values):
         if n_infinite := int(np.isinf(values).sum()):
             raise DataError(
@@ -74,5 +75,5 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
     else:
         if values.ndim not in (1, 2) or values.dtype.kind != "f" or not all_finite(values):
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
-        if not np.ptp(train, axis=0).all():
+        if not columns_of(train.reshape(len(train), -1)).varies.all():
             raise DataError(f"{where} is constant over the training split; there is nothing to learn")

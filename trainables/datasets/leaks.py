@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from trainables.datasets.labels import Labels
 _SAMPLE = 256  # rows that rule out almost every column, so that few are read whole
 
 
-def columns_of_target(values: NDArray[np.float32], labels: Labels) -> NDArray[np.int64]:
+def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDArray[np.int64]:
     """Columns of a modality (N, d) that follow from the target without error, ascending; constant ones do not count.
 
     For classes that is a column with one value in each class, for numbers (N,) the very same number in each row. Where
@@ -21,7 +23,7 @@ def columns_of_target(values: NDArray[np.float32], labels: Labels) -> NDArray[np
     if values.ndim != 2 or target.ndim != 1 or len(values) != len(target):
         return none
     if labels.kind == "real":
-        same = target.astype(np.float32)
+        same = target.astype(values.dtype)
         near = np.flatnonzero((values[:_SAMPLE] == same[:_SAMPLE, None]).all(axis=0))
         equal: NDArray[np.int64] = near[(values[:, near] == same[:, None]).all(axis=0)]
         return equal

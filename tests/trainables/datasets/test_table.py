@@ -116,7 +116,7 @@ WITH_NAN[29, 1] = np.nan
         (_modality(FLOATS[:29]), "29 rows"),
         (_modality(FLOATS[:, 0]), r"allowed are \(N, d\)"),
         (_modality(FLOATS[:, :0]), r"allowed are \(N, d\)"),
-        (_modality(FLOATS.astype(np.float64)), "float32 is needed"),
+        (_modality(FLOATS.astype(np.float16)), "float32 or float64 is needed"),
         (_modality(np.ones((30, 4, 2), np.float32), mask=np.zeros((30, 4), bool)), "a real step in each row"),
         (_target(np.zeros(30, np.int64)), "one class only"),
         (_target(np.arange(30)), "not in 0..2"),
