@@ -134,7 +134,8 @@ def least_information(p1: Array, p2: Array, *, tolerance: float, max_iterations:
 def matching(p1: Array, p2: Array) -> Array:
     """q*(x1, x2), (n_1, n_2), of pair marginals p1 (n_1, n_y), p2 (n_2, n_y): states that the optimum matches."""
     p1, p2 = (np.ascontiguousarray(table.T[None], dtype=np.float64) for table in (p1, p2))
-    return interior.solve(p1, p2, tolerance=_MATCHED, max_iterations=100, boundary=_BOUNDARY).mass[0]
+    point = interior.solve(p1, p2, tolerance=_MATCHED, max_iterations=100, boundary=_BOUNDARY)
+    return np.asarray(point.mass[0])
 
 
 def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Bounds:

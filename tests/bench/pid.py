@@ -63,7 +63,8 @@ def sums(states: int, *, same: float = 0.0) -> NDArray[np.float64]:
     first, second = np.indices((states, states))
     clean = np.zeros((states, states, 2 * states - 1))
     clean[first, second, first + second] = (1 - same) / states**2 + same / states * np.eye(states)
-    return clean * (1 - NOISE) + (clean.sum(axis=2, keepdims=True) - clean) * NOISE / (2 * states - 2)
+    noisy = clean * (1 - NOISE) + (clean.sum(axis=2, keepdims=True) - clean) * NOISE / (2 * states - 2)
+    return np.asarray(noisy)
 
 
 def drawn_alike(states: int, classes: int, *, seed: int) -> NDArray[np.float64]:
