@@ -18,6 +18,7 @@ Codes = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 
 CLUSTER_COMPONENTS = 5  # of the clusters of Liang et al. 2023
+_ROUNDING = 1e-6  # of the largest value: k-means does not tell rows apart that are much closer
 _PIECE = 1024  # rows of sequences that are in memory as float64 at once
 
 
@@ -98,10 +99,22 @@ class Discretiser:
 
 def cluster(points: Array, *, bins: int, seed: int) -> KMeans:
     """K-means fitted on the rows of `points`, with at most as many clusters as there are distinct rows."""
-    distinct = len(np.unique(points[: 50 * bins], axis=0))
+    distinct = distinct_rows(points[: 50 * bins])
     if distinct < bins:
-        distinct = min(bins, len(np.unique(points, axis=0)))
+        distinct = distinct_rows(points)
     return KMeans(min(bins, distinct), n_init=2, random_state=seed % 2**32).fit(points)
+
+
+def distinct_rows(points: Array) -> int:
+    """How many rows differ by more than rounding: a network's answers to equal rows need not be equal to the last bit.
+
+    Rounding parts equal rows that lie at the edge of its grid, so that two grids are tried.
+    """
+    size = float(np.abs(points).max(initial=0.0))
+    if size == 0:
+        return min(1, len(points))
+    steps = points / (size * _ROUNDING)
+    return min(len(np.unique(np.floor(steps + shift), axis=0)) for shift in (0.0, 0.5))
 
 
 def _project(modality: Modality, split: NDArray[np.int8], components: int) -> Array:

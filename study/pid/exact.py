@@ -18,6 +18,7 @@ _INNER = 0.3  # the solver's own error may be this part of the tolerance: the ce
 # many orders of magnitude.
 _BOUNDARY, _SHORTER = 0.99, (0.8, 0.5)
 _SINGLE = 1e-3
+_MATCHED = 1e-5  # nats, of an optimum that is only asked which states it matches
 _NEWTON_ENTRIES = 1_000_000  # n_1 n_2 n_y² of all tables that are solved together: some 30 MB, most of it in the cache
 
 
@@ -88,7 +89,8 @@ def decompose(p: Array, *, tolerance: float = TOLERANCE, max_iterations: int = 1
         p1, p2 = _merge(p1), _merge(p2)
     bounds = least_information(p1, p2, tolerance=tolerance, max_iterations=max_iterations)
     lower, upper = narrowed(bounds, i1, i2, i12)
-    return Decomposition(components(i1, i2, i12, upper), upper - lower, bounds.steps)
+    parts = np.maximum(components(i1, i2, i12, upper), 0.0)  # rounding errors of a part that is none
+    return Decomposition(parts, upper - lower, bounds.steps)
 
 
 def narrowed(bounds: Bounds, i1: Array, i2: Array, i12: Array) -> tuple[Array, Array]:
@@ -127,6 +129,13 @@ def least_information(p1: Array, p2: Array, *, tolerance: float, max_iterations:
     p1, p2 = (np.ascontiguousarray(table.transpose(0, 2, 1), dtype=precision) for table in (p1, p2))
     parts = [_bounds(p1[i : i + size], p2[i : i + size], tolerance, max_iterations) for i in range(0, batch, size)]
     return Bounds(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def matching(p1: Array, p2: Array) -> Array:
+    """q*(x1, x2), (n_1, n_2), of pair marginals p1 (n_1, n_y), p2 (n_2, n_y): states that the optimum matches."""
+    p1, p2 = (np.ascontiguousarray(table.T[None], dtype=np.float64) for table in (p1, p2))
+    point = interior.solve(p1, p2, tolerance=_MATCHED, max_iterations=100, boundary=_BOUNDARY)
+    return np.asarray(point.mass[0])
 
 
 def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Bounds:
@@ -204,8 +213,8 @@ def _profile(values: Array, gap: float, steps: int, *, shape: tuple[int, ...], t
         gap=gap,
         interval={
             "redundancy": (redundancy, redundancy + gap),
-            "unique_1": (unique_1 - gap, unique_1),
-            "unique_2": (unique_2 - gap, unique_2),
+            "unique_1": (max(unique_1 - gap, 0.0), unique_1),
+            "unique_2": (max(unique_2 - gap, 0.0), unique_2),
             "synergy": (synergy, synergy + gap),
         },
         null=dict.fromkeys(COMPONENTS, 0.0),

@@ -18,7 +18,8 @@ class PIDProfile:
 
     `interval` is the estimator's interval per component (`settings["level"]`): it holds the sampling of rows and, where
     networks learn, what they have left to learn. For an exact table it is what the certificate leaves open. `null` is
-    the value per component below which it cannot be told from a target that carries no information, and `significant`
+    the value per component below which it cannot be told from a target that carries no information (a unique part: nor
+    from modalities of which this one tells nothing of its own), and `significant`
     says which components lie above it and, by the sampling of rows, above 0; one of these may still turn out to be
     another's, and `interval` then reaches down to 0. `gap` is the duality gap of the solver: the true optimum is within
     `gap` bits (None: the estimator has no certificate). `spread` holds the four components at every discretisation

@@ -120,7 +120,7 @@ def crossings_of(problem: JointProblem, *, k: int, smallest_loss: float = 0.05) 
             found.append(
                 Crossing(
                     strength=float(np.exp(log)),
-                    lost=float(lost / start),
+                    lost=min(1.0, float(lost / start)),
                     correlation=float(np.sqrt(np.clip(rise / exchanged, 0.0, 1.0))),
                 )
             )

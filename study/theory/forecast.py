@@ -147,7 +147,7 @@ def _encoder_forecast(
         modality=name,
         rank=rank,
         strengths=tuple(float(s) for s in strengths),
-        risk=tuple(float(r) for r in np.divide(risks, problem.target_power)),
+        risk=tuple(float(r) for r in np.clip(np.divide(risks, problem.target_power), 0.0, 1.0)),
         held_out=tuple(float(r) for r in held_out),
         best_strength=float(strengths[best]),
         gain=float(gains.mean()),

@@ -65,4 +65,4 @@ def _principal(x: Matrix, train: NDArray[np.int64]) -> tuple[Matrix, float]:
     else:
         axes = np.linalg.eigh(fitted.T @ fitted)[1][:, -_COMPONENTS:]
     reduced = x @ axes
-    return reduced, float(np.sum(reduced[train] ** 2) / np.sum(fitted**2))
+    return reduced, min(1.0, float(np.sum(reduced[train] ** 2) / np.sum(fitted**2)))

@@ -3,7 +3,8 @@
 A draw is a fresh sample of a family; an estimator profiles it, and its answer is set beside the exact one. `error` is
 the mean absolute error per component in bits, `bias` the mean error of the sum I(X1, X2; Y), `coverage` the share of
 90 % intervals that hold the exact value (0.9 is wanted), `dominant` the share of dominant components that the estimator
-names rightly and wrongly, where one component leads clearly; the rest it calls mixed or none.
+names rightly and wrongly, where one component leads clearly; the rest it calls mixed or none. `false unique` is the
+share of unique parts called significant that are exactly 0, as both are where a table is symmetric.
 
     python tests/bench/pid.py                       # all of it: about 15 minutes of CPU time, on two cores half of it
     python tests/bench/pid.py --families gates gaussian --estimators posterior broja --draws 50
@@ -26,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from study.pid import COMPONENTS, ESTIMATORS, profile_pair
+from study.pid import COMPONENTS, ESTIMATORS, broja, profile_pair
 from trainables.datasets import load
-from trainables.datasets.base import PairData
+from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.continuous import SETTINGS
 from trainables.spec import DatasetSpec
 
@@ -48,6 +50,37 @@ FAMILIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "0.8, 0.5, 5 classes": {"classes": 5, "rows": 20_000},
         "0.6, 0, 50 features": {"correlation_1": 0.6, "correlation_2": 0.0, "features": 50, "rows": 20_000},
     },
+    "symmetric": {
+        name: {} for name in ("2 x 2", "3 x 3", "5 x 5", "3 x 3, half of them equal", "random 4 x 4", "points")
+    },
+}
+
+NOISE = 0.1  # of the labels of symmetric tables: one of the other classes
+
+
+def sums(states: int, *, same: float = 0.0) -> NDArray[np.float64]:
+    """p(x1, x2, y) of y = x1 + x2 over uniform states, equal ones in the share `same`, with noisy labels."""
+    first, second = np.indices((states, states))
+    clean = np.zeros((states, states, 2 * states - 1))
+    clean[first, second, first + second] = (1 - same) / states**2 + same / states * np.eye(states)
+    noisy = clean * (1 - NOISE) + (clean.sum(axis=2, keepdims=True) - clean) * NOISE / (2 * states - 2)
+    return np.asarray(noisy)
+
+
+def drawn_alike(states: int, classes: int, *, seed: int) -> NDArray[np.float64]:
+    """A random table and its transpose, half and half."""
+    table = np.random.default_rng(seed).dirichlet(np.full(states * states * classes, 0.5))
+    table = table.reshape(states, states, classes)
+    return np.asarray((table + table.swapaxes(0, 1)) / 2)
+
+
+SYMMETRIC: Mapping[str, NDArray[np.float64]] = {
+    "2 x 2": sums(2),
+    "3 x 3": sums(3),
+    "5 x 5": sums(5),
+    "3 x 3, half of them equal": sums(3, same=0.5),
+    "random 4 x 4": drawn_alike(4, 3, seed=0),
+    "points": sums(2),
 }
 
 # CVX results of the continuous suite in nats (R, U1, U2, S), from its authors' repository (pliang279/PID).
@@ -86,6 +119,7 @@ class Outcome:
     high: list[float]
     exact: list[float]
     dominant: str
+    significant: list[bool]
     seconds: float
 
 
@@ -100,15 +134,42 @@ def drawn(task: Task) -> PairData:
     return replace(data, modalities=(first, second), targets=(target, target), split=data.split[chosen])
 
 
+def symmetric(task: Task) -> tuple[PairData, Mapping[str, float]]:
+    """Rows of a symmetric table and its exact profile; `points` shows states as points in the plane, far apart."""
+    table = SYMMETRIC[task.setting]
+    rng = np.random.default_rng([1000 + task.draw, 1])
+    x1, x2, y = np.unravel_index(rng.choice(table.size, size=task.rows, p=table.ravel()), table.shape)
+    target = Target(values=y, kind="classes", n_classes=table.shape[2])
+
+    def modality(name: str, state: NDArray[np.int64]) -> Modality:
+        values = state[:, None].astype(np.float32)
+        if task.setting == "points":
+            values = 10 * values + rng.normal(size=(len(state), 2)).astype(np.float32)
+        return Modality(name=name, values=values)
+
+    exact = broja(table)
+    assert not isinstance(exact, tuple)
+    data = PairData(
+        dataset="symmetric",
+        modalities=(modality("first", x1), modality("second", x2)),
+        targets=(target, target),
+        split=np.zeros(task.rows, dtype=np.int8),
+    )
+    return data, {name: exact[name] for name in COMPONENTS}
+
+
 def run(task: Task) -> Outcome:
     """Profile one draw."""
     warnings.simplefilter("ignore")
-    data = drawn(task)
+    if task.family == "symmetric":
+        data, exact = symmetric(task)
+    else:
+        data = drawn(task)
+        assert data.exact_profile is not None
+        exact = data.exact_profile
     start = time.process_time()  # of the one thread: other work on the machine does not count
     found = profile_pair(data, estimator=task.estimator, seed=task.draw, level=LEVEL)
     seconds = time.process_time() - start
-    exact = data.exact_profile
-    assert exact is not None
     return Outcome(
         task=task,
         value=[found[name] for name in COMPONENTS],
@@ -116,6 +177,7 @@ def run(task: Task) -> Outcome:
         high=[found.interval[name][1] for name in COMPONENTS],
         exact=[exact[name] for name in COMPONENTS],
         dominant=found.dominant,
+        significant=[found.significant[name] for name in COMPONENTS],
         seconds=seconds,
     )
 
@@ -158,6 +220,8 @@ def row(found: Sequence[Outcome]) -> list[str]:
     clear = [(o.dominant, leader(o.exact)) for o in found if leader(o.exact)]
     right = np.mean([a == b for a, b in clear]) if clear else np.nan
     wrong = np.mean([a != b and a in COMPONENTS for a, b in clear]) if clear else np.nan
+    none = exact[:, 1:3] < slack
+    claimed = np.array([o.significant for o in found])[:, 1:3][none]
     seconds = float(np.median([o.seconds for o in found]))
     return [
         *(f"{e:.3f}" for e in error),
@@ -167,12 +231,14 @@ def row(found: Sequence[Outcome]) -> list[str]:
         f"{(high - low).mean():.3f}",
         f"{right:.2f}",
         f"{wrong:.2f}",
+        f"{claimed.mean():.2f}" if claimed.size else "–",
         f"{seconds:.2f}",
     ]
 
 
 HEAD = (
-    "R", "U1", "U2", "S", "bias of sum", "cov. R", "U1", "U2", "S", "all", "width", "dominant right", "wrong", "CPU s"
+    "R", "U1", "U2", "S", "bias of sum", "cov. R", "U1", "U2", "S", "all", "width", "dominant right", "wrong",
+    "false unique", "CPU s",
 )  # fmt: skip
 
 

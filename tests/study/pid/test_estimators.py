@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from study.pid import COMPONENTS, ESTIMATORS, Discretiser, PIDProfile, profile_pair
+from study.pid.discretise import cluster, distinct_rows
 from trainables.datasets import load
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.spec import DatasetSpec
@@ -136,6 +137,22 @@ def test_clusters_are_fitted_on_training_rows():
         for values in (data.modalities[0].values, with_outlier)
     ]
     assert np.array_equal(codes[0][data.split == 0], codes[1][data.split == 0])
+
+
+def test_rows_that_differ_by_rounding_alone_are_one_state():
+    """Networks answer equal rows equally up to the last bits, and these depend on the machine."""
+    rng = np.random.default_rng(0)
+    states = rng.dirichlet(np.ones(3), size=17)
+    points = np.sqrt(states[rng.integers(17, size=900)]) * (1 + 1e-15 * rng.normal(size=(900, 3)))
+    for scale in (1e-20, 1.0, 1e12):
+        assert distinct_rows(scale * points) == 17
+        found = cluster(scale * points, bins=18, seed=0)  # warns of too few clusters, an error here, if it asks for 18
+        assert len(found.cluster_centers_) == 17
+
+
+def test_points_without_any_difference_are_one_state():
+    assert len(cluster(np.zeros((40, 2)), bins=5, seed=0).cluster_centers_) == 1
+    assert len(cluster(np.full((40, 2), 7.0), bins=5, seed=0).cluster_centers_) == 1
 
 
 def test_two_targets_are_one_pair_of_classes():

@@ -127,6 +127,22 @@ def test_wide_modalities_are_cut_shrunk_and_say_so(rows, features):
     assert np.isfinite(found.encoders[0].held_out).all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_shares_lie_between_nothing_and_all(seed):
+    """All variance kept, all of the target explained: rounding must not make more of either."""
+    rng = np.random.default_rng(seed)
+    pair = linear_pair(rows=600)
+    wide = rng.standard_normal((600, 6)) @ rng.standard_normal((6, 500)) * 10.0 ** rng.uniform(-3, 3)
+    pair = with_values(pair, wide)
+    target = dataclasses.replace(pair.targets[0], values=wide[:, :2].astype(np.float64))
+    found = forecast(dataclasses.replace(pair, targets=(target, pair.targets[1])), k=6)
+    for effect, encoder in zip(found.shrinkage, found.encoders, strict=True):
+        assert 0 < effect.kept <= 1
+        assert 0 <= min(encoder.risk) <= max(encoder.risk) <= 1
+        assert all(0 < crossing.lost <= 1 for crossing in encoder.crossings)
+    assert found.shrinkage[0].kept > 1 - 1e-9
+
+
 def test_classes_are_predicted_as_one_hot_columns():
     pair = linear_pair(rows=2000)
     classes = (pair.targets[0].values[:, -1] > 0).astype(np.int64)
