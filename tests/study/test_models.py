@@ -18,7 +18,7 @@ from study.tracking import Tracker
 from study.tracking.models import ALIAS, register, save
 from trainables.datasets import load
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.export import TrainedEncoder, trained_encoders, training_hash
+from trainables.export import TrainedEncoder, load_encoder, trained_encoders, training_hash
 from trainables.pack import Pack
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
 
@@ -131,7 +131,8 @@ def test_a_served_model_sees_padding_as_in_training(kind: str, fill: float | Non
     )  # fmt: skip
     pack.run()
     trained_encoders(pack, data, 0)[0].save(tmp_path / "audio.pt")
-    told = save(ModelRecord(name="x", training="y", path=tmp_path / "audio.pt"), tmp_path, model_id="m-1", run="r")
+    save(ModelRecord(name="x", training="y", path=tmp_path / "audio.pt"), tmp_path, model_id="m-1", run="r")
+    told = load_encoder(tmp_path / "audio.pt").reads  # of which the description of the model's version consists
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     signature, rows = loaded.metadata.signature, data.rows("test")
 

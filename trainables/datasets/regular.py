@@ -30,7 +30,8 @@ def check_regular(path: str | Path) -> None:
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read {str(path)[:200]!r}: {reason}; give the path of a file or folder") from None
+        what = f"{str(path)[:200]!r} cannot be read ({reason})"
+        raise DataError(f"{what}; give `path` an existing file or folder") from None
     _refuse(Path(path), mode)
     if stat.S_ISDIR(mode):
         below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)

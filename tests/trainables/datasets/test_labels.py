@@ -143,7 +143,7 @@ class TestSigns:
     def test_numbers_of_both_signs_have(self, load_target):
         data = load_target(FINE, **SIGNED)
         assert data.notes == ()
-        assert np.array_equal(data.targets["audio"].values, FINE.astype(np.float32))
+        assert np.array_equal(data.targets["audio"].values, FINE)
 
     def test_zero_and_one_become_minus_one_and_one_with_a_line(self, load_target):
         data = load_target(Y % 2, **SIGNED)

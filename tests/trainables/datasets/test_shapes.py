@@ -75,7 +75,7 @@ class TestPlaces:
         path = _save(tmp_path / "folder", SOUND)
         (path / "video.npy").unlink()
         make(path / "video.npy")
-        with pytest.raises(DataError, match=r"video\.npy is (a link to gone|a folder|no regular file)") as error:
+        with pytest.raises(DataError, match=r"video\.npy is (a link to gone|a folder|a pipe)") as error:
             _load(path, **BOTH)
         assert "\n" not in str(error.value)
 
@@ -134,7 +134,7 @@ class TestKept:
         data = _load(_save(tmp_path / "d.npz", {"a/left": SOUND["audio"], "a/right": SOUND["video"], "y": Y}))
         assert set(data.modalities) == {"a/left", "a/right"}
         renamed = _load(tmp_path / "d.npz", modalities={"x/y:z": "a/left", "ü": "a/right"})
-        assert np.array_equal(renamed.modalities["x/y:z"].values, SOUND["audio"].astype(np.float32))
+        assert np.array_equal(renamed.modalities["x/y:z"].values, SOUND["audio"])
 
     def test_few_rows_repeated_often(self, tmp_path):
         rows = np.tile(np.arange(12), 20)
