@@ -5,6 +5,7 @@ from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
+from study.selection.prospect import Prospect, prospect
 from study.selection.shape import Shape
 from study.selection.strategy import STRATEGIES, Strategy, StrategyChoice, StrategyGains, choose_strategy
 from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
@@ -16,6 +17,7 @@ __all__ = [
     "Flag",
     "Gain",
     "Posterior",
+    "Prospect",
     "Selection",
     "Shape",
     "Strategy",
@@ -31,6 +33,7 @@ __all__ = [
     "holm",
     "next_strength",
     "paired_gain",
+    "prospect",
     "sample_posterior",
     "select",
     "unwarp",
