@@ -4,7 +4,7 @@ How an encoder does when it alone is pulled cannot be read off the shared curves
 each arm begins with half of the design, λ = 0 being that of the shared arm, and before every further round it is asked
 whether the arm can still change what is recommended. It cannot where
 
-- with posterior probability 0.95 no strength gains its encoder as much as the confirming seeds could tell from 0; or
+- the gain that its encoder is expected to have is negligible beside what the confirming seeds could tell from 0; or
 - the shared strength surely gains what can be confirmed, and with posterior probability 0.95 both encoders with
   one-sided strengths of their own gain the pair less than that.
 

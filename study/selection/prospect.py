@@ -12,6 +12,7 @@ from study.selection.posterior import sample_posterior
 from study.selection.trainings import Floats
 
 SIZE = 0.05
+NEGLIGIBLE = 0.25
 FEWEST = 3  # differences without which nothing is known of their spread
 
 
@@ -20,18 +21,23 @@ class Prospect:
     """What the trainings so far leave possible.
 
     `gains` (N,) are posterior draws, in random order, of the most that any strength gains over λ = 0 (at least 0, score
-    units), and `sure` what λ* gains with posterior probability 0.95. `confirmable` is the smallest gain that fresh
-    seeds are expected to tell from 0: infinite uncertainty of it (a single seed) is NaN.
+    units), and `sure` what λ* gains with posterior probability 0.95. `error` is the standard error that a confirmed
+    gain will have, NaN where it is not known, and `confirmable` the gain from which on one is told from 0 at 5 %.
     """
 
     gains: Floats
     sure: float
+    error: float
     confirmable: float
 
     @property
     def is_negligible(self) -> bool:
-        """Whether it is shown, with posterior probability 0.95, that no strength gains what could be confirmed."""
-        return bool(np.mean(~(self.gains <= self.confirmable)) <= SIZE)
+        """Whether the expected gain is at most a quarter of a confirmed gain's standard error.
+
+        A gain of that size is found by a test at 5 % in 5.7 % of studies, where no gain at all is in 5: confirming it
+        is no more than a lottery. What is merely not shown, as a flat curve's gain by few trainings, is larger.
+        """
+        return bool(self.gains.mean() <= NEGLIGIBLE * self.error)
 
     @property
     def is_sure(self) -> bool:
@@ -51,10 +57,9 @@ def prospect(
 ) -> Prospect | None:
     """The prospect of a curve; arguments as of `select`, and the number of confirming seeds. None: it lacks λ = 0.
 
-    A mean of n paired differences of sd s is told from 0 at 5 % from t(0.975, n − 1) s/√n on, were it the only claim of
-    its study; with others beside it (Holm) it takes more, so this errs towards searching. s is the median over the
-    strengths of the sd of a seed's score there less its score at λ = 0: the strongest ones, where trainings begin to
-    fail, scatter most and must not make the others' gains look small.
+    The standard error of a mean of n paired differences is s/√n, and it is told from 0 from t(0.975, n − 1) s/√n on. s
+    is the median over the strengths of the sd of a seed's score there less its score at λ = 0: the strongest ones,
+    where trainings begin to fail, scatter most and must not make the others' gains look small.
 
     Raises:
         ValueError: as `select`.
@@ -67,18 +72,21 @@ def prospect(
     gains = posterior.draws - posterior.draws[:, :1]
     most = np.where(posterior.admissible, gains, 0.0).max(axis=1)
     star = int(np.argmax(np.where(posterior.admissible, posterior.mean, -np.inf)))
+    changes = np.delete(values, zero[0], axis=0) - values[zero[0]]
+    rounding = 1e-9 * max(float(np.nanmax(np.abs(values))), 1e-90)
+    error = max(_standard_error(changes, confirm), rounding)
     return Prospect(
         gains=np.random.default_rng(seed).permutation(most),
         sure=float(np.quantile(gains[:, star], SIZE)),
-        confirmable=_confirmable(np.delete(values, zero[0], axis=0) - values[zero[0]], confirm),
+        error=error,
+        confirmable=float(stats.t.ppf(1 - SIZE / 2, max(confirm - 1, 1))) * error,
     )
 
 
-def _confirmable(changes: Floats, confirm: int) -> float:
+def _standard_error(changes: Floats, confirm: int) -> float:
     """From differences (S, R) to λ = 0, NaN where there is none."""
     known = [row[np.isfinite(row)] for row in changes]
     if confirm < 2 or sum(max(len(row) - 1, 0) for row in known) < FEWEST:
         return float("nan")
     spread = float(np.median([row.std(ddof=1) for row in known if len(row) > 1]))
-    rounding = 1e-9 * float(np.nanmax(np.abs(changes)))
-    return max(float(stats.t.ppf(1 - SIZE / 2, confirm - 1)) * spread / np.sqrt(confirm), rounding)
+    return float(spread / np.sqrt(confirm))
