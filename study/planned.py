@@ -21,7 +21,7 @@ Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
 PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
 PHASES = ("shared", "one-sided", "confirm", "final")
-ONE_SIDED_SHARE = 1 / 3  # of the one-sided arms go on to their end
+ONE_SIDED_SHARE = 3 / 4  # of what one-sided arms may ask for after their first round, as in the digits study
 
 
 def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None) -> list[PlannedRound]:
@@ -40,6 +40,8 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
     extra = [min(strength.per_round, strength.refine - done) for done in added]
     rounds: list[PlannedRound] = [[("shared", count * each)] for count in (len(strength.design), *extra)]
     wanted = config.alignment.one_sided if config.alignment.direction == "both" else "never"
+    if wanted == "auto" and not replicates.confirm:
+        wanted = "never"
     if going is None:
         going = ONE_SIDED if wanted == "always" or (wanted == "auto" and case == "most") else ()
     if wanted != "never":

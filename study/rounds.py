@@ -74,14 +74,16 @@ def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
 def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
     """Whether one-sided strengths are begun: unless the study file rules them out.
 
-    Neither are they where confirmation was asked for without them: a version before this one searched them only where
-    the shared curves disagreed, and what it had decided stands.
+    By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
+    was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
+    it had decided stands.
     """
     alignment = cell.config.alignment
     if alignment.direction != "both" or alignment.one_sided == "never":
         return False
     begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
-    return begun or alignment.one_sided == "always" or not ledger.trials(cell.id, "confirm")
+    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
+    return begun or alignment.one_sided == "always" or undecided
 
 
 def _gives_up(cell: Cell, ledger: Ledger) -> bool:

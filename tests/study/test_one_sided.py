@@ -205,8 +205,8 @@ def test_never_searches_the_shared_strength_alone() -> None:
 
 @pytest.mark.slow  # trains a hundred pairs of encoders
 @pytest.mark.timeout(600)
-def test_of_a_real_pair_auto_finds_that_one_encoder_alone_is_to_be_aligned(shared_data: Path) -> None:
-    """Text and vision of CMU-MOSI: one strength for both gains vision a third of what it gains alone."""
+def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(shared_data: Path) -> None:
+    """Text and vision of CMU-MOSI: what vision gains at one strength for both, text loses in part."""
     known: dict[Any, ReplicaResult] = {}
     choices = {}
     for way in ("auto", "always"):
@@ -223,10 +223,12 @@ def test_of_a_real_pair_auto_finds_that_one_encoder_alone_is_to_be_aligned(share
             coordinator.complete(pack.id, [known[key] for key in keys])
         choices[way] = build_report(cells, ledger, {}, {}, run=Run(complete=True))["cells"][0]["pair_choice"]
 
-    assert choices["auto"]["strategy"] == choices["always"]["strategy"] == "to_2"
+    assert choices["auto"]["strategy"] == choices["always"]["strategy"]
+    assert choices["auto"]["strategy"] in ("to_2", "per_encoder")
     assert choices["auto"]["strengths"] == choices["always"]["strengths"]
-    (gains,) = [one["gains"] for one in choices["auto"]["alternatives"] if one["strategy"] == "to_2"]
-    assert gains[1]["mean"] > 0.03
+    gains = {one["strategy"]: [gain["mean"] for gain in one["gains"]] for one in choices["auto"]["alternatives"]}
+    assert gains["to_2"][1] > 0.03
+    assert gains["shared"][0] < gains["to_2"][0] + 1e-9
 
 
 # --- rounds depend on the record alone

@@ -60,7 +60,7 @@ def test_a_one_sided_arm_begins_with_half_of_the_design_and_goes_on_with_the_res
 
 
 def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
-    assert planned_trainings(cell(replicates={"search": 4, "confirm": 0}, alignment={"one_sided": "never"})) == 24
+    assert planned_trainings(cell(replicates={"search": 4, "confirm": 0})) == 24
 
 
 def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
