@@ -1,6 +1,6 @@
 """What a cell will ask for, as far as that can be known before its results are.
 
-Known are all rounds but for two things: whether one-sided strengths are worth searching, and how many strengths there
+Known are all rounds but for two things: for how long one-sided strengths are searched, and how many strengths there
 will be to confirm. So there are three cases, the least, the likely and the most.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 
 from study.cells import Cell
 from study.curves import SUBJECTS
-from study.rounds import ONE_SIDED
+from study.one_sided import ONE_SIDED, opening_size
 from study.trials import Arm
 
 T = TypeVar("T")
@@ -21,15 +21,16 @@ Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
 PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
 PHASES = ("shared", "one-sided", "confirm", "final")
-ONE_SIDED_SHARE = 1 / 3  # of the pairs need one-sided strengths, as of the digits study's
+ONE_SIDED_SHARE = 3 / 4  # of what one-sided arms may ask for after their first round, as in the digits study
 
 
-def planned_rounds(cell: Cell, *, case: Case) -> list[PlannedRound]:
+def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None) -> list[PlannedRound]:
     """Trainings that each round of the cell asks for.
 
-    Least: refinement stops at once where the study file has a target, the encoders agree so that nothing is one-sided,
-    and λ* is the same for both of them and the pair. Most: nothing stops early, one-sided strengths are searched, and
-    all λ* differ. Likely: nothing stops early, and one-sided strengths are searched if they always are.
+    Least: refinement stops at once where the study file has a target, one-sided arms are given up as soon as they may
+    be, and λ* is the same for both encoders and the pair. Most: nothing stops early, one-sided arms go on to their end,
+    and all λ* differ. Likely: nothing stops early, and one-sided arms go on where they always do. `going`: the
+    one-sided arms that do not end with their first round, if that is known.
     """
     config = cell.config
     strength, search, replicates = config.strength, config.search, config.replicates
@@ -38,14 +39,19 @@ def planned_rounds(cell: Cell, *, case: Case) -> list[PlannedRound]:
     added = [] if stops else list(range(0, strength.refine, strength.per_round))
     extra = [min(strength.per_round, strength.refine - done) for done in added]
     rounds: list[PlannedRound] = [[("shared", count * each)] for count in (len(strength.design), *extra)]
-    wanted, both = config.alignment.one_sided, config.alignment.direction == "both"
-    sided = both and (wanted == "always" or (wanted == "auto" and case == "most"))
-    if sided:
-        rounds += [[(arm, count * each) for arm in ONE_SIDED] for count in (len(strength.design) - 1, *extra)]
+    wanted = config.alignment.one_sided if config.alignment.direction == "both" else "never"
+    if wanted == "auto" and not replicates.confirm:
+        wanted = "never"
+    if going is None:
+        going = ONE_SIDED if wanted == "always" or (wanted == "auto" and case == "most") else ()
+    if wanted != "never":
+        first = opening_size(strength.design)
+        rounds.append([(arm, first * each) for arm in ONE_SIDED])
+        rest = len(strength.design) - 1 - first
+        rounds += [[(arm, count * each) for arm in going] for count in ([rest] if rest else []) + extra if going]
     if replicates.confirm:
         distinct = {"least": 2, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
-        settings = distinct + (len(ONE_SIDED) if sided else 0)
-        rounds.append([("confirm", settings * replicates.confirm)])
+        rounds.append([("confirm", (distinct + len(going)) * replicates.confirm)])
         if config.models:
             rounds.append([("final", 2 if case == "most" else 1)])
     return rounds
@@ -77,31 +83,34 @@ class Ahead:
     """What a cell is still to ask for, corrected by every round that it does ask for.
 
     `left` are the trainings that are likely to be asked for still, and their work as `pack_work` has it. Until it is
-    known whether the cell needs one-sided strengths, their share of the pairs that do (`auto`) counts.
+    known which one-sided arms go on, the share of those that do (`auto`) counts.
     """
 
     cell: Cell
     pack_size: int
-    asked: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
+    asked: dict[Arm, int] = field(default_factory=lambda: dict.fromkeys(get_args(Arm), 0))
     left: tuple[int, float] = field(init=False)  # kept: every sign of progress reads it of every cell
     _phase: int = 0
+    _going: tuple[Arm, ...] | None = None
 
     def __post_init__(self) -> None:
         self.left = self._expected()
 
     def ask(self, arms: Mapping[Arm, int]) -> None:
         """Note a round, by its trainings in each arm."""
+        one_sided = tuple(arm for arm in ONE_SIDED if arm in arms)
+        if any(self.asked[arm] for arm in one_sided):
+            self._going = one_sided
         for arm, count in arms.items():
-            phase = _phase_of(arm)
-            self.asked[phase] += count
-            self._phase = max(self._phase, PHASES.index(phase))
+            self.asked[arm] += count
+            self._phase = max(self._phase, PHASES.index(_phase_of(arm)))
         self.left = self._expected()
 
     def _expected(self) -> tuple[int, float]:
-        if self.asked["one-sided"]:
+        if self._going is not None:
             return self._left("most")
         trainings, work = self._left("likely")
-        if self._phase == PHASES.index("shared") and self.cell.config.alignment.one_sided == "auto":
+        if self._phase <= PHASES.index("one-sided") and self.cell.config.alignment.one_sided == "auto":
             most_trainings, most_work = self._left("most")
             trainings += round(ONE_SIDED_SHARE * (most_trainings - trainings))
             work += ONE_SIDED_SHARE * (most_work - work)
@@ -109,14 +118,13 @@ class Ahead:
 
     def _left(self, case: Case) -> tuple[int, float]:
         trainings, work = 0, 0.0
-        open_ = {phase: 0 for phase in PHASES[self._phase :] if phase in PHASES[:2] or not self.asked[phase]}
-        past = {phase: self.asked[phase] for phase in open_}
-        for planned in planned_rounds(self.cell, case=case):
+        begun = {_phase_of(arm) for arm, count in self.asked.items() if count}
+        open_ = {phase for phase in PHASES[self._phase :] if phase in PHASES[:2] or phase not in begun}
+        past = dict(self.asked)
+        for planned in planned_rounds(self.cell, case=case, going=self._going):
             for arm, count in planned:
-                phase = _phase_of(arm)
-                known = min(past.get(phase, count), count)  # asked for already
-                if phase in past:
-                    past[phase] -= known
+                known = min(past[arm], count) if _phase_of(arm) in open_ else count  # asked for already
+                past[arm] -= known
                 if count > known:
                     trainings += count - known
                     groups = even_groups(range(count - known), self.pack_size)

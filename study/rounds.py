@@ -14,6 +14,7 @@ from scipy.stats import qmc
 
 from study.cells import Cell
 from study.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
+from study.one_sided import ONE_SIDED, opening, worthwhile
 from study.search import Ledger
 from study.search.samplers import suggest
 from study.selection import Selection, Unit, select, warp_scale
@@ -24,16 +25,16 @@ from trainables.spec import derive_seed
 Round = tuple[Asked, ...]
 # The confirmed settings that both encoders of each cell should have, by cell id, once all cells are confirmed.
 Recommend = Callable[[Sequence[Cell], Ledger], Mapping[str, tuple[Setting, Setting]]]
-ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
+_SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
 LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
 def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
     """Yield every round of the cell's search and confirmation; the caller fills the ledger before asking for the next.
 
-    The shared strength is searched first, one-sided strengths where they may be worth it, then what was found is
-    confirmed. Ends early, without confirmation, where no curve came out of the search. The encoders that are kept come
-    after the rounds of all cells: see `encoder_round`.
+    The shared strength is searched first, then one-sided strengths for as long as they may be of use, then what was
+    found is confirmed. Ends early, without confirmation, where no curve came out of the search. The encoders that are
+    kept come after the rounds of all cells: see `encoder_round`.
     """
     yield from _search(cell, ledger, ("shared",))
     if not has_answer(cell, ledger):
@@ -80,18 +81,42 @@ def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
 
 
 def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
-    """Whether one-sided strengths are searched: as the study file says, or (`auto`) if the shared curves disagree.
+    """Whether one-sided strengths are begun: unless the study file rules them out.
 
-    They disagree where the intervals of the two encoders' λ* do not overlap, or where one curve falls while the other
-    one rises (at once or to a peak): one strength cannot then serve both.
+    By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
+    was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
+    it had decided stands.
     """
     alignment = cell.config.alignment
-    if alignment.direction != "both" or alignment.one_sided != "auto":
-        return alignment.direction == "both" and alignment.one_sided == "always"
-    first, second = (select_curve(cell, curve(ledger.trials(cell.id, "shared"), s)) for s in ENCODERS)
-    apart = first.interval[1] < second.interval[0] or second.interval[1] < first.interval[0]
-    shapes = {first.shape, second.shape}
-    return apart or ("falling" in shapes and bool(shapes & {"rising", "inverted-u"}))
+    if alignment.direction != "both" or alignment.one_sided == "never":
+        return False
+    begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
+    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
+    return begun or alignment.one_sided == "always" or undecided
+
+
+def _gives_up(cell: Cell, ledger: Ledger) -> bool:
+    """Whether a one-sided arm may be given up: not where `always` is asked for, nor where a version before this one
+    began it, with strengths that this one would not have begun with: it goes on as it was begun.
+    """
+    return cell.config.alignment.one_sided == "auto" and not _begun_before(cell, ledger)
+
+
+def _begun_before(cell: Cell, ledger: Ledger) -> bool:
+    count = len(nuisance_settings(cell))
+    for arm in ONE_SIDED:
+        first = [trial for trial in ledger.trials(cell.id, arm) if trial.round == 0]
+        own = _opening(cell, ledger, arm) if first else ()
+        for trial in first:
+            place = trial.slot // count
+            if place >= len(own) or own[place] != max(trial.setting.strength_1, trial.setting.strength_2):
+                return True
+    return False
+
+
+def _opening(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
+    shared = curve(ledger.trials(cell.id, "shared"), _SERVED[arm][0])
+    return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
 
 
 def select_curve(cell: Cell, found: Curve) -> Selection:
@@ -111,15 +136,16 @@ def select_curve(cell: Cell, found: Curve) -> Selection:
 
 
 def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
-    """λ = 0, the shared λ* of both encoders and of the pair, and the one-sided λ* if there are any.
+    """λ = 0, the shared λ* of both encoders and of the pair, and the one-sided λ* that may be of use.
 
     Each has the nuisance setting that was best at the nearest strength searched.
     """
     shared = {subject: curve(ledger.trials(cell.id, "shared"), subject) for subject in SUBJECTS}
     strengths = {0.0, *(rounded(select_curve(cell, shared[subject]).lambda_star) for subject in SUBJECTS)}
     settings = [_like_nearest(shared["pair"], strength, "shared") for strength in sorted(strengths)]
+    useful = worthwhile(cell, ledger) if _gives_up(cell, ledger) else ONE_SIDED
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
-        if trials := searched(cell, ledger, arm):
+        if arm in useful and (trials := searched(cell, ledger, arm)):
             found = curve(trials, subject)
             if found.is_drawable and (star := rounded(select_curve(cell, found).lambda_star)):
                 settings.append(_like_nearest(found, star, arm))
@@ -134,22 +160,21 @@ def rounded(strength: float) -> float:
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
     config = cell.config
     seeds = config.replicates.search
-    index = 0
-    for part in filter(None, reordered(config.strength.design, learnt(cell, ledger))):
-        open_arms = [arm for arm in arms if index == 0 or not _settled(cell, ledger, arm)]
+    droppable = "shared" not in arms and _gives_up(cell, ledger)
+    parts = {arm: _parts(cell, ledger, arm) for arm in arms}  # as many for one arm as for the other
+    for index in range(len(parts[arms[0]])):
+        open_arms = _open(cell, ledger, arms, before=index, droppable=droppable) if index else arms
         if not open_arms:
             return
-        units = [Unit(strength=strength, columns=tuple(range(seeds))) for strength in part]
-        # λ = 0 of a one-sided arm is that of the shared one.
-        asked = {arm: [unit for unit in units if unit.strength or arm == "shared"] for arm in open_arms}
+        columns = tuple(range(seeds))
+        asked = {arm: [Unit(strength=strength, columns=columns) for strength in parts[arm][index]] for arm in open_arms}
         yield _ask(cell, ledger, asked, index)
-        index += 1
-    refined, index = 0, index - 1
+    refined, index = 0, len(parts[arms[0]]) - 1
     while refined < config.strength.refine:
-        open_arms = [arm for arm in arms if not _settled(cell, ledger, arm)]
+        index += 1
+        open_arms = _open(cell, ledger, arms, before=index, droppable=droppable)
         if not open_arms:
             return
-        index += 1
         count = min(config.strength.per_round, config.strength.refine - refined)
         refined += count
         suggested = {
@@ -166,6 +191,23 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
             for arm in open_arms
         }
         yield _ask(cell, ledger, suggested, index)
+
+
+def _parts(cell: Cell, ledger: Ledger, arm: Arm) -> list[tuple[float, ...]]:
+    """The strengths of the arm's design, round by round; λ = 0 of a one-sided arm is that of the shared one."""
+    design = cell.config.strength.design
+    if arm == "shared" or _begun_before(cell, ledger):
+        parts = reordered(design, learnt(cell, ledger))
+        return [tuple(s for s in part if s or arm == "shared") for part in parts if part]
+    first = _opening(cell, ledger, arm)
+    rest = tuple(strength for strength in design if strength and strength not in first)
+    return [first, rest] if rest else [first]
+
+
+def _open(cell: Cell, ledger: Ledger, arms: Sequence[Arm], *, before: int, droppable: bool) -> list[Arm]:
+    """The arms that go on after their rounds before this one; `droppable` ones only where they may be of use."""
+    useful = worthwhile(cell, ledger, before=before) if droppable else arms
+    return [arm for arm in arms if arm in useful and not _settled(cell, ledger, arm, before=before)]
 
 
 def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_: int) -> Round:
@@ -207,13 +249,12 @@ def nuisance_settings(cell: Cell) -> tuple[Setting, ...]:
     )
 
 
-def _settled(cell: Cell, ledger: Ledger, arm: Arm) -> bool:
+def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     """Whether more strengths are not worth their cost: a target of the study file is met by everything the arm serves,
-    or there is no curve to refine.
+    or there is no curve to refine, by the rounds before this one.
     """
-    served: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
-    trials = searched(cell, ledger, arm)
-    curves = [curve(trials, subject) for subject in served[arm]]
+    trials = ledger.trials_before(cell.id, arm, round_=before)
+    curves = [curve(trials, subject) for subject in _SERVED[arm]]
     if not all(one.is_drawable for one in curves):
         return True
     targets = cell.config.search

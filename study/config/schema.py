@@ -136,7 +136,7 @@ class AlignmentSection(_Section):
     projector_width: Count | None = None
     """Width of the head's output; the smaller of the two encoders' unless given."""
     one_sided: Literal["auto", "always", "never"] = "auto"
-    """Search one-sided strengths too: `auto` asks for these trainings only where the two encoders disagree."""
+    """Search one-sided strengths too: `auto` gives an encoder's up once they are shown to be of no use to it."""
 
 
 class TrainingSection(_Section):

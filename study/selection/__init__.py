@@ -5,6 +5,7 @@ from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
+from study.selection.prospect import Prospect, prospect
 from study.selection.shape import Shape
 from study.selection.strategy import (
     STRATEGIES,
@@ -24,6 +25,7 @@ __all__ = [
     "Flag",
     "Gain",
     "Posterior",
+    "Prospect",
     "Selection",
     "Shape",
     "Strategy",
@@ -39,6 +41,7 @@ __all__ = [
     "holm",
     "next_strength",
     "paired_gain",
+    "prospect",
     "sample_posterior",
     "select",
     "strengths_by_encoder",

@@ -2,6 +2,7 @@
 
     python tests/bench/real.py                # every study whose data are at hand
     python tests/bench/real.py digits mosi752
+    python tests/bench/real.py --one-sided    # what `alignment.one_sided: auto` finds beside what `always` finds
 
 Digits ship with scikit-learn and `synthetic` is generated; the others are read from `shared/data` beside the checkout
 and left out where it is absent. The settings are those that `tests/bench/tabulate_curves.py` makes its curves with.
@@ -13,17 +14,26 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from study.cells import build_cells
 from study.config import StudyConfig, load_config, parse_config
+from study.coordinator import Coordinator
 from study.progress import Display
 from study.report import amounts, words
+from study.report.answers import recommended_settings
+from study.report.build import build_report
+from study.report.run import Run
 from study.report.summary import summary
+from study.search import Ledger, open_storage
 from study.session import run_study
+from trainables.pack import Pack as Training
+from trainables.spec import ReplicaResult
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -64,6 +74,13 @@ _SHARED: Mapping[str, tuple[str, str]] = {
         training: {epochs: 30, batch_size: 64, learning_rate: 2e-3, temperature: 0.1}
         """,
     ),
+    "houston": (
+        "houston2013/houston2013.npz",
+        """
+        encoder: {kind: mlp, layers: 2, width: 32}
+        training: {epochs: 40, batch_size: 64, learning_rate: 2e-3, temperature: 0.1}
+        """,
+    ),
 }
 # mosi752: the split of the file has five videos to validate on, which differ from the rest; this one is balanced.
 _OPTIONS: Mapping[str, str] = {"avdigits": ", modalities: [image, audio]", "mosi752": ", group: video"}
@@ -95,15 +112,72 @@ def evidence(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicaResult]) -> dict[str, Any]:
+    """The report of a study trained in this process; `known` holds every training so far and takes the new ones.
+
+    A training is the same in every study of these data, so that of two that differ in what they search the second one
+    only trains what the first one has not.
+    """
+    cells, datasets = build_cells(config)
+    space = {"strength": config.strength.range}
+    ledger = Ledger(open_storage(folder=folder), name=config.study, space=space)
+    coordinator = Coordinator(cells, ledger, pack_size=40, recommend=recommended_settings)
+    while (pack := coordinator.next_pack()) is not None:
+        spec = pack.spec
+        keys = [(pack.cell.id, spec.alignment.direction, spec.evaluate, replica) for replica in spec.replicas]
+        new = tuple(replica for replica, key in zip(spec.replicas, keys, strict=True) if key not in known)
+        if new:
+            training = Training(replace(spec, replicas=new), datasets[pack.cell.data_key].pair(*pack.cell.pair))
+            training.run()
+            known |= zip((key for key in keys if key not in known), training.results(), strict=True)
+        coordinator.complete(pack.id, [known[key] for key in keys])
+    report = build_report(cells, ledger, {}, {}, run=Run(complete=True))
+    ledger.close()
+    return report
+
+
+def beside(configs: Mapping[str, StudyConfig]) -> None:
+    """Print for every pair what `auto` and `always` recommend, with how many trainings."""
+    print("| pair | `never` | `auto` | `always` | trainings |\n|---|---|---|---|---|", flush=True)
+    for config in configs.values():
+        known: dict[Any, ReplicaResult] = {}
+        cells = []
+        for way in ("always", "auto", "never"):
+            alignment = config.alignment.model_copy(update={"one_sided": way})
+            changed = config.model_copy(update={"alignment": alignment, "models": False})
+            with tempfile.TemporaryDirectory() as scratch:
+                cells.append(alone(changed, Path(scratch), known)["cells"])
+        for always, auto, never in zip(*cells, strict=True):
+            told = [_told(cell["pair_choice"], cell["metrics"]) for cell in (never, auto, always)]
+            counts = " / ".join(str(cell["counts"]["trainings"]) for cell in (never, auto, always))
+            print(f"| {always['label']} | {' | '.join(told)} | {counts} |", flush=True)
+
+
+def _told(choice: Mapping[str, Any], metrics: Sequence[str]) -> str:
+    chosen = [one for one in choice["alternatives"] if one["strategy"] == choice["strategy"]]
+    strengths = ", ".join(map(amounts.strength_text, choice["strengths"]))
+    gains = [
+        f"{amounts.gain_with_interval(gain, metric)} (p {one['gain_mean']['p_adjusted']:.2g})"
+        for one in chosen
+        for gain, metric in zip(one["gains"], metrics, strict=True)
+        if gain["mean"]
+    ]
+    return f"`{choice['strategy']}`" + (f" {strengths}: {'; '.join(gains)}" if chosen else "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="STUDY", help="digits, synthetic, leaves, mosi752, avdigits, mfeat")
+    parser.add_argument("names", nargs="*", metavar="STUDY", help="digits, synthetic, leaves, mosi752, …")
     parser.add_argument("--out", type=Path, help="keep the studies here (a temporary folder)")
+    parser.add_argument("--one-sided", action="store_true", help="set `auto` beside `always`, pair by pair")
     options = parser.parse_args()
     configs = configurations()
     if missing := [name for name in options.names if name not in configs]:
         parser.error(f"no data for {', '.join(missing)}; at hand are {', '.join(configs)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if options.one_sided:
+        beside({name: configs[name] for name in options.names or configs})
+        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.out or Path(scratch)
         for name in options.names or configs:

@@ -9,7 +9,7 @@ import pytest
 
 from study.cells import Cell, build_cells
 from study.config import parse_config
-from study.planned import Ahead, Case, even_groups, planned_rounds, planned_trainings
+from study.planned import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds, planned_trainings
 from study.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
@@ -31,8 +31,8 @@ def cell(**changes: Any) -> Cell:
 @pytest.mark.parametrize(
     ("case", "counts"),
     [
-        ("least", [[12], [8], [4], [20], [1]]),
-        ("likely", [[12], [8], [4], [30], [1]]),
+        ("least", [[12], [8], [4], [8, 8], [20], [1]]),
+        ("likely", [[12], [8], [4], [8, 8], [30], [1]]),
         ("most", [[12], [8], [4], [8, 8], [8, 8], [4, 4], [60], [2]]),
     ],
 )
@@ -43,8 +43,20 @@ def test_the_rounds_of_a_cell_are_those_of_its_study_file(case: Case, counts: li
 def test_a_target_may_end_the_search_after_its_first_round_at_the_earliest() -> None:
     stops = cell(search={"stop_interval": 0.1})
 
-    assert [asked[0] for asked in planned_rounds(stops, case="least")][:2] == [("shared", 12), ("confirm", 20)]
+    least = planned_rounds(stops, case="least")
+    assert [asked[0] for asked in least][:3] == [("shared", 12), ("to_1", 8), ("confirm", 20)]
     assert planned_rounds(stops, case="likely") == planned_rounds(cell(), case="likely")
+
+
+def test_a_one_sided_arm_begins_with_half_of_the_design_and_goes_on_with_the_rest() -> None:
+    wide = cell(strength={"initial": [0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4], "refine": 0})
+
+    counts = {case: [sum(count for _, count in asked) for asked in planned_rounds(wide, case=case)] for case in CASES}
+    one_going = [[count for _, count in asked] for asked in planned_rounds(wide, case="most", going=("to_2",))]
+
+    assert counts["likely"] == [36, 2 * 16, 30, 1]
+    assert counts["most"] == [36, 2 * 16, 2 * 16, 60, 2]
+    assert one_going == [[36], [16, 16], [16], [50], [2]]
 
 
 def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
@@ -66,23 +78,28 @@ def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
     assert ahead.left[1] == 0
 
 
-def test_a_third_of_the_one_sided_strengths_is_expected_until_it_is_known_whether_they_are_needed() -> None:
-    least, most = (sum(count for asked in planned_rounds(cell(), case=case) for _, count in asked)
-                   for case in ("likely", "most"))  # fmt: skip
+def test_a_share_of_the_one_sided_arms_is_expected_to_go_on_until_it_is_known_which_do() -> None:
+    likely, most = (sum(count for asked in planned_rounds(cell(), case=case) for _, count in asked)
+                    for case in ("likely", "most"))  # fmt: skip
+    expected = round(likely + ONE_SIDED_SHARE * (most - likely))
     ahead = Ahead(cell=cell(), pack_size=8)
-    assert ahead.left[0] == round(least + (most - least) / 3)
+    assert ahead.left[0] == expected
     ahead.ask({"shared": 24})
-    assert ahead.left[0] == round(least + (most - least) / 3) - 24
+    assert ahead.left[0] == expected - 24
+    ahead.ask({"to_1": 8, "to_2": 8})
+    assert ahead.left[0] == expected - 24 - 16
     ahead.ask({"confirm": 20})
     assert ahead.left[0] == 1  # the encoders that are kept
 
 
-def test_one_sided_strengths_enter_the_plan_when_they_are_first_asked_for() -> None:
+def test_only_the_one_sided_arms_that_go_on_are_still_ahead() -> None:
     ahead = Ahead(cell=cell(), pack_size=8)
     ahead.ask({"shared": 24})
     ahead.ask({"to_1": 8, "to_2": 8})
-
-    assert ahead.left[0] == 8 + 8 + 4 + 4 + 60 + 2
+    ahead.ask({"to_1": 8, "to_2": 8})
+    assert ahead.left[0] == 4 + 4 + 60 + 2
+    ahead.ask({"to_2": 4})
+    assert ahead.left[0] == 50 + 2
 
 
 def test_groups_are_even_and_as_few_as_can_be() -> None:
