@@ -48,7 +48,8 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
     say("starting Ray on this machine …")
     make_token()
     end_abandoned()
-    clear_scratch()
+    for known in (tempfile.gettempdir(), *_SHORT_FOLDERS):
+        clear_scratch(known)
     fits = len(os.fsencode(Path(_usual_folder(), _SOCKET.format(pid=os.getpid())))) <= _LONGEST_SOCKET
     for attempt in (1, 2):
         try:
@@ -175,7 +176,6 @@ def _short_folder() -> Iterator[Path]:
     """A folder whose sockets have paths that the kernel takes."""
     for folder in dict.fromkeys((*_SHORT_FOLDERS, tempfile.gettempdir())):
         if len(os.fsencode(folder)) < 20 and os.access(folder, os.W_OK | os.X_OK):
-            clear_scratch(folder)
             with scratch(folder) as path:
                 yield path
             return
