@@ -137,7 +137,7 @@ class Cluster:
 
     def _connect(self) -> None:
         if self._address:
-            join(self._address, say=self._say)
+            join(self._address, say=self._say, stack=self._kept)
         else:
             start_here(cpus=self._local_cpus(), store_bytes=self._store_bytes, say=self._say, stack=self._kept)
 

@@ -78,8 +78,8 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
             say(f"Ray did not start ({_line(error)[:120]}); once more …")
 
 
-def join(address: str, *, say: Callable[[str], object]) -> None:
-    """Join the cluster whose head is at `address` (HOST:PORT, or `auto`).
+def join(address: str, *, say: Callable[[str], object], stack: ExitStack) -> None:
+    """Join the cluster whose head is at `address` (HOST:PORT, or `auto`); `stack` ends what holds while it is joined.
 
     Raises:
         ConfigError: nobody is there, or asks for another token, or is of another version.
@@ -88,13 +88,12 @@ def join(address: str, *, say: Callable[[str], object]) -> None:
     where = f"cannot reach the Ray cluster at {address}"
     if "://" in address:
         raise ConfigError(f"{where}: --address is HOST:PORT of its head, or auto; URLs are for study.submit")
-    Config.initialize("")  # reads the mode again, which may be newer than the import
-    AuthenticationTokenLoader.instance().reset_cache()
+    stack.callback(_set_mode, os.environ.get(MODE))
     try:
         if address != "auto":
             _check_answers(address, where)
         with _on_loopback() if _is_on_loopback_alone(address) else contextlib.nullcontext():
-            _check_token(services.canonicalize_bootstrap_address_or_die(address), where)
+            _agree(services.canonicalize_bootstrap_address_or_die(address), where, is_here=is_loopback(address))
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except ConfigError:
         raise
@@ -148,22 +147,45 @@ def _is_on_loopback_alone(address: str) -> bool:
     return True
 
 
-def _check_token(address: str, where: str) -> None:
-    """Ask once what `ray.init` would ask twenty times, with a warning for each."""
-    try:
-        with _silent():
-            GcsClient(address=address)
-    except AuthenticationError:
+def _agree(address: str, where: str, *, is_here: bool) -> None:
+    """Ask for a token exactly if the head does: otherwise one of the two refuses the other's calls."""
+    mode = os.environ.get(MODE)
+    _set_mode("disabled")
+    if _admits(address, where):
+        if not is_here and (mode or "").lower() == "token":
+            raise ConfigError(
+                f"{where}: it asks for no token, so that who reaches it can run anything on it; start it with {MODE}="
+                f"token, or set {MODE}=disabled if nobody else can reach it"
+            )
+        return
+    _set_mode(mode)
+    if (mode or "").lower() != "token" or not _admits(address, where):
         source = token_source()
-        if os.environ.get(MODE, "").lower() == "disabled":
+        if (mode or "").lower() == "disabled":
             problem = f"it asks for a token and {MODE} is disabled; unset that"
         elif source is None:
             problem = "it asks for a token and there is none here; set RAY_AUTH_TOKEN_PATH to the file of its head's"
         else:
             problem = f"it refuses the token in {source}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
-        raise ConfigError(f"{where}: {problem}") from None
+        raise ConfigError(f"{where}: {problem}")
+
+
+def _set_mode(mode: str | None) -> None:
+    _put_back(MODE, mode)
+    Config.initialize("")  # Ray reads it at its import, and then no more
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _admits(address: str, where: str) -> bool:
+    """Whether a head admits this process as it is. Asks once; `ray.init` would twenty times, with a warning each."""
+    try:
+        with _silent():
+            GcsClient(address=address)
+    except AuthenticationError:
+        return False
     except RayError:
         raise ConfigError(f"{where}: what answers there is no head of Ray; check the port (6379 is usual)") from None
+    return True
 
 
 def _usual_folder() -> str:

@@ -196,7 +196,7 @@ def test_a_cluster_on_this_machine_is_joined_with_the_token_that_is_there(
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text(TOKEN)
 
-    for address in (with_token, without):  # a token does no harm where none is asked for
+    for address in (with_token, without):  # a token is not asked for where the head does not
         ended = joined(tmp_path, address, studies)
         assert ended.returncode == 0, ended.stderr
         shutil.rmtree(tmp_path / "studies")

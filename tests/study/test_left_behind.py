@@ -140,7 +140,7 @@ def test_checkpoints_that_nobody_needs_are_cleared_by_name_and_age(
         with pytest.raises(FileNotFoundError):
             place.read(name, Path.read_text)
     assert place.read("notes.txt", Path.read_text) == "x"
-    Place(f"{root}/never made").clear("*")
+    Place(f"{root}/never-made").clear("*")
 
 
 def test_a_record_in_a_file_is_its_owners_alone(tmp_path: Path) -> None:
