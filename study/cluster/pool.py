@@ -12,7 +12,8 @@ from types import TracebackType
 
 import ray
 
-from study.cluster.starting import end_own, join, start_here
+from study.cluster.joining import join
+from study.cluster.starting import end_own, start_here
 from study.config import ConfigError, ResourcesSection
 from trainables.datasets import MultimodalData
 

@@ -1,6 +1,6 @@
-"""Ray, started on this machine for one study or joined where it runs already; every way in which that fails, in a line.
+"""Ray, started on this machine for one study; every way in which that fails, in a line.
 
-A Ray that is started here listens on loopback alone. What a killed driver's Ray leaves running, the next start ends.
+It listens on loopback alone. What a killed driver's Ray leaves running, the next start ends.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,10 +19,8 @@ from typing import Any
 import psutil
 import ray
 from ray._private import ray_constants, services
-from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
-from ray.exceptions import AuthenticationError, RayError
 
-from study.access import MODE, is_loopback, make_token, token_source
+from study.access import make_token
 from study.config import ConfigError
 from trainables.scratch import clear_scratch, scratch
 
@@ -32,7 +29,6 @@ _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is off, a node's 
 _LONGEST_SOCKET = 107  # bytes, by the kernel
 _SOCKET = "ray/session_2000-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
-_CONNECT_SECONDS = 10.0
 
 
 def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], stack: ExitStack) -> None:
@@ -54,7 +50,7 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
     for attempt in (1, 2):
         try:
             folder = None if attempt == 1 and fits else str(stack.enter_context(_short_folder()))
-            with _signals_held(), _on_loopback(), _marked():
+            with _signals_held(), on_loopback(), _marked():
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -72,33 +68,10 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
             end_own()
             if attempt == 2:
                 raise ConfigError(
-                    f"Ray did not start on this machine, twice ({_line(error)}); wait until it is less busy or make "
-                    "room where temporary files lie, and run the same command again"
+                    f"Ray did not start on this machine, twice ({first_words(error)}); wait until it is less busy or "
+                    "make room where temporary files lie, and run the same command again"
                 ) from None
-            say(f"Ray did not start ({_line(error)[:120]}); once more …")
-
-
-def join(address: str, *, say: Callable[[str], object], stack: ExitStack) -> None:
-    """Join the cluster whose head is at `address` (HOST:PORT, or `auto`); `stack` ends what holds while it is joined.
-
-    Raises:
-        ConfigError: nobody is there, or asks for another token, or is of another version.
-    """
-    say(f"joining Ray at {address} …")
-    where = f"cannot reach the Ray cluster at {address}"
-    if "://" in address:
-        raise ConfigError(f"{where}: --address is HOST:PORT of its head, or auto; URLs are for study.submit")
-    stack.callback(_set_mode, os.environ.get(MODE))
-    try:
-        if address != "auto":
-            _check_answers(address, where)
-        with _on_loopback() if _is_on_loopback_alone(address) else contextlib.nullcontext():
-            _agree(services.canonicalize_bootstrap_address_or_die(address), where, is_here=is_loopback(address))
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except ConfigError:
-        raise
-    except (RuntimeError, ValueError, OSError, RayError) as error:
-        raise ConfigError(f"{where}: {_line(error)}; check --address, or leave it out") from None
+            say(f"Ray did not start ({first_words(error)[:120]}); once more …")
 
 
 def end_abandoned() -> None:
@@ -114,78 +87,6 @@ def end_own() -> None:
     for process, driver in _marked_processes():
         if driver == _own_mark():
             _kill(process)
-
-
-def _check_answers(address: str, where: str) -> None:
-    host, port = _parts(address, where)
-    try:
-        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-    except socket.gaierror:
-        raise ConfigError(f"{where}: there is no host called {host}; check --address, or leave it out") from None
-    except (OSError, OverflowError) as error:
-        problem = "it does not answer" if isinstance(error, TimeoutError) else "nobody is there"
-        raise ConfigError(
-            f"{where}: {problem}; start its head (ray start --head), check --address, or leave it out"
-        ) from None
-
-
-def _parts(address: str, where: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise ConfigError(f"{where}: it has no port; give HOST:PORT of its head, as 127.0.0.1:6379, or auto")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _is_on_loopback_alone(address: str) -> bool:
-    """Whether a head on this machine cannot be reached by the machine's own address, which Ray would take."""
-    if address == "auto" or not is_loopback(address):
-        return False
-    with contextlib.suppress(OSError, ValueError):
-        host, port = services.extract_ip_port(services.canonicalize_bootstrap_address(address))
-        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-        return False
-    return True
-
-
-def _agree(address: str, where: str, *, is_here: bool) -> None:
-    """Ask for a token exactly if the head does: otherwise one of the two refuses the other's calls."""
-    mode = os.environ.get(MODE)
-    _set_mode("disabled")
-    if _admits(address, where):
-        if not is_here and (mode or "").lower() == "token":
-            raise ConfigError(
-                f"{where}: it asks for no token, so that who reaches it can run anything on it; start it with {MODE}="
-                f"token, or set {MODE}=disabled if nobody else can reach it"
-            )
-        return
-    _set_mode(mode)
-    if (mode or "").lower() != "token" or not _admits(address, where):
-        source = token_source()
-        if (mode or "").lower() == "disabled":
-            problem = f"it asks for a token and {MODE} is disabled; unset that"
-        elif source is None:
-            problem = "it asks for a token and there is none here; set RAY_AUTH_TOKEN_PATH to the file of its head's"
-        else:
-            problem = f"it refuses the token in {source}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
-        raise ConfigError(f"{where}: {problem}")
-
-
-def _set_mode(mode: str | None) -> None:
-    _put_back(MODE, mode)
-    Config.initialize("")  # Ray reads it at its import, and then no more
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _admits(address: str, where: str) -> bool:
-    """Whether a head admits this process as it is. Asks once; `ray.init` would twenty times, with a warning each."""
-    try:
-        with _silent():
-            GcsClient(address=address)
-    except AuthenticationError:
-        return False
-    except RayError:
-        raise ConfigError(f"{where}: what answers there is no head of Ray; check the port (6379 is usual)") from None
-    return True
 
 
 def _usual_folder() -> str:
@@ -208,7 +109,7 @@ def _short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _on_loopback() -> Iterator[None]:
+def on_loopback() -> Iterator[None]:
     """Let this machine's address be that of loopback, for this process and those that it starts."""
     before, was = os.environ.get(_ON_LOOPBACK), ray_constants.ENABLE_RAY_CLUSTER
     os.environ[_ON_LOOPBACK], ray_constants.ENABLE_RAY_CLUSTER = "0", False
@@ -216,7 +117,7 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = was
-        _put_back(_ON_LOOPBACK, before)
+        put_back(_ON_LOOPBACK, before)
 
 
 @contextmanager
@@ -227,10 +128,11 @@ def _marked() -> Iterator[None]:
     try:
         yield
     finally:
-        _put_back(_DRIVER, before)
+        put_back(_DRIVER, before)
 
 
-def _put_back(name: str, value: str | None) -> None:
+def put_back(name: str, value: str | None) -> None:
+    """Set a variable of the environment as it was; None: it was not set."""
     if value is None:
         os.environ.pop(name, None)
     else:
@@ -274,20 +176,8 @@ def _kill(process: psutil.Process) -> None:
         process.wait(5)
 
 
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Drop what Ray's own code writes to standard error, past Python."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _line(error: BaseException) -> str:
+def first_words(error: BaseException) -> str:
+    """What an exception says, on one line of bounded length."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

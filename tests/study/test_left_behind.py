@@ -103,6 +103,8 @@ def test_after_a_kill_the_next_start_leaves_nothing_of_the_first(studies: Module
         agents = [p for p in psutil.Process(driver.pid).children(recursive=True) if p.name().startswith("ray::")]
         driver.send_signal(signal.SIGKILL)  # alone: what it started sees to itself
         driver.wait()
+        for pipe in (driver.stdout, driver.stderr):
+            pipe.close()
         left = {path for place in places for path in place.glob(".align-study-*")} - before
         (study.out / "packs" / f"{'0' * 16}.pt.torn").write_text("half")
         report = study.finish()
