@@ -54,8 +54,31 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=not encoding.startswith("utf"))
 
 
+class _Noting(io.TextIOWrapper):
+    """A stream that keeps what it could not be written for: what was to be written is gone by then."""
+
+    failure: OSError | None = None
+    replaced: object = None  # the stream that it stands for, which closes the file when it goes
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+
 class _Forgiving(io.TextIOWrapper):
     """A stream whose lines are lost where they cannot be written."""
+
+    replaced: object = None
 
     def write(self, text: str, /) -> int:
         try:
@@ -76,9 +99,16 @@ def _adapt() -> None:
         if getattr(sys, name) is None:  # closed before the start
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the rest of the process
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=_ERRORS)
+        out = sys.stdout
+        sys.stdout = _Noting(
+            out.buffer, encoding=out.encoding, errors=_ERRORS, line_buffering=out.line_buffering,
+            write_through=out.write_through,
+        )  # fmt: skip
+        sys.stdout.replaced = out
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _Forgiving(sys.stderr.buffer, encoding=sys.stderr.encoding, errors=_ERRORS, line_buffering=True)
+        err = sys.stderr
+        sys.stderr = _Forgiving(err.buffer, encoding=err.encoding, errors=_ERRORS, line_buffering=True)
+        sys.stderr.replaced = err
 
 
 def _code(main: Callable[[], int]) -> int:
@@ -97,7 +127,7 @@ def _unwritten() -> OSError | None:
         sys.stdout.flush()
     except OSError as error:
         return error
-    return None
+    return getattr(sys.stdout, "failure", None)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:
