@@ -119,8 +119,7 @@ def read_study(
     from study.versions import check_versions
 
     check_versions()
-    if address:
-        check_token(address)
+    check_token(address or None)
     if isinstance(space, Mapping):
         return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
     return load_config(Path(space), overrides=overrides, stand_in=stand_in)

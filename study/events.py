@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from study.config.secrets import redacted
+from study.private import FILE
 
 EVENTS = "events.jsonl"
 
@@ -29,7 +30,7 @@ class EventLog:
         known = {key: _shown(value) for key, value in (details or {}).items()}
         line = json.dumps({"time": now, "event": event, "study": self.study, **known}, ensure_ascii=False)
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE)
             try:
                 os.write(handle, f"{line}\n".encode())
             finally:

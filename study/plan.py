@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import math
 import os
 import sys
@@ -20,6 +19,7 @@ from study.report.amounts import duration
 from study.speed import Speed, example, kind, measure
 from trainables.datasets import MultimodalData
 from trainables.memory import predict_bytes
+from trainables.output import json_text
 
 _TRIAL_SECONDS = 3.0
 
@@ -90,7 +90,7 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
         fitting = min(fitting, int(cards / gpus))
     slots = max(1, fitting if isinstance(resources.workers, str) else resources.workers)
     found = plan(cells, datasets, slots=slots, cpus=resources.cpus, gpus=gpus, price=price)
-    return json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else describe(found)
+    return json_text(found.to_json(), indent=1) if as_json else describe(found)
 
 
 def plan(

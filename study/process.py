@@ -6,7 +6,12 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from trainables import output
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130
 
@@ -16,13 +21,24 @@ _THRESHOLDS = (100_000, 20, 20)
 
 
 def run_as_process(main: Callable[[], int]) -> NoReturn:
-    """Exit with what `main` returns, or with 130 if it is interrupted."""
+    """Exit with what `main` returns, with 130 if it is interrupted, or as `trainables.output` says."""
     gc.set_threshold(*_THRESHOLDS)
     try:
-        sys.exit(main())
+        sys.exit(output.run(main))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # from now on they end what is left at once
             signal.signal(number, signal.SIG_DFL)
         gc.freeze()  # else the interpreter looks for garbage among all of them once more before it ends, 0.6 s
+
+
+def printer() -> Console:
+    """What prints tables on standard output. A pipe that nobody reads on is an error there as for any other print."""
+    from rich.console import Console
+
+    class Printer(Console):
+        def on_broken_pipe(self) -> None:  # else it ends the process with the code of a study without an answer
+            raise BrokenPipeError
+
+    return Printer()

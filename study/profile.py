@@ -18,6 +18,7 @@ from study.cells import Cell, build_cells, data_notes
 from study.config import ConfigError, load_config
 from study.options import add_out, add_stand_in, add_study_file
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
+from study.private import make_folder
 from study.process import run_as_process
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
@@ -226,7 +227,7 @@ def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> lis
         for c in cells
     ]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         target = folder / "profile.json"
         target.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
         draw({"study": cells[0].config.study, "cells": entries}, folder / "profile")

@@ -9,6 +9,7 @@ from typing import Any
 from study.cells import Cell
 from study.config import StudyConfig, to_yaml
 from study.coordinator import ERRORS
+from study.private import made_for_owner_alone
 from study.profiling import recorded
 from study.progress import Display
 from study.report.build import build_report
@@ -40,6 +41,7 @@ def show_report(
     report: Mapping[str, Any], folder: Path, config: StudyConfig, tracker: Tracker, display: Display
 ) -> None:
     """Bring MLflow up to a report and its files; where that fails, say why."""
-    problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
+    with made_for_owner_alone(tracker.uri):
+        problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
     if problem:
         display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import shlex
 import signal
 import sys
@@ -17,7 +16,8 @@ from typing import Any
 
 from study.api import read_study, run_study_file
 from study.options import add_out, add_stand_in, add_study_file
-from study.process import INTERRUPTED, run_as_process
+from study.process import INTERRUPTED, printer, run_as_process
+from trainables.output import json_text
 
 STARTED = time.monotonic()
 
@@ -105,9 +105,9 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
     from study.report.summary import summary
 
     if given.json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json_text(report))
     else:
-        Console().print(summary(report))
+        printer().print(summary(report))
         _say_where(report, given.out, Tracker(tracking).hint())
     return 0 if answered(report) else 1
 

@@ -15,6 +15,7 @@ from study.config import ConfigError, StudyConfig, differences, load_config, par
 from study.events import EventLog
 from study.locks import FileLock, held
 from study.peak_memory import PeakMemory
+from study.private import for_owner_alone, made_for_owner_alone, make_folder
 from study.progress import Display
 from study.report.run import RUN, VERSIONS
 from study.same_data import DATA, Digests, check_same, data_at_hand, digests, has_rescaled_targets, merged
@@ -29,6 +30,7 @@ LOCK = ".lock"
 JOURNAL = "optuna"  # folder of the record, if it is a file
 CHECKPOINTS = "packs"  # of packs in flight
 CONFIG = "config.yaml"  # the resolved study file
+_ABANDONED_SECONDS = 24 * 3600.0
 STUDY_FILE = "study_file"  # note of the ledger: the text of config.yaml
 
 
@@ -74,10 +76,13 @@ def run_study(
             display.say(line)
             events.emit("record_damaged", {"reason": line})
 
-        opened = open_storage(storage, folder=folder / JOURNAL, say=on_damage)
+        with for_owner_alone():
+            opened = open_storage(storage, folder=folder / JOURNAL, say=on_damage)
         ledger = Ledger(opened, name=config.study, space=_space(config), renew=renew)
         stack.callback(ledger.close)
         _check_in(config, cells, datasets, folder, ledger, say=display.say)
+        if config.resources.checkpoints is None:
+            checkpoints.clear("*.pt.*")  # torn by a kill
         tracker = Tracker(tracking, say=display.say)
         storage.check_apart(tracker.uri)
         if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
@@ -86,12 +91,15 @@ def run_study(
 
             recorded = recorded_report(cells, ledger)
             if not lacks_encoders(recorded, cells, ledger):
+                checkpoints.clear("*.pt*", untouched=_untouched(config))
                 return publish(recorded, folder, config, tracker, display)
         joined = stack.enter_context(ExitStack())  # left after the background, if that reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
         prepared = background.submit(_prepare, tracker)
         data_bytes = sum(data.n_bytes for data in datasets.values())
-        cluster = joined.enter_context(Cluster(config.resources, address=address, data_bytes=data_bytes))
+        cluster = joined.enter_context(
+            Cluster(config.resources, address=address, data_bytes=data_bytes, say=display.say)
+        )
         storage.check_nodes(cluster.nodes)
         datasets = cluster.share_data(datasets)  # and nothing else holds them any more
 
@@ -118,6 +126,7 @@ def run_study(
         def end() -> dict[str, Any]:
             report = complete(cells, ledger, trained, folder=folder, checkpoints=checkpoints)
             write_report(report, folder)
+            checkpoints.clear("*.pt*", untouched=_untouched(config))
             return report
 
         del datasets  # they lie in Ray's memory
@@ -132,7 +141,8 @@ def _prepare(tracker: Tracker) -> TrackingResult:
     """What takes seconds and needs no Ray, while that starts: importing what comes next, and MLflow's store."""
     for module in ("study.driver", "study.publishing"):
         import_module(module)
-    return tracker.prepare()
+    with made_for_owner_alone(tracker.uri):
+        return tracker.prepare()
 
 
 def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
@@ -169,7 +179,8 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
             remedy = "undo the change, or rebuild where they are not at hand"
             check_same(known, digests(cells, data_at_hand(cells)), cells, study=name, remedy=remedy)
         report = recorded_report(cells, ledger)
-        (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        with for_owner_alone():
+            (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
         return publish(report, folder, config, Tracker(tracking, say=display.say) if tracking else None, display)
 
 
@@ -209,7 +220,7 @@ def locked(out: Path, study: str) -> Iterator[Path]:
     busy += "wait for it, or give this one another name or --out"
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             stack.enter_context(FileLock(folder / LOCK, busy=busy).held())
         except OSError as error:
             raise ConfigError(
@@ -244,7 +255,8 @@ def _check_in(
         _check_data(ledger, cells, datasets, current, say)
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
-    (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+    with for_owner_alone():
+        (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
 
 
 def _check_data(
@@ -286,6 +298,13 @@ def _checkpoints(config: StudyConfig, folder: Path) -> Place:
         return Place(str(folder.resolve())).below(CHECKPOINTS) if given is None else Place(given).below(config.study)
     except OSError as error:
         raise ConfigError(f"cannot write the checkpoints' folder {given or folder}: {error.strerror}") from None
+
+
+def _untouched(config: StudyConfig) -> float:
+    """For how many seconds nobody must have written to a checkpoint that nobody needs: another study of this name may
+    keep its own in a place that the study file names, but none in a folder that is locked.
+    """
+    return 0.0 if config.resources.checkpoints is None else _ABANDONED_SECONDS
 
 
 def _space(config: StudyConfig) -> dict[str, tuple[float, float]]:

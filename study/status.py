@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,11 +19,12 @@ from study.coordinator import ERRORS
 from study.curves import curve
 from study.options import add_out
 from study.planned import planned_trainings
-from study.process import run_as_process
+from study.process import printer, run_as_process
 from study.report.run import RUN
 from study.rounds import select_curve
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.storage import Storage, check_option
+from trainables.output import json_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:
-        print(json.dumps([asdict(status) for status in found], indent=1, ensure_ascii=False))
+        print(json_text([asdict(status) for status in found], indent=1))
     else:
-        console = Console()
+        console = printer()
         console.print(_table(found, cells=bool(given.study)))
         for status in found:
             for cell, reason in status.failed_cells.items():

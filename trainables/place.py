@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import shutil
-import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
+
+from trainables.scratch import scratch
 
 T = TypeVar("T")
 BUCKET = "s3://"
@@ -43,9 +46,9 @@ class Place:
         if not self.is_bucket:
             save(Path(self.address) / name)
             return
-        with tempfile.TemporaryDirectory() as scratch:
-            save(Path(scratch) / name)
-            self._copy(Path(scratch) / name, name, upload=True)
+        with scratch() as folder:
+            save(folder / name)
+            self._copy(folder / name, name, upload=True)
 
     def read(self, name: str, load: Callable[[Path], T]) -> T:
         """What `load` makes of a file.
@@ -55,9 +58,9 @@ class Place:
         """
         if not self.is_bucket:
             return load(Path(self.address) / name)
-        with tempfile.TemporaryDirectory() as scratch:
-            self._copy(Path(scratch) / name, name, upload=False)
-            return load(Path(scratch) / name)
+        with scratch() as folder:
+            self._copy(folder / name, name, upload=False)
+            return load(folder / name)
 
     def take(self, name: str, target: Path) -> None:
         """Move a file out of the place.
@@ -76,6 +79,28 @@ class Place:
         files, prefix = _opened(self.address)
         with contextlib.suppress(FileNotFoundError):
             files.delete_file(f"{prefix}/{name}")
+
+    def clear(self, pattern: str, *, untouched: float = 0.0) -> None:
+        """Remove the files whose names match, as `*.pt` does, and that nobody wrote to for as many seconds.
+
+        What cannot be removed stays.
+        """
+        latest = time.time() - untouched
+        with contextlib.suppress(OSError):
+            for name, written in self._files():
+                if fnmatch.fnmatchcase(name, pattern) and written <= latest:
+                    with contextlib.suppress(OSError):
+                        self.remove(name)
+
+    def _files(self) -> list[tuple[str, float]]:
+        """Names of all files, with the time at which they were last written."""
+        if not self.is_bucket:
+            return [(path.name, path.stat().st_mtime) for path in Path(self.address).iterdir() if path.is_file()]
+        from pyarrow.fs import FileSelector
+
+        files, prefix = _opened(self.address)
+        found = files.get_file_info(FileSelector(prefix, allow_not_found=True))
+        return [(info.base_name, info.mtime.timestamp()) for info in found if info.is_file]
 
     def _copy(self, local: Path, name: str, *, upload: bool) -> None:
         from pyarrow.fs import LocalFileSystem, copy_files

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobSubmissionClient
 
+from study.access import MODE, token_source
 from study.config import ConfigError
 from study.config.secrets import redacted
 
@@ -86,22 +89,37 @@ class Jobs:
 
     def follow(self, id_: str, say: Callable[[str], object]) -> None:
         """Pass on what the job prints, from its start to its end."""
+        unsaid: list[OSError] = []  # nobody listens any more, which is not the cluster's doing
 
         async def read() -> None:
             async for text in self._client.tail_job_logs(id_):
-                say(text)
+                try:
+                    say(text)
+                except OSError as error:
+                    unsaid.append(error)
+                    return
 
         self._asked(lambda: asyncio.run(read()))
+        if unsaid:
+            raise unsaid[0]
 
     def _asked(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except (RuntimeError, ConnectionError, ValueError, OSError, RayError) as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ConfigError(
-                f"the Ray cluster at {redacted(self._address)} refuses ({redacted(reason)[:300]}); "
-                "check --address, the token and that its dashboard runs (ray[default])"
-            ) from None
+            raise ConfigError(f"the Ray cluster at {redacted(self._address)} {_problem(error)}") from None
+
+
+def _problem(error: Exception) -> str:
+    text = str(error)
+    reason = redacted(next((line for line in text.splitlines() if line.strip()), type(error).__name__))[:300]
+    if isinstance(error, AuthenticationError) or re.search(r"status code 40[13]\b", text):
+        source = token_source() if os.environ.get(MODE, "").lower() == "token" else None
+        wrong = f"refuses the token in {source}" if source else "refuses without a token, and there is none here"
+        return f"{wrong}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
+    if isinstance(error, ConnectionError):
+        return f"does not answer ({reason}); check --address, and that its dashboard runs (ray[default])"
+    return f"refuses ({reason}); check --address, the token and that its dashboard runs (ray[default])"
 
 
 def _job(details: Any) -> Job:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
 import ray
 
+from study.cluster.joining import join
+from study.cluster.starting import end_own, start_here
 from study.config import ConfigError, ResourcesSection
 from trainables.datasets import MultimodalData
 
@@ -47,16 +47,25 @@ class Cluster:
 
     `data_bytes` is what the datasets will take in the object store of a cluster that is started here; `resources` is
     what a study asks for, `is_remote` whether it joined a cluster, `stored` are references to the datasets that
-    `share_data` was given.
+    `share_data` was given. `say` is told, in a line, what is waited for.
 
     Raises:
-        ConfigError: the cluster cannot be reached, or has no GPU where one is asked for.
+        ConfigError: the cluster cannot be reached or started, or has no GPU where one is asked for.
     """
 
-    def __init__(self, resources: ResourcesSection, *, address: str | None = None, data_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        resources: ResourcesSection,
+        *,
+        address: str | None = None,
+        data_bytes: int = 0,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.resources = resources
-        self.is_remote = bool(address)
-        self._address = address
+        self._address = None if address == "local" else address
+        self.is_remote = bool(self._address)
+        self._say = say
+        self._kept = ExitStack()  # what must last as long as Ray
         self._store_bytes = _OBJECT_STORE_BYTES + data_bytes
         self.stored: dict[str, ray.ObjectRef[MultimodalData]] = {}
 
@@ -65,12 +74,13 @@ class Cluster:
         logging.getLogger("ray").setLevel(logging.ERROR)
         found = ray.is_initialized()  # somebody else's, which stays as it is
         try:
-            with nullcontext() if self._address else _signals_held():
-                self._connect()
+            self._connect()
             self._check_gpus()
         except BaseException:
             if not found:
                 ray.shutdown()
+                end_own()
+            self._kept.close()
             raise
         return self
 
@@ -87,6 +97,7 @@ class Cluster:
         finally:
             if collects:
                 gc.enable()
+            self._kept.close()
 
     @property
     def nodes(self) -> int:
@@ -126,22 +137,10 @@ class Cluster:
         return shared
 
     def _connect(self) -> None:
-        try:
-            if self._address:
-                ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
-            else:
-                ray.init(
-                    address="local",
-                    num_cpus=self._local_cpus(),
-                    object_store_memory=self._store_bytes,
-                    include_dashboard=False,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            where = f"the Ray cluster at {self._address}" if self._address else "Ray on this machine"
-            raise ConfigError(f"cannot reach {where}: {reason}; check --address, or leave it out") from None
+        if self._address:
+            join(self._address, say=self._say, stack=self._kept)
+        else:
+            start_here(cpus=self._local_cpus(), store_bytes=self._store_bytes, say=self._say, stack=self._kept)
 
     def _check_gpus(self) -> None:
         gpus = self.share.gpus
@@ -156,27 +155,3 @@ class Cluster:
         if isinstance(self.resources.workers, int):
             return max(1, round(self.resources.workers * self.resources.cpus))
         return len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Deliver SIGINT and SIGTERM after the context: interrupted while it starts, Ray leaves processes behind.
-
-    Their handlers are as before then, whatever Ray has put there (for SIGTERM, one that exits at once).
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # else it was not Python's
-                signal.signal(number, handler)
-        for one in came:
-            signal.raise_signal(one)

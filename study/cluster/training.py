@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from study.config import ConfigError
 from study.coordinator import Coordinator
 from study.events import EventLog
 from trainables.place import Place
+from trainables.scratch import clear_scratch, scratch
 from trainables.tune import PackTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
@@ -81,7 +81,8 @@ def train(
     shared = Path(checkpoints.address).parent if cluster.nodes > 1 and not checkpoints.is_bucket else None
     if cluster.is_remote:  # a trial waits for its process to start, seconds in which others can start too
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PLACES)
-    with tempfile.TemporaryDirectory(prefix=".align-study-", dir=shared) as scratch:
+    clear_scratch(shared, ours=shared is not None and cluster.resources.checkpoints is None)
+    with scratch(shared) as folder:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -94,7 +95,7 @@ def train(
             ),
             run_config=RunConfig(
                 name="packs",
-                storage_path=scratch,
+                storage_path=str(folder),
                 failure_config=FailureConfig(max_failures=retries),
                 checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 callbacks=[Failures(searcher)],

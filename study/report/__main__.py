@@ -13,7 +13,7 @@ from rich.console import Console
 
 from study.config import ConfigError
 from study.options import add_out
-from study.process import run_as_process
+from study.process import printer, run_as_process
 from study.progress import Display
 from study.report.claims import claims_table, judge
 from study.report.reading import Report, answered
@@ -21,6 +21,7 @@ from study.report.summary import summary
 from study.session import rebuild
 from study.storage import check_option
 from study.tracking import tracking_uri
+from trainables.output import json_text
 
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
 
@@ -78,9 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json_text(report))
     else:
-        Console().print(summary(report))
+        printer().print(summary(report))
         print(f"report: {folder / 'report.html'}")
     return 0 if answered(report) else 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import textwrap
@@ -14,6 +13,7 @@ from trainables.datasets import DATASETS, Dataset, load
 from trainables.datasets.base import DataError
 from trainables.datasets.files import size_text
 from trainables.datasets.table import unknown
+from trainables.output import json_text, run
 from trainables.spec import DatasetSpec
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names, options = given.name or DATASETS, bool(given.name)
     if given.json:
         listed = [facts_of(name, DATASETS[name], read=given.read) for name in names]
-        print(json.dumps(listed, indent=1, ensure_ascii=False))
+        print(json_text(listed, indent=1))
         return 0
     print("\n\n".join(describe(name, DATASETS[name], options=options, read=given.read) for name in names))
     return 0
@@ -105,4 +105,4 @@ def _shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(main))
