@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from study.process import run_as_process
+from study.cli.process import run_as_process
 
 COMMANDS = {  # name: where it lives, what it does
     "run": ("study.run", "run a study, or resume it; --dry-run says what it will take"),
     "profile": ("study.profile", "PID profiles of every pair, before any training"),
-    "report": ("study.report.__main__", "write a study's report again, offline; --claims judges the papers' claims"),
+    "report": ("study.report", "write a study's report again, offline; --claims judges the papers' claims"),
     "status": ("study.status", "list the studies of a storage: progress, failures, λ* so far"),
     "submit": ("study.submit", "run a study as a job of a Ray cluster"),
     "datasets": ("trainables.datasets.__main__", "list the datasets and where their files go"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Report:
     """What a study found. `data` is the content of report.json, `folder` where its files are.
 
-    `pairs`, `encoders`, `curves`, `scores` and `alignment` are pandas frames, see `study.report.frames`.
+    `pairs`, `encoders`, `curves`, `scores` and `alignment` are pandas frames, see `study.results.frames`.
     """
 
     data: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Report:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every frame by name."""
-        from study.report.frames import frames
+        from study.results.frames import frames
 
         return frames(self.data)
 
@@ -62,14 +62,14 @@ class Report:
     @property
     def sentences(self) -> list[str]:
         """The answer of each pair in one sentence."""
-        from study.report import words
+        from study.results.text import sentences as words
 
         return [words.cell_sentence(cell) for cell in self.data["cells"]]
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
         """Every figure of the report as a matplotlib object, by name."""
-        from study.report.figures import figures
+        from study.results.figures.drawing import figures
 
         return figures(self.data)
 
@@ -80,7 +80,7 @@ class Report:
         """What a notebook shows: the sentences and the answers."""
         from html import escape
 
-        from study.report.tables import answer_table
+        from study.results.page.tables import answer_table
 
         told = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
         return f"<ol>{told}</ol>{answer_table(self.data['cells'])}"
@@ -114,9 +114,9 @@ def read_study(
     Raises:
         ConfigError: the file is not valid, there is no token, or the versions are not those a job was submitted with.
     """
-    from study.access import check_token
+    from study.cluster.access import check_token
     from study.config import load_config, parse_config
-    from study.versions import check_versions
+    from study.search.record.versions import check_versions
 
     check_versions()
     check_token(address or None)
@@ -154,8 +154,8 @@ def run_study_file(
 
     from rich.console import Console
 
-    from study.progress import Display
-    from study.session import run_study
+    from study.cli.display import Display
+    from study.session.running import run_study
     from study.tracking import tracking_uri as resolved_uri
 
     uri = resolved_uri(tracking_uri)

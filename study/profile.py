@@ -14,16 +14,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from study.cells import Cell, build_cells, data_notes
+from study.cells.cell import Cell, build_cells, data_notes
+from study.cli.options import add_out, add_stand_in, add_study_file
+from study.cli.process import run_as_process
 from study.config import ConfigError, load_config
-from study.options import add_out, add_stand_in, add_study_file
 from study.pid import COMPONENTS, Discretiser, PIDProfile, prepare, profile_pair
-from study.private import make_folder
-from study.process import run_as_process
+from study.search.record.private import make_folder
 from study.theory import forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
-from trainables.threads import one_thread
+from trainables.training.threads import one_thread
 
 
 def profile_cells(
@@ -213,7 +213,7 @@ def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, Mapping[str, A
 
 
 def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> list[Path]:
-    from study.report.figures import draw
+    from study.results.figures.drawing import draw
 
     entries = [
         {

@@ -15,8 +15,8 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from study.api import read_study, run_study_file
-from study.options import add_out, add_stand_in, add_study_file
-from study.process import INTERRUPTED, printer, run_as_process
+from study.cli.options import add_out, add_stand_in, add_study_file
+from study.cli.process import INTERRUPTED, printer, run_as_process
 from trainables.output import json_text
 
 STARTED = time.monotonic()
@@ -72,14 +72,14 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         config = read_study(given.space, overrides=overrides, stand_in=given.stand_in, address=given.address)
         from rich.console import Console
 
-        from study.progress import Display
+        from study.cli.display import Display
 
         if given.dry_run:
-            from study.plan import dry_run
+            from study.scheduling.dry_run import dry_run
 
             print(dry_run(config, price=given.price_per_gpu_hour, as_json=given.json))
             return 0
-        from study.session import run_study
+        from study.session.running import run_study
         from study.tracking import Tracker, tracking_uri
 
         tracking = tracking_uri(given.tracking_uri)
@@ -101,8 +101,8 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
               file=sys.stderr)  # fmt: skip
         return 2
-    from study.report.reading import answered
-    from study.report.summary import summary
+    from study.results.reading import answered
+    from study.results.text.summary import summary
 
     if given.json:
         print(json_text(report))

@@ -12,18 +12,18 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from study.cells import Cell
+from study.cells.cell import Cell
+from study.cli.options import add_out
+from study.cli.process import printer, run_as_process
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
-from study.coordinator import ERRORS
-from study.curves import curve
-from study.options import add_out
-from study.planned import planned_trainings
-from study.process import printer, run_as_process
-from study.report.run import RUN
-from study.rounds import select_curve
+from study.results.run import RUN
+from study.scheduling.ahead import planned_trainings
+from study.scheduling.coordinator import ERRORS
 from study.search import StudyRecord, close_storage, open_storage, read_studies
-from study.storage import Storage, check_option
+from study.search.curves import curve
+from study.search.record.storage import Storage, check_option
+from study.search.rounds import select_curve
 from trainables.output import json_text
 
 

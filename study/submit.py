@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import study
 import trainables
-from study.access import check_token
+from study.cli.options import add_study_file
+from study.cli.process import run_as_process
+from study.cluster.access import check_token
 from study.config import ConfigError, load_config
-from study.options import add_study_file
-from study.process import run_as_process
+from study.search.record.versions import VARIABLE, job_versions
 from study.tracking import tracking_uri
-from study.versions import VARIABLE, job_versions
 
 if TYPE_CHECKING:
     from study.cluster.jobs import Job, Jobs

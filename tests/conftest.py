@@ -36,7 +36,7 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def gate_profiles() -> Mapping[str, tuple[float, float, float, float]]:
-    """The published profile of every gate of `trainables.datasets.gates`."""
+    """The published profile of every gate of `trainables.datasets.generated.gates`."""
     return GATE_PROFILES
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainables._targets import match_target
+from trainables.objectives.targets import match_target
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 

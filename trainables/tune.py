@@ -17,10 +17,10 @@ import torch
 from ray import tune
 
 from trainables.datasets.base import MultimodalData
-from trainables.export import encoder_file, trained_encoders, training_hash
-from trainables.pack import CheckpointError, Pack
-from trainables.place import Place
+from trainables.saving.export import encoder_file, trained_encoders, training_hash
+from trainables.saving.place import Place
 from trainables.spec import PackSpec
+from trainables.training.pack import CheckpointError, Pack
 
 STEP_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0  # unless `checkpoint_seconds` of the configuration says otherwise

@@ -13,7 +13,7 @@ from typing import Any
 from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobSubmissionClient
 
-from study.access import MODE, token_source
+from study.cluster.access import MODE, token_source
 from study.config import ConfigError
 from study.config.secrets import redacted
 

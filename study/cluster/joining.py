@@ -14,7 +14,7 @@ from ray._private import services
 from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 
-from study.access import MODE, is_loopback, token_source
+from study.cluster.access import MODE, is_loopback, token_source
 from study.cluster.starting import first_words, on_loopback, put_back
 from study.config import ConfigError
 

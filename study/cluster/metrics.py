@@ -8,7 +8,7 @@ import time
 import ray
 from ray.util import metrics
 
-from study.coordinator import Progress
+from study.scheduling.coordinator import Progress
 
 _RECOUNT_SECONDS = 2.0  # between questions about the GPUs of a cluster
 

@@ -127,7 +127,7 @@ class Cluster:
         return max(1, fitting)
 
     def share_data(self, datasets: Mapping[str, MultimodalData]) -> dict[str, MultimodalData]:
-        """Each dataset as it lies in this node's object store, read-only, where `study.cluster.training` finds it.
+        """Each dataset as it lies in this node's object store, read-only, where `study.cluster.tuner` finds it.
 
         Whoever then drops the original has one copy on this node, for itself and all that train here; any other node
         fetches those that its packs need, once.

@@ -13,9 +13,9 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from study.cluster.metrics import Metrics
-from study.coordinator import Coordinator
-from study.events import EventLog
-from trainables.place import Place
+from study.scheduling.coordinator import Coordinator
+from study.search.record.events import EventLog
+from trainables.saving.place import Place
 from trainables.spec import ReplicaResult
 
 _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance

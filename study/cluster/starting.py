@@ -20,9 +20,9 @@ import psutil
 import ray
 from ray._private import ray_constants, services
 
-from study.access import make_token
+from study.cluster.access import make_token
 from study.config import ConfigError
-from trainables.scratch import clear_scratch, scratch
+from trainables.saving.scratch import clear_scratch, scratch
 
 _DRIVER = "ALIGN_STUDY_DRIVER"  # in the environment of all that a start of Ray starts: whose they are
 _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is off, a node's own address is 127.0.0.1

@@ -29,7 +29,7 @@ def _number(value: object) -> object:
 
 
 def _objectives() -> Iterable[str]:
-    from trainables.objectives import ALIGNMENT_OBJECTIVES
+    from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 
     return ALIGNMENT_OBJECTIVES
 
@@ -41,7 +41,7 @@ def _estimators() -> Iterable[str]:
 
 
 def _encoders() -> Iterable[str]:
-    from trainables.encoders import ENCODERS
+    from trainables.networks.encoders import ENCODERS
 
     return ENCODERS
 
@@ -254,7 +254,7 @@ class ResourcesSection(_Section):
     cpus: Positive = 1.0
     """Cores for each pack; its arithmetic has as many threads."""
     pack: Literal["auto"] | Count = "auto"
-    """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.packing`)."""
+    """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.scheduling.size`)."""
     workers: Literal["auto"] | Count = "auto"
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
     checkpoint_seconds: Positive = 5.0

@@ -15,7 +15,7 @@ from study.pid.posteriors import cross_fitted
 from study.pid.profile import COMPONENTS, PIDProfile
 from study.pid.resampling import States, measure
 from trainables.datasets.base import Modality, PairData
-from trainables.threads import one_thread
+from trainables.training.threads import one_thread
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from study.pid.learning import SHARE
 from study.pid.lsmi import lsmi_profile
 from study.pid.profile import PIDProfile
 from trainables.datasets.base import PairData
-from trainables.threads import one_thread
+from trainables.training.threads import one_thread
 
 
 class Estimator(Protocol):

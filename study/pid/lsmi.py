@@ -15,7 +15,7 @@ from study.pid.posteriors import optimiser_of
 from study.pid.profile import PIDProfile
 from study.pid.replicated import Rows, replicated_profile
 from trainables.datasets.base import PairData
-from trainables.layers import Layout, Parameter, Parameters
+from trainables.networks.layers import Layout, Parameter, Parameters
 
 _KERNELS = 5
 _STEPS, _BATCH, _LEARNING_RATE = 400, 64, 1e-2

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.layers import Layout, Linear, Parameters
-from trainables.objectives import cross_entropy, task_loss_and_gradient
-from trainables.optim import AdamW
-from trainables.perceptron import Perceptron
+from trainables.networks.layers import Layout, Linear, Parameters
+from trainables.networks.perceptron import Perceptron
+from trainables.objectives.alignment import cross_entropy, task_loss_and_gradient
+from trainables.training.optim import AdamW
 
 Array = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.cells.trials import ENCODER_1, ENCODER_2, PAIR, Arm, Asked, Weights
 from study.config import Sampler
 from study.selection import Unit, counted, free_columns, has_curve, next_strength, warp_scale
-from study.trials import ENCODER_1, ENCODER_2, PAIR, Arm, Asked, Weights
 
 # Whose optimum a unit is sought for, in turn and two units each: fresh seeds say something at two strengths or more.
 _SERVED: Mapping[Arm, Sequence[Weights]] = {

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import psutil
 
-from study.locks import FileLock
+from study.search.record.locks import FileLock
 from study.tracking.revisions import NEWER, head, is_newer
 
 _PATIENCE_SECONDS = 120.0  # another process takes that long to make a file only on a machine that hardly moves

@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import trainables
-from study.projection import ModelRecord
-from trainables.export import TrainedEncoder, load_encoder
+from study.tracking.projection import ModelRecord
+from trainables.saving.export import TrainedEncoder, load_encoder
 
 ALIAS = "best"
 _TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
-_MODULES = ("__init__", "checkpoint", "encoders", "export", "layers", "padding", "spec")
+_MODULES = (
+    *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers"),
+    *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
+)
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")
 _EXAMPLE_ROWS = 2
 
@@ -124,9 +127,9 @@ def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
 
     encoder = load_encoder(model.path)
     code = folder / "code" / "trainables"
-    code.mkdir(parents=True)
     for name in _MODULES:
-        shutil.copyfile(Path(trainables.__file__).with_name(f"{name}.py"), code / f"{name}.py")
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(trainables.__file__).parent / f"{name}.py", code / f"{name}.py")
     example = _example(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its advice on types, see `served_encoder`

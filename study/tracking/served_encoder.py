@@ -12,7 +12,7 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from trainables.export import TrainedEncoder, load_encoder
+from trainables.saving.export import TrainedEncoder, load_encoder
 
 # MLflow asks for a type of the input, but knows only types that it is not; its own filter lets no other one silence it.
 with warnings.catch_warnings(record=True):
@@ -32,7 +32,7 @@ with warnings.catch_warnings(record=True):
             self.encoder = load_encoder(context.artifacts["encoder"])
 
         def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[Any]]:  # type: ignore[no-untyped-def]
-            """See `trainables.export.TrainedEncoder.predict`."""
+            """See `trainables.saving.export.TrainedEncoder.predict`."""
             del context
             try:
                 return self._predict(model_input, params or {})

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from study.config.secrets import redacted
-from study.storage import check_option
+from study.search.record.storage import check_option
 from study.tracking.revisions import NEWER, is_newer
 
 DEFAULT_URI = "sqlite:///mlflow.db"  # where a bare `mlflow ui` looks

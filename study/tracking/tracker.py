@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study import projection
 from study.config import ConfigError
 from study.config.secrets import expand, redacted
-from study.report.reading import Report
+from study.results.reading import Report
+from study.tracking import projection
 from study.tracking.database import whole
 from study.tracking.guest import as_guest, few_database_retries
 from study.tracking.runs import STUDY, existing_runs, show
@@ -83,7 +83,7 @@ class Tracker:
     def project(
         self, report: Report, *, folder: Path | None = None, config_text: str = "", last: bool = False
     ) -> TrackingResult:
-        """Bring MLflow to what `report` says, with the files that `study.report.writing` has put into `folder`.
+        """Bring MLflow to what `report` says, with the files that `study.results.writing` has put into `folder`.
 
         Idempotent: a second call with the same report and files writes nothing. Never raises. Pass `last` when no other
         call will follow: it asks the server even right after a failure, and takes up to five times as long.

@@ -17,8 +17,8 @@ import torch
 
 from study.theory import EncoderForecast, forecast, rank_agreement
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.pack import Pack
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 SETS = {
     "mfeat": ("fou", "fac", "kar", "pix", "zer", "mor"),

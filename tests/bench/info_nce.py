@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.objectives import info_nce, symmetric_info_nce
+from trainables.objectives.alignment import info_nce, symmetric_info_nce
 
 SHAPES = ((35, 256, 12), (8, 512, 64), (1, 64, 12), (45, 64, 12))
 GPU_SHAPES = (*SHAPES, (45, 512, 128), (256, 1024, 64))

@@ -23,8 +23,8 @@ from typing import Any
 
 import psutil
 
-from trainables.datasets.affect import stand_in_corpus
-from trainables.datasets.corpora import MOSEI_PLAN
+from trainables.datasets.published.affect import stand_in_corpus
+from trainables.datasets.published.corpora import MOSEI_PLAN
 
 SPACE = Path(__file__).resolve().parents[2] / "search_spaces" / "mosei.yaml"
 STEPS = ("load", "profile", "train")

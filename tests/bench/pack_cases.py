@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.pack import Pack
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 SEEDS = 5  # as in a study: K replicas are strengths × 5 seeds
 TEMPERATURE = 0.5

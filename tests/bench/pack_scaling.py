@@ -14,8 +14,8 @@ from dataclasses import replace
 import torch
 from pack_cases import CASES, Case, machine, medians, parser
 
-from trainables.memory import PeakMemory, predict_bytes
-from trainables.pack import Pack
+from trainables.training.memory import PeakMemory, predict_bytes
+from trainables.training.pack import Pack
 
 REPLICAS = (1, 5, 15, 45, 135, 405)
 BATCH_SIZES = (32, 64, 128, 256, 512)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from study.pid import COMPONENTS, ESTIMATORS, broja, profile_pair
 from trainables.datasets import load
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.datasets.continuous import SETTINGS
+from trainables.datasets.generated.continuous import SETTINGS
 from trainables.spec import DatasetSpec
 
 LEVEL = 0.9

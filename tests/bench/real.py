@@ -21,19 +21,20 @@ from typing import Any
 
 from rich.console import Console
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
+from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
-from study.coordinator import Coordinator
-from study.progress import Display
-from study.report import amounts, words
-from study.report.answers import recommended_settings
-from study.report.build import build_report
-from study.report.run import Run
-from study.report.summary import summary
+from study.results.build import build_report
+from study.results.run import Run
+from study.results.text import amounts
+from study.results.text import sentences as words
+from study.results.text.summary import summary
+from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
-from study.session import run_study
-from trainables.pack import Pack as Training
+from study.search.answers import recommended_settings
+from study.session.running import run_study
 from trainables.spec import ReplicaResult
+from trainables.training.pack import Pack as Training
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"

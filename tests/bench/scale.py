@@ -33,16 +33,16 @@ import optuna
 import psutil
 from optuna.storages import InMemoryStorage
 
-from study.cells import Cell, build_cells
+from study.cells.cell import Cell, build_cells
 from study.config import parse_config
-from study.coordinator import Coordinator
-from study.locks import held
-from study.report.answers import recommended_settings
+from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
-from study.storage import Storage
-from trainables import pack as engine
+from study.search.answers import recommended_settings
+from study.search.record.locks import held
+from study.search.record.storage import Storage
 from trainables.datasets import MultimodalData
 from trainables.spec import ReplicaResult
+from trainables.training import pack as engine
 
 STUDY = """
 study: scale

@@ -4,7 +4,7 @@
     python tests/bench/tabulate_curves.py --only leaves         # some, added to the file
 
 Trains every cell of the studies of `tests/bench/real.py` at 25 strengths × 24 seeds, with the trainings that a study
-would do (`Cell.pack`, trained by `trainables.pack.Pack`), and writes `curves.npz`: `<cell>` (2, strengths, seeds)
+would do (`Cell.pack`, trained by `Pack`), and writes `curves.npz`: `<cell>` (2, strengths, seeds)
 float16 scores of encoder 1 and 2, NaN where a training diverged, and `<cell>:strengths`.
 """
 
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from real import configurations
 
-from study.cells import Cell, build_cells
-from study.trials import Setting
+from study.cells.cell import Cell, build_cells
+from study.cells.trials import Setting
 
 TABLE = Path(__file__).parent / "curves.npz"
 # Those of the papers (Fang et al. 2026, both grids) and enough between them for a curve to be read off anywhere.
@@ -38,7 +38,7 @@ def train(task: tuple[Cell, int]) -> np.ndarray:
     """Scores (2, strengths) of one seed."""
     import torch
 
-    from trainables.pack import Pack
+    from trainables.training.pack import Pack
 
     cell, seed = task
     torch.set_num_threads(1)

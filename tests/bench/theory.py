@@ -23,7 +23,7 @@ from torch import Tensor
 from study.theory import Moments, crossings, forecast, info_nce_strength, rank_agreement
 from study.theory.forecast import DEFAULT_STRENGTHS
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.objectives import info_nce
+from trainables.objectives.alignment import info_nce
 
 CELLS = tuple((r, rho) for r in (0.0, 0.1, 0.2, 0.3, 0.4) for rho in (0.5, 0.7, 0.9))
 MULTIPLES = np.geomspace(1 / 16, 64, 16)  # of the theory's critical strength

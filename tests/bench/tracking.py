@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from study.projection import records
 from study.tracking import Tracker
+from study.tracking.projection import records
 
 
 def _report(cells: int, strengths: int) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import psutil
 import pytest
 
 from study import run
-from study.access import check_token, make_token, token_source
+from study.cluster.access import check_token, make_token, token_source
 from study.config import ConfigError
-from trainables.scratch import clear_scratch, scratch
+from trainables.saving.scratch import clear_scratch, scratch
 
 TOKEN = "5f2d1c77" * 8
 LISTENS = """
@@ -311,7 +311,7 @@ def test_a_token_is_made_once_and_in_a_home_that_cannot_be_written_for_this_proc
 def test_scratch_folders_of_killed_processes_are_cleared_and_no_others(tmp_path: Path) -> None:
     (tmp_path / ".align-study-somebody").mkdir()
     hold = (
-        "import sys, time\nfrom trainables.scratch import scratch\n"
+        "import sys, time\nfrom trainables.saving.scratch import scratch\n"
         "with scratch(sys.argv[1]) as path:\n (path / 'file').touch()\n print(path, flush=True)\n time.sleep(600)"
     )
     processes = [

@@ -17,7 +17,7 @@ from rich.console import Console
 from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference, undocumented
-from study.report.summary import summary
+from study.results.text.summary import summary
 from trainables.datasets import DATASETS
 
 Captured = pytest.CaptureFixture[str]

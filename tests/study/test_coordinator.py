@@ -10,18 +10,18 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from study.cells import Cell, build_cells
+from study.cells.cell import Cell, build_cells
 from study.config import parse_config
-from study.coordinator import Coordinator, Pack
-from study.curves import curve
 from study.pid import PIDProfile
-from study.report.answers import recommended_settings
-from study.report.build import build_report
-from study.report.run import Run
-from study.rounds import has_answer, nuisance_settings
+from study.results.build import build_report
+from study.results.run import Run
+from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
-from trainables import pack as engine
+from study.search.answers import recommended_settings
+from study.search.curves import curve
+from study.search.rounds import has_answer, nuisance_settings
 from trainables.spec import ReplicaResult
+from trainables.training import pack as engine
 
 STUDY = """
 study: small

@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
-from study.cells import Cell, build_cells
+from study.cells.cell import Cell, build_cells
+from study.cells.trials import Setting
 from study.config import parse_config
-from study.coordinator import Coordinator, Pack
-from study.report.answers import recommended_settings
-from study.report.build import build_report
-from study.report.models import lacks_encoders
-from study.report.run import Run
+from study.results.build import build_report
+from study.results.encoders import lacks_encoders
+from study.results.run import Run
+from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
+from study.search.answers import recommended_settings
 from study.selection import strengths_by_encoder
-from study.trials import Setting
 from trainables.spec import ReplicaResult
 
 STUDY = """

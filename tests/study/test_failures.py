@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
 from study.cluster.failures import last_exception
 from study.cluster.pool import Cluster
 from study.cluster.searcher import PackSearcher
-from study.cluster.training import train as train_packs
+from study.cluster.tuner import train as train_packs
 from study.config import parse_config
-from study.coordinator import Coordinator
-from study.events import EventLog
-from study.report.answers import recommended_settings
+from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, close_storage, open_storage
+from study.search.answers import recommended_settings
+from study.search.record.events import EventLog
 from study.status import main
-from trainables.place import Place
+from trainables.saving.place import Place
 
 STUDY = """
 study: broken

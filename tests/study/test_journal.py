@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study import status
+from study.cells.trials import Asked, Setting
 from study.config import ConfigError
 from study.search import Ledger, open_storage
-from study.trials import Asked, Setting
 from trainables.spec import ReplicaResult
 
 SPACE = {"strength": (0.0, 4.0)}

@@ -13,8 +13,8 @@ import ray
 from study.cluster.pool import Cluster
 from study.config import ResourcesSection
 from trainables.datasets.base import Modality, MultimodalData, Target
-from trainables.pack import Pack
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 ROWS = 2**13
 WORKERS = 3

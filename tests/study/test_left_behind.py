@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from study.cluster.starting import end_abandoned
-from study.private import made_for_owner_alone
 from study.search import close_storage, open_storage
-from study.session import locked
-from study.storage import Storage
-from trainables.place import Place
+from study.search.record.private import made_for_owner_alone
+from study.search.record.storage import Storage
+from study.session.running import locked
+from trainables.saving.place import Place
 
 
 def mode(path: Path) -> int:
@@ -146,7 +146,7 @@ def test_checkpoints_that_nobody_needs_are_cleared_by_name_and_age(
 
 
 def test_a_record_in_a_file_is_its_owners_alone(tmp_path: Path) -> None:
-    from study.private import for_owner_alone
+    from study.search.record.private import for_owner_alone
 
     for kind, name in (("journal", "optuna/journal.log"), (f"sqlite:///{tmp_path / 'record.db'}", "record.db")):
         with for_owner_alone():

@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from study.report.writing import write_report
+from study.results.writing import write_report
 from study.tracking import Tracker
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

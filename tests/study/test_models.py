@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 
-from study.projection import ModelRecord
 from study.tracking import Tracker
 from study.tracking.models import ALIAS, register, save
+from study.tracking.projection import ModelRecord
 from trainables.datasets import load
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.export import TrainedEncoder, load_encoder, trained_encoders, training_hash
-from trainables.pack import Pack
+from trainables.saving.export import TrainedEncoder, load_encoder, trained_encoders, training_hash
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # MLflow keeps its engines open to the end
 NAME = "mine.left-right.left"

@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from study.cells import Cell, build_cells
+from study.cells.cell import Cell, build_cells
+from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
-from study.coordinator import Coordinator, Pack
-from study.one_sided import ONE_SIDED, opening, opening_size
-from study.report.answers import recommended_settings
-from study.report.build import build_report
-from study.report.run import Run
-from study.rounds import Round, rounds
+from study.results.build import build_report
+from study.results.run import Run
+from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger
+from study.search.answers import recommended_settings
+from study.search.one_sided import ONE_SIDED, opening, opening_size
+from study.search.rounds import Round, rounds
 from study.selection import prospect
-from study.trials import Arm, Asked, Setting
-from trainables.pack import Pack as Training
 from trainables.spec import ReplicaResult, derive_seed
+from trainables.training.pack import Pack as Training
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
 STUDY = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
 from study.config import parse_config
-from study.packing import pack_size
+from study.scheduling.size import pack_size
 
 STUDY = (
     "{study: small, dataset: {name: digits}, pairs: [[left, right]], resources: {pack: %s}, strength: {initial: %s}}"

@@ -10,7 +10,7 @@ HOLDS = "import time; held = bytearray(b'x') * (300 * 2**20); time.sleep(2); del
 # In a process of its own: that of the tests holds a gigabyte, which it may give back meanwhile.
 MEASURES = f"""
 import subprocess, sys, time
-from study.peak_memory import PeakMemory
+from study.session.memory import PeakMemory
 with PeakMemory() as alone:
     time.sleep(0.7)
 with PeakMemory() as both:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from study.cells import Cell, build_cells
+from study.cells.cell import Cell, build_cells
 from study.config import parse_config
-from study.planned import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds, planned_trainings
-from study.speed import example
+from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds, planned_trainings
+from study.scheduling.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
-from trainables.timing import PackSeconds, few_rows, time_pack
+from trainables.training.timing import PackSeconds, few_rows, time_pack
 
 STUDY: dict[str, Any] = {
     "study": "planned",

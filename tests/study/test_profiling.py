@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
 from study.config import ConfigError, parse_config
-from study.profiling import Profiling, recorded
 from study.search import Ledger, open_storage
+from study.session.background import Profiling, recorded
 
 CELLS, DATASETS = build_cells(
     parse_config(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from study import projection
-from study.projection import RunRecord, records
+from study.tracking import projection
+from study.tracking.projection import RunRecord, records
 
 
 @pytest.fixture

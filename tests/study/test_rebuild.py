@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.report.__main__ import main
+from study.report import main
 
 STUDY = """
 study: tiny

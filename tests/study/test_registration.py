@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.projection import ModelRecord
 from study.tracking import Tracker
 from study.tracking.models import ALIAS, register
+from study.tracking.projection import ModelRecord
 from trainables.datasets import load
-from trainables.export import TrainedEncoder, trained_encoders, training_hash
-from trainables.pack import Pack
+from trainables.saving.export import TrainedEncoder, trained_encoders, training_hash
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # MLflow keeps its engines open to the end
@@ -82,7 +82,7 @@ import json, os, signal, sys
 from pathlib import Path
 import mlflow.pyfunc
 from mlflow.tracking import MlflowClient
-from study.projection import ModelRecord
+from study.tracking.projection import ModelRecord
 from study.tracking.models import register
 
 name, training, encoder, jobs = json.loads(sys.argv[1])

@@ -25,7 +25,7 @@ from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.report.__main__ import SCHEMA_FILE
+from study.report import SCHEMA_FILE
 from study.run import main
 from study.search import open_storage
 from trainables.datasets import load
@@ -245,7 +245,7 @@ def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replace
     assert resumed.returncode == 0, resumed.stderr
     assert f"line {at + 1} is damaged" in resumed.stderr
     assert f"it and {len(lines) - at} after it" in resumed.stderr
-    assert study.events("record_damaged")
+    assert study.search.record.events("record_damaged")
     assert study.report() == undisturbed[0].report()
     assert recorded(study) == recorded(undisturbed[0])
 

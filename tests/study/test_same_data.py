@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
+from study.cells.same_data import DATA, check_same, digests
 from study.config import ConfigError, load_config
-from study.report.__main__ import main as report
-from study.report.run import RUN, Run
+from study.report import main as report
+from study.results.run import RUN, Run
 from study.run import main as run
-from study.same_data import DATA, check_same, digests
 from study.search import Ledger, open_storage
 
 N = 300

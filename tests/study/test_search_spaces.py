@@ -18,11 +18,11 @@ import pytest
 from mlflow import MlflowClient
 
 from study.config import load_config
-from study.report.figures import figures
+from study.results.figures.drawing import figures
 from study.run import main
 from trainables.datasets import DATASETS
-from trainables.datasets.affect import stand_in_corpus
-from trainables.datasets.corpora import MOSEI_PLAN
+from trainables.datasets.published.affect import stand_in_corpus
+from trainables.datasets.published.corpora import MOSEI_PLAN
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACES = {path.stem: path for path in sorted((ROOT / "search_spaces").glob("*.yaml"))}

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.config import ConfigError, parse_config, to_yaml
-from study.report.writing import write_report
-from study.session import locked
+from study.results.writing import write_report
+from study.session.running import locked
 
 
 @pytest.mark.slow

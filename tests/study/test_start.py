@@ -9,19 +9,19 @@ from typing import Literal
 
 import pytest
 
-from study.cells import READ_ANYTHING
+from study.cells.cell import READ_ANYTHING
 from study.config import schema
 from study.pid import ESTIMATORS
-from trainables.encoders import ENCODERS, build_networks
-from trainables.objectives import ALIGNMENT_OBJECTIVES
+from trainables.networks.encoders import ENCODERS, build_networks
+from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 HEAVY = ("torch", "scipy", "sklearn", "pandas", "matplotlib", "mlflow", "ray.tune")
 CHECKS_A_STUDY = f"""
 import sys
 from study.api import read_study
-from study.cells import build_cells
-import study.session
+from study.cells.cell import build_cells
+import study.session.running
 build_cells(read_study({{
     "study": "quick", "dataset": {{"name": "gates"}}, "pid": {{"estimator": "broja"}},
     "encoder": {{"kind": "mlp"}}, "alignment": {{"objective": "cosine"}},

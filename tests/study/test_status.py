@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
+from study.cells.trials import Setting
 from study.config import parse_config
 from study.search import Ledger, close_storage, open_storage
+from study.search.record.storage import Storage
 from study.status import main
-from study.storage import Storage
-from study.trials import Setting
 from trainables.spec import ReplicaResult
 
 STUDY = """

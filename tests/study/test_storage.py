@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from study.access import is_loopback
+from study.cells.trials import Setting
+from study.cluster.access import is_loopback
 from study.config import ConfigError, parse_config
 from study.config.secrets import encoded, expand, has_literal_password, redacted
-from study.events import EVENTS, EventLog
-from study.locks import PostgresLock, held
 from study.search import Ledger, close_storage, open_storage
-from study.storage import Storage, check_option, file_system, first_line
+from study.search.record.events import EVENTS, EventLog
+from study.search.record.locks import PostgresLock, held
+from study.search.record.storage import Storage, check_option, file_system, first_line
 from study.tracking.store import explain
-from study.trials import Setting
 from trainables.spec import ReplicaResult
 
 SPACE = {"strength": (0.0, 4.0)}
@@ -234,7 +234,7 @@ def test_files_are_refused_on_network_file_systems_and_on_clusters(
     mounts.write_text(f"1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / {tmp_path}/share rw shared:1 - nfs4 host:/x rw\n")
     assert file_system(tmp_path / "share/a/b", mounts=mounts) == "nfs4"
     assert file_system(tmp_path / "shared", mounts=mounts) == "ext4"
-    monkeypatch.setattr("study.storage.file_system", lambda path: file_system(path, mounts=mounts))
+    monkeypatch.setattr("study.search.record.storage.file_system", lambda path: file_system(path, mounts=mounts))
 
     for address in ("journal", f"sqlite:///{tmp_path}/share/x.db"):
         with pytest.raises(ConfigError, match=r"network file system \(nfs4\).*postgresql://"):

@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from study import run
-from study.access import check_token, is_loopback
 from study.api import run_study_file
+from study.cluster.access import check_token, is_loopback
 from study.config import ConfigError
+from study.search.record.versions import VARIABLE, check_versions, job_versions
 from study.submit import main
-from study.versions import VARIABLE, check_versions, job_versions
 
 TOKEN = "5f2d1c77" * 8
 

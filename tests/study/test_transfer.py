@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.cells import build_cells
+from study.cells.cell import build_cells
 from study.config import parse_config
-from study.rounds import LEARNT, rounds
 from study.search import Ledger, open_storage
-from study.transfer import beside, experiences, most_similar, reordered
+from study.search.earlier import beside, experiences, most_similar, reordered
+from study.search.rounds import LEARNT, rounds
 from trainables.spec import ReplicaResult
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)

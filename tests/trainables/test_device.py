@@ -17,10 +17,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.encoders import ENCODERS
-from trainables.objectives import ALIGNMENT_OBJECTIVES
-from trainables.pack import Pack
+from trainables.networks.encoders import ENCODERS
+from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, Precision, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 SHAPES = {"linear": (5,), "mlp": (5,), "transformer": (4, 3), "vit": (8, 8)}
 ROWS, REPLICAS = 48, 4

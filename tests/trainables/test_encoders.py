@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.encoders import ENCODERS, SoloEncoder, build_networks, to_patches
+from trainables.networks.encoders import ENCODERS, SoloEncoder, build_networks, to_patches
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 K, N, T, D = 3, 7, 5, 4

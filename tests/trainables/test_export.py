@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.export import load_encoder, trained_encoders, training_hash
 from trainables.metrics import SCORES
-from trainables.pack import Pack
-from trainables.padding import Padding, find_padding
+from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from trainables.saving.export import load_encoder, trained_encoders, training_hash
+from trainables.saving.padding import Padding, find_padding
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 N = 60
 FILL = {"zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0}

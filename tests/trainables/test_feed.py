@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import feed as module
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.feed import load_feeds, stays_shared
+from trainables.training import feed as module
+from trainables.training.feed import load_feeds, stays_shared
 
 ROWS, STEPS = 40, 6
 

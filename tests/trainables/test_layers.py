@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from trainables.layers import (
+from trainables.networks.layers import (
     ACTIVATIONS,
     Attention,
     Dropout,

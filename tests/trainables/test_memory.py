@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.encoders import ENCODERS
-from trainables.memory import PeakMemory, auto_pack_size, predict_bytes
-from trainables.objectives import ALIGNMENT_OBJECTIVES
-from trainables.pack import Pack
+from trainables.networks.encoders import ENCODERS
+from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.memory import PeakMemory, auto_pack_size, predict_bytes
+from trainables.training.pack import Pack
 
 SHAPES = {"linear": (20,), "mlp": (20,), "transformer": (16, 8), "vit": (8, 8)}
 

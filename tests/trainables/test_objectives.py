@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from trainables._info_nce import _weigh_shifted
-from trainables.objectives import (
+from trainables.objectives.alignment import (
     ALIGNMENT_OBJECTIVES,
     TASK_LOSSES,
     alignment_and_gradients,
@@ -19,6 +18,7 @@ from trainables.objectives import (
     task_loss_and_gradient,
     vicreg,
 )
+from trainables.objectives.info_nce import _weigh_shifted
 
 DIRECTIONS = ("both", "to_1", "to_2")
 
@@ -168,7 +168,7 @@ class TestSymmetricInfoNCE:
         z_1, z_2 = units(7, 32, 5)
         whole = symmetric_info_nce(z_1, z_2, 0.1)
         expected = whole.detach(), *gradients(whole, z_1, z_2)
-        monkeypatch.setattr("trainables._info_nce._CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
+        monkeypatch.setattr("trainables.objectives.info_nce._CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
         chunked = symmetric_info_nce(z_1, z_2, 0.1)
         for mine, theirs in zip((chunked.detach(), *gradients(chunked, z_1, z_2)), expected, strict=True):
             torch.testing.assert_close(mine, theirs)

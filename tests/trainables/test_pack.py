@@ -12,11 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.encoders import ENCODERS
-from trainables.feed import epoch_order, fit_scaling
-from trainables.objectives import ALIGNMENT_OBJECTIVES
-from trainables.pack import CheckpointError, Pack
+from trainables.networks.encoders import ENCODERS
+from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.feed import epoch_order, fit_scaling
+from trainables.training.pack import CheckpointError, Pack
 
 SHAPES = {"linear": (5,), "mlp": (5,), "transformer": (4, 3), "vit": (8, 8)}
 
@@ -418,7 +418,7 @@ def test_the_curve_has_evenly_spaced_points_and_ends_at_the_last_epoch(epochs, e
 def test_a_long_split_is_scored_whole_at_the_end_and_in_part_on_the_way(monkeypatch):
     data, one = pair(), spec(REPLICAS[0], epochs=6, evaluations=3)
     (whole,) = trained(one, data).results()
-    monkeypatch.setattr("trainables.pack.CURVE_ROWS", 5)
+    monkeypatch.setattr("trainables.training.pack.CURVE_ROWS", 5)
     pack = trained(one, data)
     (part,) = pack.results()
     assert (part.scores, part.losses) == (whole.scores, whole.losses)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainables.encoders import build_networks
-from trainables.perceptron import Perceptron, is_perceptron
+from trainables.networks.encoders import build_networks
+from trainables.networks.perceptron import Perceptron, is_perceptron
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 K, N = 3, 5

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainables.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from trainables.place import Place
+from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from trainables.saving.place import Place
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from trainables.threads import one_thread
+from trainables.training.threads import one_thread
 
 
 def threads() -> tuple[int, set[int]]:
@@ -62,7 +62,7 @@ def test_a_context_that_ends_leaves_those_beside_it_alone():
 PROFILE = """
 import json, sys
 import torch
-from study.cells import build_cells
+from study.cells.cell import build_cells
 from study.config import parse_config
 from study.profile import profile_cells
 
@@ -72,7 +72,7 @@ if before.isdigit():
 study = "{study: a, dataset: {name: digits}, pairs: [[left, right]], pid: {bootstrap: 20}}"
 cells, datasets = build_cells(parse_config(study))
 if before == "trial":
-    from study.packing import pack_size
+    from study.scheduling.size import pack_size
     pack_size(cells, datasets, cpus=1, gpus=0)
 if before == "back":
     threads = torch.get_num_threads()

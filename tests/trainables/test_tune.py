@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainables import pack as engine
 from trainables.datasets import load
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaResult, ReplicaSpec, TrainingSpec
+from trainables.training import pack as engine
 from trainables.tune import PackTrainable, is_out_of_memory
 
 DATASET = DatasetSpec(name="digits")

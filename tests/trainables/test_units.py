@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import feed
 from trainables.datasets import load
-from trainables.export import load_encoder, trained_encoders
-from trainables.pack import Pack
+from trainables.saving.export import load_encoder, trained_encoders
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training import feed
+from trainables.training.pack import Pack
 
 N = 240
 RNG = np.random.default_rng(0)

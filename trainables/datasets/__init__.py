@@ -6,25 +6,25 @@
 
 from __future__ import annotations
 
-from trainables.datasets.arrays import ARRAYS
-from trainables.datasets.avmnist import AV_MNIST
 from trainables.datasets.base import DataError as DataError
 from trainables.datasets.base import Modality as Modality
 from trainables.datasets.base import MultimodalData as MultimodalData
 from trainables.datasets.base import PairData as PairData
 from trainables.datasets.base import Target as Target
 from trainables.datasets.checks import check
-from trainables.datasets.continuous import CONTINUOUS
-from trainables.datasets.corpora import MOSEI, MOSI, MUSTARD, UR_FUNNY
-from trainables.datasets.digits import DIGITS
-from trainables.datasets.gates import GATES_DATASET
-from trainables.datasets.gaussian import GAUSSIAN
-from trainables.datasets.houston import HOUSTON
-from trainables.datasets.linear import LINEAR
-from trainables.datasets.lsmi import LSMI
-from trainables.datasets.mfeat import MFEAT
-from trainables.datasets.regular import check_regular
-from trainables.datasets.synthetic import SYNTHETIC
+from trainables.datasets.files.arrays import ARRAYS
+from trainables.datasets.files.regular import check_regular
+from trainables.datasets.generated.continuous import CONTINUOUS
+from trainables.datasets.generated.gates import GATES_DATASET
+from trainables.datasets.generated.gaussian import GAUSSIAN
+from trainables.datasets.generated.linear import LINEAR
+from trainables.datasets.generated.lsmi import LSMI
+from trainables.datasets.generated.synthetic import SYNTHETIC
+from trainables.datasets.published.avmnist import AV_MNIST
+from trainables.datasets.published.corpora import MOSEI, MOSI, MUSTARD, UR_FUNNY
+from trainables.datasets.published.digits import DIGITS
+from trainables.datasets.published.houston import HOUSTON
+from trainables.datasets.published.mfeat import MFEAT
 from trainables.datasets.table import Dataset as Dataset
 from trainables.datasets.table import Option as Option
 from trainables.datasets.table import unknown

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainables.datasets import DATASETS, Dataset, load
 from trainables.datasets.base import DataError
-from trainables.datasets.files import size_text
+from trainables.datasets.files.reading import size_text
 from trainables.datasets.table import unknown
 from trainables.output import json_text, run
 from trainables.spec import DatasetSpec

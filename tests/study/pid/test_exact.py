@@ -8,8 +8,8 @@ from scipy.stats import entropy
 
 from study.pid import COMPONENTS, broja
 from study.pid.exact import decompose, information
-from trainables.datasets.gates import GATES, gate_table
-from trainables.datasets.synthetic import joint_table
+from trainables.datasets.generated.gates import GATES, gate_table
+from trainables.datasets.generated.synthetic import joint_table
 
 # nats R, U1, U2, S of the Boolean generator (Tjandrasuwita et al. 2025), by alternating I-projections, error 1e-3
 SYNTHETIC_PROFILES = {

@@ -9,9 +9,9 @@ from study.pid import COMPONENTS, broja, profile_pair
 from study.pid.learning import SHARE, entropy, left_to_learn, widened
 from study.pid.posteriors import cross_fitted, part_of
 from trainables.datasets import load
-from trainables.datasets.gates import gate_table
+from trainables.datasets.generated.gates import gate_table
 from trainables.spec import DatasetSpec
-from trainables.threads import one_thread
+from trainables.training.threads import one_thread
 
 Y = np.arange(400) % 2
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from study.report import across, figures, html
-from study.report.canvas import encoded
-from study.report.published import published_sentence
+from study.results.claims.published import published_sentence
+from study.results.figures import across
+from study.results.figures import drawing as figures
+from study.results.figures.canvas import encoded
+from study.results.page import html
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.report import amounts
+from study.results.text import amounts
 
 
 @pytest.mark.parametrize(

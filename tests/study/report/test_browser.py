@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from study.report.writing import write_report
+from study.results.writing import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

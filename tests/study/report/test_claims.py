@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from study.report import __main__ as command
-from study.report import claims
-from study.report.published import PROFILES, agrees, published_profile
+from study import report as command
+from study.results.claims import claims
+from study.results.claims.published import PROFILES, agrees, published_profile
 
 REGIMES = {
     "RQ1: with R = 6 and 8 both encoders improve with λ and saturate": "not reproduced",

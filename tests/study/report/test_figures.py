@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from study.report import figures
+from study.results.figures import drawing as figures
 
 CURVE = "01-digits-left-right-curve-1"
 

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from study import load_report
-from study.report.__main__ import SCHEMA_FILE, main
-from study.report.frames import export, frames
-from study.report.writing import write_report
+from study.report import SCHEMA_FILE, main
+from study.results.frames import export, frames
+from study.results.writing import write_report
 
 REPORTS = ("digits_report", "partial_report", "hostile_report")
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from study.report import figures, words
-from study.report.html import render
+from study.results.figures import drawing as figures
+from study.results.page.html import render
+from study.results.text import sentences as words
 
 REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
 _VOID = {"meta", "br", "path", "use", "img"}

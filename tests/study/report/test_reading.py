@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.report import reading
+from study.results import reading
 
 
 @pytest.mark.parametrize("value", [None, True, "1", float("nan"), float("inf"), [1], {}])

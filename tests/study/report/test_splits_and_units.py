@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from study.projection import records, study_note
-from study.report import amounts, figures, words
-from study.report.across import changes
-from study.report.answers import p_needed
-from study.report.doubts import caveats
-from study.report.html import render
-from study.report.summary import summary
+from study.results.figures import drawing as figures
+from study.results.figures.across import changes
+from study.results.page.html import render
+from study.results.text import amounts
+from study.results.text import sentences as words
+from study.results.text.doubts import caveats
+from study.results.text.summary import summary
+from study.search.answers import p_needed
 from study.selection import holm
+from study.tracking.projection import records, study_note
 
 # Differences end in these tenths of a point: so a number tells where it was measured.
 VALIDATION, TEST = 0.007, 0.002

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.report import figures, html, theory
+from study.results.figures import drawing as figures
+from study.results.figures import theory
+from study.results.page import html
 
 STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from study.report import words
-from study.report.doubts import caveats
+from study.results.text import sentences as words
+from study.results.text.doubts import caveats
 
 
 def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:

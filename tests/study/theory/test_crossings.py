@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from study.theory import Moments, critical_strengths, crossings, info_nce_strength, information_loss, joint_optimum
 from study.theory.crossings import crossings_of
 from study.theory.problem import joint_problem
-from trainables.datasets.linear import population
+from trainables.datasets.generated.linear import population
 
 
 def commuting(mu, rho, *, seed=0):

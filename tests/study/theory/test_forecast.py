@@ -11,7 +11,7 @@ import pytest
 
 from study.theory import forecast
 from trainables.datasets.base import DataError, Modality, PairData, Target
-from trainables.datasets.linear import load_linear, population
+from trainables.datasets.generated.linear import load_linear, population
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 LINEAR = {"redundancy": 0.2, "correlation": 0.8, "latents": 2, "features": 12, "noise": 0.3, "rows": 6000, "seed": 0}

@@ -19,9 +19,9 @@ from study.theory import (
     squared_distance_weight,
 )
 from trainables import datasets
-from trainables.datasets.linear import load_linear, population
-from trainables.pack import Pack
+from trainables.datasets.generated.linear import load_linear, population
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
+from trainables.training.pack import Pack
 
 LINEAR = {"redundancy": 0.2, "correlation": 0.8, "latents": 2, "features": 8, "noise": 0.0, "rows": 20_000, "seed": 0}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trainables.datasets import DataError, load
-from trainables.datasets.affect import stand_in_corpus
-from trainables.datasets.corpora import MOSEI_PLAN
+from trainables.datasets.published.affect import stand_in_corpus
+from trainables.datasets.published.corpora import MOSEI_PLAN
 from trainables.spec import DatasetSpec
 
 PLAN = MOSEI_PLAN.sized("small")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from trainables.datasets import DataError, load
-from trainables.datasets.delimited import read_delimited
-from trainables.datasets.tables import read_table
+from trainables.datasets.files.delimited import read_delimited
+from trainables.datasets.files.tables import read_table
 from trainables.spec import DatasetSpec
 
 N = 120

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.io import matlab
 
-from trainables.datasets import DataError, files
-from trainables.datasets.files import open_arrays, read_npy, size_text
-from trainables.datasets.matlab import read_mat
-from trainables.datasets.tables import read_table
+from trainables.datasets import DataError
+from trainables.datasets.files import reading as files
+from trainables.datasets.files.matlab import read_mat
+from trainables.datasets.files.reading import open_arrays, read_npy, size_text
+from trainables.datasets.files.tables import read_table
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4)
 

@@ -9,11 +9,11 @@ from scipy.stats import multivariate_normal
 
 from study.pid import broja
 from trainables.datasets import DATASETS, DataError, cells, load
-from trainables.datasets.continuous import EXACT_PROFILES as EXACT_CONTINUOUS
-from trainables.datasets.gates import GATES, gate_profile, gate_table
-from trainables.datasets.gaussian import gaussian_information, gaussian_profile, joint_correlation
-from trainables.datasets.linear import population
-from trainables.datasets.lsmi import lsmi_profile
+from trainables.datasets.generated.continuous import EXACT_PROFILES as EXACT_CONTINUOUS
+from trainables.datasets.generated.gates import GATES, gate_profile, gate_table
+from trainables.datasets.generated.gaussian import gaussian_information, gaussian_profile, joint_correlation
+from trainables.datasets.generated.linear import population
+from trainables.datasets.generated.lsmi import lsmi_profile
 from trainables.spec import DatasetSpec
 
 PARTS = ("redundancy", "unique_1", "unique_2", "synergy")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from trainables.datasets.affect import stand_in_corpus
-from trainables.datasets.corpora import MOSEI_PLAN
+from trainables.datasets.published.affect import stand_in_corpus
+from trainables.datasets.published.corpora import MOSEI_PLAN
 
 LOAD = """
 import resource, sys, time

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.datasets import DataError, pickles
-from trainables.datasets.pickles import read_pickle
+from trainables.datasets import DataError
+from trainables.datasets.files import pickles
+from trainables.datasets.files.pickles import read_pickle
 
 ARRAYS = {
     "float32": np.arange(12, dtype=np.float32).reshape(3, 4),

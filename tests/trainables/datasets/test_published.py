@@ -10,9 +10,9 @@ import pytest
 from scipy.io import matlab
 
 from trainables.datasets import DATASETS, DataError, load
-from trainables.datasets.affect import stand_in_corpus
-from trainables.datasets.gaussian import gaussian_information
-from trainables.datasets.stand_in import Generated, Plan
+from trainables.datasets.generated.gaussian import gaussian_information
+from trainables.datasets.generated.stand_in import Generated, Plan
+from trainables.datasets.published.affect import stand_in_corpus
 from trainables.spec import DatasetSpec
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared/data"

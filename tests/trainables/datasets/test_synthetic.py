@@ -8,7 +8,13 @@ import torch
 
 from study.pid import broja
 from trainables.datasets import load
-from trainables.datasets.synthetic import EXACT_PROFILES, counts, feature_columns, joint_table, random_transform
+from trainables.datasets.generated.synthetic import (
+    EXACT_PROFILES,
+    counts,
+    feature_columns,
+    joint_table,
+    random_transform,
+)
 from trainables.spec import DatasetSpec
 
 # protocol of Tjandrasuwita et al. 2025, by enumeration, in nats: I(X1;Y), I(X2;Y), Bayes accuracy of X1 and of X2

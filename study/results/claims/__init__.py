@@ -1,0 +1,1 @@
+"""Claims of the papers beside what studies measured."""

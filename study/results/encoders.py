@@ -1,0 +1,94 @@
+"""The encoders that a study keeps: what the report says of them, and their files."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from study.cells.cell import Cell
+from study.cells.trials import Asked, Setting
+from study.results.reading import Report, part, parts
+from study.search import Ledger
+from study.selection import strengths_by_encoder
+from trainables.saving.export import encoder_file
+from trainables.saving.place import Place
+
+FOLDER = "models"  # beside the report
+
+
+def kept_encoder(
+    cell: Cell, ledger: Ledger, encoder: int, *, settings: tuple[Setting, Setting] | None, stem: str
+) -> dict[str, Any] | None:
+    """The entry of encoder 0 or 1 of a cell: its file, its registered name, how it was trained and what it scores.
+
+    `settings` are those that the report recommends for the two, `stem` is that of the cell's files. None where it was
+    not trained so, or diverged: what was trained for a decision that has changed since is not this report's.
+    """
+    trial = _trained(ledger, cell.id, settings[encoder]) if settings else None
+    if trial is None:
+        return None
+    score = trial.results[0].scores[encoder]
+    if not math.isfinite(score):
+        return None
+    spec = cell.pack("final", [(trial.setting, 0)])
+    return {
+        "file": f"{FOLDER}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
+        "registered": _registered_name(cell, encoder),
+        "training": spec.hash,
+        "strengths": [trial.setting.strength_1, trial.setting.strength_2],
+        "nuisance": dict(sorted(trial.setting.nuisance.items())),
+        "seed": spec.replicas[0].seed,
+        "fit": list(spec.fit),
+        "split": spec.evaluate,
+        "score": score,
+    }
+
+
+def lacks_encoders(report: Report, cells: Sequence[Cell], ledger: Ledger) -> bool:
+    """Whether encoders that a study keeps were never trained at the strengths that its report recommends.
+
+    So of a study that an earlier version ended, which corrected each pair's strategies alone before it trained them.
+    """
+    for cell, entry in zip(cells, parts(report, "cells"), strict=True):
+        choice = part(entry, "pair_choice")
+        if not cell.config.models or not choice.get("strategy"):
+            continue
+        confirmed = {_strengths(trial) for trial in ledger.trials(cell.id, "confirm") if trial.results}
+        trained = {_strengths(trial) for trial in ledger.trials(cell.id, "final") if trial.results}
+        if not set(strengths_by_encoder(choice["strategy"], tuple(choice["strengths"]))) & confirmed <= trained:
+            return True
+    return False
+
+
+def _strengths(trial: Asked) -> tuple[float, float]:
+    return trial.setting.strength_1, trial.setting.strength_2
+
+
+def _trained(ledger: Ledger, cell: str, setting: Setting) -> Asked | None:
+    trials = [trial for trial in ledger.trials(cell, "final") if trial.setting == setting and 0 in trial.results]
+    return trials[-1] if trials else None
+
+
+def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:
+    """Move the files of a report's encoders from where the trainings wrote them to the study's folder."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for cell in parts(report, "cells"):
+        for index, entry in enumerate(parts(cell, "encoders")):
+            model = part(entry, "model")
+            if model:
+                with contextlib.suppress(FileNotFoundError):  # an earlier run has it there already
+                    written.take(encoder_file(str(model["training"]), index), folder / str(model["file"]))
+
+
+def _registered_name(cell: Cell, encoder: int) -> str:
+    """`<study>.<pair>.<modality>`, the pair with what is special about its data; MLflow takes no / and no :."""
+    pair = "-".join([*(f"{key}={value}" for key, value in cell.variant.items()), *cell.pair])
+    return re.sub(r"[/:\s]+", "-", f"{cell.config.study}.{pair}.{cell.pair[encoder]}")
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:40] or "encoder"

@@ -1,0 +1,210 @@
+"""The report as one self-contained HTML page: no script, nothing loaded from anywhere, every value escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+
+from study.results import reading
+from study.results.claims.published import published_sentence
+from study.results.figures import theory
+from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
+from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
+from study.results.text import sentences as words
+from study.results.text.doubts import caveats
+
+_CAPTIONS = {
+    "curve-1": "Encoder 1 against λ. Dots are single trainings, circles their means; the band is the 90 % posterior of "
+    "the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the level at λ = 0.",
+    "curve-2": "Encoder 2 against λ, drawn as encoder 1.",
+    "alignment": "How similar the two representations become, by three metrics.",
+    "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
+    "forecast": "What linear encoders would lose, from second moments alone; thin lines: strengths at which a "
+    "direction that predicts is swapped for one that is shared. Read their order over pairs, not their size.",
+    "theory": "What the linear theory expects of linear encoders trained with this study's losses (lines) and what was "
+    "trained (marks, 90 % intervals). Below: where half of the loss is expected (diamond, thin line) and where it was "
+    "measured, with its 90 % interval.",
+    OVERVIEW: "λ* of every encoder against its pair's redundancy; the numbers are those of the pairs above.",
+    SIDE_BY_SIDE: "Every pair: the scores of both encoders with 90 % intervals, and how similar their representations "
+    "become.",
+    CHANGES: "How much each strength changes each encoder's validation score against λ = 0: blue gains, red loses.",
+}
+_METHOD = (
+    "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
+    "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
+    "differences to λ = 0 on the test split, with 90 % intervals; where a study confirms, they come from fresh seeds.",
+    "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, the curve is "
+    "shown to fall and λ = 0 may be its best, which is then reported; indifferent, neither. A curve is flat unless a "
+    "test says otherwise; an inverted U lies at λ* above the strong end and above λ = 0, by the search or by the "
+    "confirmed gain. “Within 1 s.e.” marks the smallest strength within one standard error of the best.",
+)
+
+
+def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
+    """A report dict as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
+    cells = parts(report, "cells")
+    drawings = figures or {}
+    title = f"How strongly to align: {escaped(report.get('study') or 'study')}"
+    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
+    versions = sorted((escaped(name), escaped(value)) for name, value in part(report, "versions").items())
+    whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
+    overview = "".join(_figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
+    evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
+    sections = (
+        _answers(report, cells, title),
+        _section("The answer in numbers", answer_table(cells)),
+        _section("The evidence", overview, *evidence),
+        _section("What would change the answer", _caveats(cells)),
+        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report, cells)),
+        _section("Versions", _definitions(versions)),
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<main>
+{"".join(sections)}</main>
+</body>
+</html>
+"""
+
+
+def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
+    facts = [f"{number(report.get('trainings')) or 0:.0f} trainings"]
+    if seconds := number(report.get("wall_seconds")):
+        facts.append(_duration(seconds))
+    if report.get("seed") is not None:
+        facts.append(f"seed {escaped(report['seed'])}")
+    banners = []
+    if report.get("status", "complete") != "complete":
+        banners.append("This study has not ended: what is missing is still to be trained, what is here may move.")
+    if report.get("stand_in"):
+        banners.append(
+            "Stand-in data, generated to try the path out: these numbers say nothing about the real dataset."
+        )
+    told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
+    items = "".join(
+        f"<li>{_sentence(words.cell_sentence(cell))}"
+        f'<span class="where">{escaped(reading.label_of(cell))}; {escaped(words.profile_text(cell))}</span></li>\n'
+        for cell in cells
+    )
+    return (
+        f'<header>\n<h1>{title}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n{told}</header>\n'
+        f'<ol class="answers">\n{items}</ol>\n'
+    )
+
+
+def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
+    """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
+    stem = reading.file_stem(cell, position)
+    sentences = [words.encoder_sentence(cell, index) for index in range(len(parts(cell, "encoders")[:2]))]
+    told = {
+        **dict(zip(FIGURES, sentences, strict=False)),
+        "pid": words.profile_text(cell),
+        "theory": theory.together_sentence(cell),
+    }
+    drawn = "".join(
+        _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
+        for kind in FIGURES
+    )
+    return (
+        f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
+        + "".join(
+            f"<p>{_sentence(_capital(sentence))}</p>\n"
+            for sentence in [*sentences, told["theory"], published_sentence(cell)]
+            if sentence
+        )
+        + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
+        + alternatives_table(cell)
+        + curve_table(cell)
+    )
+
+
+def _caveats(cells: Sequence[Part]) -> str:
+    found = []
+    for position, cell in enumerate(cells, start=1):
+        if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in caveats(cell)):
+            found.append(f'<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
+    nothing = (
+        "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
+        "seeds, a gain that more seeds would confirm, validation and test split that disagree."
+    )
+    return "".join(found) or f"<p>{nothing}</p>\n"
+
+
+def _facts(report: Report, cells: Sequence[Part]) -> str:
+    facts = [
+        ("Configuration", f"<code>{escaped(report.get('config_hash') or '–')}</code>, in config.yaml beside this file")
+    ]
+    estimators = sorted({str(part(cell, "pid")["estimator"]) for cell in cells if part(cell, "pid").get("estimator")})
+    if estimators:
+        facts.append(("Information profile", f"{escaped(', '.join(estimators))}, in bits"))
+    for cell in cells:
+        counts = {key: number(value) for key, value in part(cell, "counts").items()}
+        if counts.get("trainings"):
+            told = f"{counts['trainings']:.0f} trainings"
+            if counts.get("strengths") and counts.get("replicates"):
+                told += f", {counts['strengths']:.0f} strengths of {counts['replicates']:.0f} seeds each in the search"
+            if before := words.learnt_text(cell):
+                told += f"; {before}"
+            facts.append((escaped(reading.label_of(cell)), escaped(told)))
+    agreement = part(report, "forecast_agreement")
+    if (rho := number(agreement.get("spearman"))) is not None and (
+        limits := reading.interval(agreement.get("interval"))
+    ):
+        facts.append(
+            (
+                "Linear forecast against λ*",
+                f"rank correlation {rho:.2f} [{limits[0]:.2f}, {limits[1]:.2f}] over "
+                f"{number(agreement.get('encoders')) or 0:.0f} encoders: believe it where the interval lies above 0",
+            )
+        )
+    for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "Time, in training")):
+        if (seconds := number(report.get(key))) is not None:
+            facts.append((label, _duration(seconds)))
+    if peak := number(report.get("peak_memory_bytes")):
+        facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
+    return _definitions(facts)
+
+
+def _figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
+    """Inline SVG, its ids made unique to the page so that no figure's clip paths serve another; "" without one."""
+    start = (svg or "").find("<svg")
+    if svg is None or start < 0:
+        return ""
+    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
+    told = escape(f"{caption} {more}".strip())
+    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
+    return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
+
+
+def _section(title: str, *content: str) -> str:
+    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
+
+
+def _definitions(facts: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sentence(text: str) -> str:
+    """A sentence in HTML whose intervals and equations do not break at the end of a line."""
+    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda found: found.group().replace(" ", "\u00a0"), escaped(text))

@@ -1,0 +1,1 @@
+"""Which pack is next and how large, what is ahead, and how long it takes."""

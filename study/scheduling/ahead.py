@@ -1,0 +1,136 @@
+"""What a cell will ask for, as far as that can be known before its results are.
+
+Known are all rounds but for two things: for how long one-sided strengths are searched, and how many strengths there
+will be to confirm. So there are three cases, the least, the likely and the most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, TypeVar, get_args
+
+from study.cells.cell import Cell
+from study.cells.trials import Arm
+from study.search.curves import SUBJECTS
+from study.search.one_sided import ONE_SIDED, opening_size
+
+T = TypeVar("T")
+Case = Literal["least", "likely", "most"]
+CASES: tuple[Case, ...] = get_args(Case)
+PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
+PHASES = ("shared", "one-sided", "confirm", "final")
+ONE_SIDED_SHARE = 3 / 4  # of what one-sided arms may ask for after their first round, as in the digits study
+
+
+def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None) -> list[PlannedRound]:
+    """Trainings that each round of the cell asks for.
+
+    Least: refinement stops at once where the study file has a target, one-sided arms are given up as soon as they may
+    be, and λ* is the same for both encoders and the pair. Most: nothing stops early, one-sided arms go on to their end,
+    and all λ* differ. Likely: nothing stops early, and one-sided arms go on where they always do. `going`: the
+    one-sided arms that do not end with their first round, if that is known.
+    """
+    config = cell.config
+    strength, search, replicates = config.strength, config.search, config.replicates
+    each = search.trials_per_strength * replicates.search
+    stops = case == "least" and (search.stop_interval or search.stop_regret)
+    added = [] if stops else list(range(0, strength.refine, strength.per_round))
+    extra = [min(strength.per_round, strength.refine - done) for done in added]
+    rounds: list[PlannedRound] = [[("shared", count * each)] for count in (len(strength.design), *extra)]
+    wanted = config.alignment.one_sided if config.alignment.direction == "both" else "never"
+    if wanted == "auto" and not replicates.confirm:
+        wanted = "never"
+    if going is None:
+        going = ONE_SIDED if wanted == "always" or (wanted == "auto" and case == "most") else ()
+    if wanted != "never":
+        first = opening_size(strength.design)
+        rounds.append([(arm, first * each) for arm in ONE_SIDED])
+        rest = len(strength.design) - 1 - first
+        rounds += [[(arm, count * each) for arm in going] for count in ([rest] if rest else []) + extra if going]
+    if replicates.confirm:
+        distinct = {"least": 2, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
+        rounds.append([("confirm", (distinct + len(going)) * replicates.confirm)])
+        if config.models:
+            rounds.append([("final", 2 if case == "most" else 1)])
+    return rounds
+
+
+def planned_trainings(cell: Cell) -> int:
+    """How many trainings the cell is likely to take."""
+    return sum(count for asked in planned_rounds(cell, case="likely") for _, count in asked)
+
+
+def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
+    """The fewest groups of at most `largest`, of sizes that differ by one at most: the packs of an arm's round."""
+    count = -(-len(members) // largest)
+    bounds = [round(i * len(members) / count) for i in range(count + 1)]
+    return [members[low:high] for low, high in pairwise(bounds)]
+
+
+def pack_work(size: int, *, pack_size: int) -> float:
+    """Relative time of a pack of `size` trainings, that of one training more being 1.
+
+    What a pack takes besides its trainings is about that of three tenths of the largest pack: `resources.pack: auto`
+    makes packs larger the more there is to gain (measured on pairs of MLPs; `tests/bench/dry_run.py`).
+    """
+    return size + 0.3 * pack_size
+
+
+@dataclass
+class Ahead:
+    """What a cell is still to ask for, corrected by every round that it does ask for.
+
+    `left` are the trainings that are likely to be asked for still, and their work as `pack_work` has it. Until it is
+    known which one-sided arms go on, the share of those that do (`auto`) counts.
+    """
+
+    cell: Cell
+    pack_size: int
+    asked: dict[Arm, int] = field(default_factory=lambda: dict.fromkeys(get_args(Arm), 0))
+    left: tuple[int, float] = field(init=False)  # kept: every sign of progress reads it of every cell
+    _phase: int = 0
+    _going: tuple[Arm, ...] | None = None
+
+    def __post_init__(self) -> None:
+        self.left = self._expected()
+
+    def ask(self, arms: Mapping[Arm, int]) -> None:
+        """Note a round, by its trainings in each arm."""
+        one_sided = tuple(arm for arm in ONE_SIDED if arm in arms)
+        if any(self.asked[arm] for arm in one_sided):
+            self._going = one_sided
+        for arm, count in arms.items():
+            self.asked[arm] += count
+            self._phase = max(self._phase, PHASES.index(_phase_of(arm)))
+        self.left = self._expected()
+
+    def _expected(self) -> tuple[int, float]:
+        if self._going is not None:
+            return self._left("most")
+        trainings, work = self._left("likely")
+        if self._phase <= PHASES.index("one-sided") and self.cell.config.alignment.one_sided == "auto":
+            most_trainings, most_work = self._left("most")
+            trainings += round(ONE_SIDED_SHARE * (most_trainings - trainings))
+            work += ONE_SIDED_SHARE * (most_work - work)
+        return trainings, work
+
+    def _left(self, case: Case) -> tuple[int, float]:
+        trainings, work = 0, 0.0
+        begun = {_phase_of(arm) for arm, count in self.asked.items() if count}
+        open_ = {phase for phase in PHASES[self._phase :] if phase in PHASES[:2] or phase not in begun}
+        past = dict(self.asked)
+        for planned in planned_rounds(self.cell, case=case, going=self._going):
+            for arm, count in planned:
+                known = min(past[arm], count) if _phase_of(arm) in open_ else count  # asked for already
+                past[arm] -= known
+                if count > known:
+                    trainings += count - known
+                    groups = even_groups(range(count - known), self.pack_size)
+                    work += sum(pack_work(len(group), pack_size=self.pack_size) for group in groups)
+        return trainings, work
+
+
+def _phase_of(arm: Arm) -> str:
+    return "one-sided" if arm in ONE_SIDED else arm

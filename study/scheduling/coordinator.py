@@ -1,0 +1,285 @@
+"""Turns the rounds of all cells into packs, hands them out, and writes what comes back to the ledger.
+
+The one writer of a study. It knows nothing of Ray: `study.cluster` drives it with `next_pack`, `complete` and `fail`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from study.cells.cell import Cell
+from study.cells.trials import Arm, Asked
+from study.scheduling.ahead import Ahead, even_groups, pack_work
+from study.search import Ledger
+from study.search.rounds import Recommend, Round, encoder_round, rounds
+from trainables.spec import PackSpec, ReplicaResult
+
+ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Replicates to train in lockstep: the specification, the cell it belongs to, and who gets which result."""
+
+    spec: PackSpec
+    cell: Cell
+    members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
+
+    @property
+    def keeps_encoders(self) -> bool:
+        """Whether the trained encoders are wanted, not only their results."""
+        return self.members[0][0].arm == "final"
+
+    @property
+    def id(self) -> str:
+        """Content hash of the specification: the same after a restart."""
+        return self.spec.hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where the study stands; `planned` follows what cells come to. `latest` is the cell that moved last.
+
+    Work is in units of `study.scheduling.ahead.pack_work`: a small pack takes longer for each of its trainings.
+    """
+
+    done: int
+    planned: int
+    diverged: int
+    fresh: int  # trainings done in this run, not read back
+    in_flight: float  # trainings' worth of epochs done in packs that have not ended
+    latest: str
+    work_done: float  # in this run, packs that have not ended included
+    work_left: float
+
+
+@dataclass
+class _Running:
+    """A cell at work: its generator, the packs of its current round that are still out."""
+
+    cell: Cell
+    ahead: Ahead
+    rounds: Generator[Round, None, None]
+    open: set[str] = field(default_factory=set)
+    asked: int = 0
+    confirmed: bool = False  # all that its answer rests on is there; its encoders may be to come
+    ended: bool = False
+    error: str | None = None
+
+
+class Coordinator:
+    """Composes packs deterministically, so that an interrupted study asks for the same packs again.
+
+    The encoders that are kept come last: which strategy a pair should have depends on the gains of all cells, which
+    the report corrects together. Every cell has its answer, or is given up, before `recommend` is asked.
+
+    Args:
+        cells: of the study.
+        ledger: of the study, open for writing.
+        pack_size: largest number of replicates in a pack.
+        recommend: the settings of the encoders that are kept, of all cells at once.
+        on_progress: called after every change.
+        on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
+            them in this run.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        ledger: Ledger,
+        *,
+        pack_size: int,
+        recommend: Recommend,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_cell_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger = ledger
+        self._pack_size = pack_size
+        self._recommend, self._decided = recommend, False
+        self._on_progress, self._on_cell_end = on_progress, on_cell_end
+        self._queue: deque[Pack] = deque()
+        self._packs: dict[str, tuple[Pack, _Running]] = {}
+        self._fractions: dict[str, float] = {}
+        self._done = self._fresh = self._diverged = 0
+        self._latest = cells[0].label
+        self._work_done = 0.0
+        if ledger.note(ERRORS):  # another run may do better
+            ledger.set_note(ERRORS, {})
+        self._running = [
+            _Running(
+                cell=cell,
+                ahead=Ahead(cell=cell, pack_size=pack_size),
+                rounds=rounds(cell, ledger),
+            )
+            for cell in cells
+        ]
+        for running in self._running:
+            self._advance(running)
+        self._decide()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no pack is waiting or out."""
+        return not self._queue and not self._packs
+
+    @property
+    def waiting(self) -> int:
+        """Packs that nobody has taken yet."""
+        return len(self._queue)
+
+    @property
+    def errors(self) -> Mapping[str, str]:
+        """Cells that gave up, by id, and why."""
+        return {running.cell.id: running.error for running in self._running if running.error}
+
+    @property
+    def progress(self) -> Progress:
+        """Where the study stands."""
+        ahead = [running.ahead.left for running in self._running if not running.ended]
+        begun = sum(share * self._work(self._packs[key][0]) for key, share in self._fractions.items())
+        out = sum(self._work(pack) for pack, _ in self._packs.values())
+        return Progress(
+            done=self._done,
+            planned=sum(running.asked for running in self._running) + sum(trainings for trainings, _ in ahead),
+            diverged=self._diverged,
+            fresh=self._fresh,
+            in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
+            latest=self._latest,
+            work_done=self._work_done + begun,
+            work_left=out - begun + sum(work for _, work in ahead),
+        )
+
+    def next_pack(self) -> Pack | None:
+        """A pack to train, or None while none is ready (ask again after a `complete`)."""
+        return self._queue.popleft() if self._queue else None
+
+    def advance(self, pack_id: str, fraction: float) -> None:
+        """Note how much of a pack's training is done, for the display."""
+        if pack_id in self._packs:
+            self._fractions[pack_id] = fraction
+            self._latest = self._packs[pack_id][0].cell.label
+            self._on_progress(self.progress)
+
+    def complete(self, pack_id: str, results: Sequence[ReplicaResult]) -> None:
+        """Record a pack's results and, if its round is complete, ask for the cell's next one."""
+        if pack_id not in self._packs:  # its cell was given up meanwhile
+            return
+        pack, running = self._release(pack_id)
+        by_trial: dict[int, dict[int, ReplicaResult]] = {}
+        for (asked, index), result in zip(pack.members, results, strict=True):
+            by_trial.setdefault(asked.number, {})[index] = result
+        trials = {asked.number: asked for asked, _ in pack.members}
+        for number, found in by_trial.items():
+            self._ledger.record(pack.cell.id, trials[number], found)
+        self._count(results)
+        self._fresh += len(results)
+        self._work_done += self._work(pack)
+        if not running.open and running.error is None:
+            self._advance(running)
+            self._decide()
+            if running.confirmed:
+                self._on_cell_end()
+                self._ledger.forget(running.cell.id)
+        self._on_progress(self.progress)
+
+    def split(self, pack_id: str) -> bool:
+        """Put the two halves of a pack that did not fit into memory back in the queue; False where it holds one."""
+        if pack_id not in self._packs:  # its cell was given up meanwhile
+            return True
+        pack, _ = self._packs[pack_id]
+        if len(pack.members) < 2:
+            return False
+        _, running = self._release(pack_id)
+        middle = len(pack.members) // 2
+        for half in (pack.members[:middle], pack.members[middle:]):
+            self._enqueue(running, half)
+        return True
+
+    def put_back(self, pack_id: str) -> None:
+        """Queue a pack again whose training was lost; it goes on from its checkpoint."""
+        if pack_id in self._packs:  # else its cell was given up meanwhile
+            self._fractions.pop(pack_id, None)
+            self._queue.append(self._packs[pack_id][0])
+
+    def fail(self, pack_id: str, reason: str) -> None:
+        """Give the pack's cell up: it gets no answer, its other packs are dropped, and the report says why."""
+        if pack_id not in self._packs:
+            return
+        _, running = self._release(pack_id)
+        running.error = reason
+        running.ended = True
+        running.rounds.close()
+        self._queue = deque(pack for pack in self._queue if pack.id not in running.open)
+        for other in [key for key in running.open if key in self._packs]:
+            self._packs.pop(other)
+            self._fractions.pop(other, None)
+        running.open.clear()
+        self._ledger.set_note(ERRORS, dict(self.errors))
+        self._decide()
+        self._on_progress(self.progress)
+
+    def _work(self, pack: Pack) -> float:
+        return pack_work(len(pack.members), pack_size=self._pack_size)
+
+    def _release(self, pack_id: str) -> tuple[Pack, _Running]:
+        pack, running = self._packs.pop(pack_id)
+        self._fractions.pop(pack_id, None)
+        running.open.discard(pack_id)
+        self._latest = pack.cell.label
+        return pack, running
+
+    def _advance(self, running: _Running) -> None:
+        """Ask for rounds until one has something left to train, or the cell has its answer, or its encoders too."""
+        for asked in running.rounds:
+            self._plan(running, asked)
+            if running.open:
+                return
+        running.confirmed = True
+        running.ended = self._decided or not _keeps_encoders(running)
+
+    def _decide(self) -> None:
+        """Once no cell is without its answer that may still get one, ask for the encoders of all of them."""
+        if self._decided or not all(running.confirmed or running.ended for running in self._running):
+            return
+        self._decided = True
+        waiting = [running for running in self._running if not running.ended]
+        recommended = self._recommend([running.cell for running in self._running], self._ledger) if waiting else {}
+        for running in waiting:
+            if running.cell.id in recommended:
+                self._plan(running, encoder_round(running.cell, self._ledger, recommended[running.cell.id]))
+            running.ended = not running.open
+        for running in self._running:
+            self._ledger.forget(running.cell.id)
+
+    def _plan(self, running: _Running, asked: Round) -> None:
+        by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
+        for trial in asked:
+            by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
+        running.ahead.ask({arm: len(members) for arm, members in by_arm.items()})
+        for members in by_arm.values():
+            running.asked += len(members)
+            for group in even_groups(members, self._pack_size):
+                recorded = [trial.results[index] for trial, index in group if index in trial.results]
+                if len(recorded) == len(group):
+                    self._count(recorded)
+                else:
+                    self._enqueue(running, group)
+
+    def _enqueue(self, running: _Running, members: Iterable[tuple[Asked, int]]) -> None:
+        members = tuple(members)
+        spec = running.cell.pack(members[0][0].arm, [(trial.setting, index) for trial, index in members])
+        pack = Pack(spec=spec, cell=running.cell, members=members)
+        self._packs[pack.id] = (pack, running)
+        running.open.add(pack.id)
+        self._queue.append(pack)
+
+    def _count(self, results: Iterable[ReplicaResult]) -> None:
+        for result in results:
+            self._done += 1
+            self._diverged += int(result.status == "diverged")
+
+
+def _keeps_encoders(running: _Running) -> bool:
+    return running.cell.config.models and running.ahead.asked["confirm"] > 0

@@ -1,0 +1,1 @@
+"""One study from its configuration to its files."""

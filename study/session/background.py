@@ -1,0 +1,90 @@
+"""What a study's answers are read against, PID profiles and linear forecasts: computed while its packs train."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Any
+
+from study.cells.cell import Cell
+from study.pid import PIDProfile
+from study.profile import forecast_cells, profile_cells
+from study.search import Ledger
+from trainables.datasets import MultimodalData
+
+_FORECASTS = "forecasts"
+
+Forecasts = Mapping[str, Mapping[str, Any]]  # by cell id
+
+
+class Profiling:
+    """Profiles and forecasts of all cells, those on record read back, the others computed in the background.
+
+    No training needs them, and GPUs should not wait for them. The record is written by whoever calls the methods, who
+    must be its one writer. As a context, it drops what has not begun by its end.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], ledger: Ledger, *, background: Executor
+    ) -> None:
+        self._ledger = ledger
+        self._profiles, self._forecasts = recorded(cells, ledger)
+        self._noted = len(self._profiles) == len(cells) and bool(self._forecasts)
+        self._left = threading.Event()
+        self._found = None if self._noted else background.submit(self._compute, cells, datasets)
+
+    def __enter__(self) -> Profiling:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `result` need not wait."""
+        return self._found is None or self._found.done()
+
+    def note(self) -> None:
+        """Note in the record what is there by now.
+
+        Raises:
+            ConfigError: as `result`; a study learns early that its data are not fit for a profile.
+        """
+        if self.ready:
+            self.result()
+
+    def result(self) -> tuple[dict[str, PIDProfile], Forecasts]:
+        """Profiles and forecasts by cell id, as soon as all are there; from then on the record has them.
+
+        Raises:
+            ConfigError: see `profile_cells`.
+        """
+        if not self._noted:
+            assert self._found is not None
+            profiles, forecasts = self._found.result()
+            for cell in profiles.keys() - self._profiles.keys():
+                self._ledger.set_note(_note(cell), profiles[cell].to_json())
+            self._ledger.set_note(_FORECASTS, forecasts)
+            self._profiles, self._forecasts, self._noted = profiles, forecasts, True
+        return self._profiles, self._forecasts
+
+    def _compute(
+        self, cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
+    ) -> tuple[dict[str, PIDProfile], dict[str, dict[str, Any]]]:
+        profiles = profile_cells(cells, datasets, known=self._profiles, dropped=self._left.is_set)
+        return profiles, forecast_cells(cells, datasets)
+
+
+def recorded(cells: Sequence[Cell], ledger: Ledger) -> tuple[dict[str, PIDProfile], Forecasts]:
+    """The profiles and forecasts on record, by cell id."""
+    notes = {cell.id: ledger.note(_note(cell.id)) for cell in cells}
+    profiles = {cell: PIDProfile.from_json(note) for cell, note in notes.items() if note is not None}
+    return profiles, ledger.note(_FORECASTS) or {}
+
+
+def _note(cell: str) -> str:
+    return f"pid:{cell}"

@@ -1,0 +1,47 @@
+"""A study's report out of its record, and into its folder and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from study.cells.cell import Cell
+from study.cli.display import Display
+from study.config import StudyConfig, to_yaml
+from study.results.build import build_report
+from study.results.run import RUN, VERSIONS, Run
+from study.results.writing import write_report
+from study.scheduling.coordinator import ERRORS
+from study.search import Ledger
+from study.search.record.private import made_for_owner_alone
+from study.search.record.versions import library_versions
+from study.session.background import recorded
+from study.tracking import Tracker
+
+
+def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
+    """The report of a study as its record has it, whether it has ended or not."""
+    versions = ledger.note(VERSIONS) or library_versions()
+    known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
+    return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
+
+
+def publish(
+    report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display
+) -> dict[str, Any]:
+    """Write a report's files into the study's folder, show it in MLflow if there is a tracker, and return it."""
+    write_report(report, folder)
+    if tracker is not None:
+        show_report(report, folder, config, tracker, display)
+    return report
+
+
+def show_report(
+    report: Mapping[str, Any], folder: Path, config: StudyConfig, tracker: Tracker, display: Display
+) -> None:
+    """Bring MLflow up to a report and its files; where that fails, say why."""
+    with made_for_owner_alone(tracker.uri):
+        problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
+    if problem:
+        display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

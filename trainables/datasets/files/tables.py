@@ -1,0 +1,169 @@
+"""Tables of the user, Parquet or CSV, as one array per modality and one per other column."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from math import isfinite
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import DataError
+from trainables.datasets.files.delimited import DELIMITED, read_delimited
+from trainables.datasets.files.reading import MAX_BYTES, check_file, first_line, size_text
+from trainables.datasets.table import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (*DELIMITED, ".parquet", ".pq")
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name says that it is one, in capitals or not."""
+    return path.name.lower().endswith(TABLES)
+
+
+def read_table(
+    path: Path,
+    groups: Mapping[str, str | Sequence[str]],
+    *,
+    in_use: Callable[[Columns], Mapping[str, str]] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Each group of columns as one (N, d) float array under its name, and every column as (N,) under its own.
+
+    A group is a list of columns, one of them, or a pattern such as `v_*`, taken in the table's order. A column of
+    vectors is (N, d), and each entry of it one of a group's columns. Missing numbers are NaN. `in_use` says, given the
+    columns, which of them are no features, such as the target, and what they are: no pattern takes them.
+
+    Raises:
+        DataError: the table is not readable, a column is unknown, no number, or in use, or a pattern matches none.
+    """
+    check_file(path)
+    try:
+        series = read_delimited(path) if path.name.lower().endswith(DELIMITED) else _read_parquet(path)
+    except DataError:
+        raise
+    except (ValueError, OSError, ImportError, NotImplementedError, MemoryError) as error:
+        raise DataError(
+            f"{path} is no readable table ({first_line(error)}); give Parquet, or CSV in UTF-8 with a header"
+        ) from None
+    columns = {name: _column(path, name, column) for name, column in series.items()}
+    used = in_use(columns) if in_use is not None else {}
+    for group in groups:
+        if group in used:
+            raise DataError(f"{path}: modality {group} has the name of the {used[group]}; give it another name")
+    return {**columns, **{group: _stack(path, group, wanted, columns, used) for group, wanted in groups.items()}}
+
+
+def _stack(
+    path: Path, group: str, wanted: str | Sequence[str], columns: Columns, used: Mapping[str, str]
+) -> NDArray[np.float64]:
+    where = f"{path}: modality {group}"
+    if not isinstance(wanted, str) or wanted in columns:
+        names = [wanted] if isinstance(wanted, str) else list(wanted)
+    else:
+        names = [name for name in columns if fnmatchcase(name, wanted) and name not in used and name != "split"]
+    if not names:
+        raise DataError(f"{path}: no column matches {wanted!r} for modality {group}; columns: {', '.join(columns)}")
+    for name in names:
+        if name not in columns:
+            raise DataError(f"{where}: " + unknown("column", name, columns))
+        if name in used:
+            raise DataError(f"{where}: column {name!r} is the {used[name]}, not a feature; leave it out")
+        if columns[name].dtype.kind not in "biuf":
+            raise DataError(f"{path}: column {name!r} of modality {group} {_no_numbers(columns[name])}")
+    stacked = [columns[name] if columns[name].ndim > 1 else columns[name][:, None] for name in names]
+    if len(stacked) > 1 and max(array.ndim for array in stacked) > 2:
+        raise DataError(f"{where}: a column of matrices is a modality by itself; name it alone")
+    return np.concatenate(stacked, axis=1).astype(np.float64)
+
+
+def _no_numbers(column: NDArray[Any]) -> str:
+    """What a column holds in place of numbers, and what to do."""
+    if column.dtype.kind in "mM":
+        return "holds dates; turn them into numbers, such as days"
+    bad = next((str(text) for text in np.unique(column) if text and not _is_number(str(text))), "")
+    if _is_number(bad.replace(",", "")) or _is_number(bad.replace(".", "").replace(",", ".")):
+        return f"holds {bad!r}: write numbers with a decimal point and without marks of thousands, 1234.5"
+    return f"holds text ({bad[:40]!r}); modalities are numbers"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
+    """A column as numbers, dates, or texts, with what is missing as NaN, NaT, or an empty text."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(series.cat.categories.dtype if not series.isna().any() else object)
+    kind = series.dtype
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        zone = getattr(kind, "tz", None)
+        return (series if zone is None else series.dt.tz_convert(None)).to_numpy("datetime64[ns]")
+    if pd.api.types.is_timedelta64_dtype(kind):
+        return series.to_numpy("timedelta64[ns]")
+    if pd.api.types.is_numeric_dtype(kind):
+        whole = pd.api.types.is_bool_dtype(kind) or pd.api.types.is_integer_dtype(kind)
+        return series.to_numpy() if whole and not series.isna().any() else series.to_numpy(dtype=float, na_value=np.nan)
+    given = series.dropna()
+    first = given.iloc[0] if len(given) else None
+    if first is None:
+        return np.full(len(series), np.nan)
+    if isinstance(first, list | tuple | np.ndarray):
+        return _vectors(f"{path}: column {name!r}", series)
+    if isinstance(first, Decimal | Real):  # booleans with some missing are such
+        try:
+            return series.to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            pass  # numbers among texts are texts
+    if isinstance(first, date):
+        return series.to_numpy("datetime64[ns]")
+    return np.where(series.isna(), "", series.astype(str)).astype(str)
+
+
+def _vectors(where: str, series: pd.Series) -> NDArray[Any]:
+    """A column of equal vectors or matrices as (N, d) or (N, T, d) numbers."""
+    try:
+        array = np.array([one.tolist() if isinstance(one, np.ndarray) else one for one in series])
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "biuf" or array.ndim < 2:
+        raise DataError(f"{where} holds vectors that are missing, of different lengths, or no numbers; make them equal")
+    return array
+
+
+def _read_parquet(path: Path) -> dict[str, pd.Series]:
+    import pandas as pd  # here: it takes longer to import than most tables to read
+
+    _check_parquet(path)
+    frame = pd.read_parquet(path)
+    names = [str(name) for name in frame.columns]
+    if not len(frame):
+        raise DataError(f"{path} has no rows; give a row for each sample")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{path} has two columns named {twice[0]!r}; give every column a name of its own")
+    return {name: frame.iloc[:, place] for place, name in enumerate(names)}
+
+
+def _check_parquet(path: Path) -> None:
+    from pyarrow import parquet
+
+    metadata = parquet.ParquetFile(path).metadata
+    unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if max(unpacked, metadata.num_rows * metadata.num_columns) > MAX_BYTES:
+        raise DataError(f"{path} would unpack to {size_text(unpacked)}; save the modalities as .npy files instead")

@@ -1,0 +1,1 @@
+"""Generated data, some with known profiles."""

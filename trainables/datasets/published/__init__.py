@@ -1,0 +1,1 @@
+"""Published data and packaged ones, in the layout that they come in."""

@@ -1,0 +1,1 @@
+"""Losses of packs and their gradients: alignment, tasks, fused InfoNCE."""

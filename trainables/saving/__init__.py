@@ -1,0 +1,1 @@
+"""What outlives a training: checkpoints, where they lie, and encoders as files."""

@@ -1,0 +1,120 @@
+"""Where packs keep what must outlive their workers: a folder that all nodes share, or a bucket that all can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trainables.saving.scratch import scratch
+
+T = TypeVar("T")
+BUCKET = "s3://"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Files by name, in a folder or below `s3://BUCKET/PREFIX` of any S3-compatible store.
+
+    A bucket's keys, region and endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION, AWS_ENDPOINT_URL …) or from the machine's role, on every node. Whatever goes wrong in a place is an
+    OSError.
+    """
+
+    address: str
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is one, and not a folder."""
+        return self.address.startswith(BUCKET)
+
+    def below(self, name: str) -> Place:
+        """The place of this name in this one, made if it is a folder."""
+        if not self.is_bucket:
+            (Path(self.address) / name).mkdir(parents=True, exist_ok=True)
+        return Place(f"{self.address.rstrip('/')}/{name}")
+
+    def write(self, name: str, save: Callable[[Path], object]) -> None:
+        """Keep what `save` writes to the path that it is given; `save` itself must leave a whole file or none."""
+        if not self.is_bucket:
+            save(Path(self.address) / name)
+            return
+        with scratch() as folder:
+            save(folder / name)
+            self._copy(folder / name, name, upload=True)
+
+    def read(self, name: str, load: Callable[[Path], T]) -> T:
+        """What `load` makes of a file.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+        """
+        if not self.is_bucket:
+            return load(Path(self.address) / name)
+        with scratch() as folder:
+            self._copy(folder / name, name, upload=False)
+            return load(folder / name)
+
+    def take(self, name: str, target: Path) -> None:
+        """Move a file out of the place.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+        """
+        self.read(name, lambda path: shutil.copyfile(path, target) if self.is_bucket else shutil.move(path, target))
+        self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if not self.is_bucket:
+            (Path(self.address) / name).unlink(missing_ok=True)
+            return
+        files, prefix = _opened(self.address)
+        with contextlib.suppress(FileNotFoundError):
+            files.delete_file(f"{prefix}/{name}")
+
+    def clear(self, pattern: str, *, untouched: float = 0.0) -> None:
+        """Remove the files whose names match, as `*.pt` does, and that nobody wrote to for as many seconds.
+
+        What cannot be removed stays.
+        """
+        latest = time.time() - untouched
+        with contextlib.suppress(OSError):
+            for name, written in self._files():
+                if fnmatch.fnmatchcase(name, pattern) and written <= latest:
+                    with contextlib.suppress(OSError):
+                        self.remove(name)
+
+    def _files(self) -> list[tuple[str, float]]:
+        """Names of all files, with the time at which they were last written."""
+        if not self.is_bucket:
+            return [(path.name, path.stat().st_mtime) for path in Path(self.address).iterdir() if path.is_file()]
+        from pyarrow.fs import FileSelector
+
+        files, prefix = _opened(self.address)
+        found = files.get_file_info(FileSelector(prefix, allow_not_found=True))
+        return [(info.base_name, info.mtime.timestamp()) for info in found if info.is_file]
+
+    def _copy(self, local: Path, name: str, *, upload: bool) -> None:
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        files, prefix = _opened(self.address)
+        here, there = (LocalFileSystem(), os.fspath(local)), (files, f"{prefix}/{name}")
+        (source_files, source), (target_files, target) = (here, there) if upload else (there, here)
+        copy_files(source, target, source_filesystem=source_files, destination_filesystem=target_files)
+
+
+@lru_cache(maxsize=4)
+def _opened(address: str) -> tuple[Any, str]:
+    """The file system and the path in it; once a process, for it keeps its connections."""
+    from pyarrow.fs import FileSystem
+
+    files, path = FileSystem.from_uri(address)
+    return files, str(path)

@@ -1,0 +1,1 @@
+"""Packs: the replicates of a pair, trained in lockstep."""

@@ -1,0 +1,232 @@
+"""Replicas that train in lockstep: one batched training step for all of them, and what they come to on other rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from trainables.datasets.base import PairData
+from trainables.metrics import SCORES
+from trainables.networks.encoders import Network
+from trainables.networks.layers import Dropout, no_dropout
+from trainables.networks.perceptron import Perceptron, is_perceptron
+from trainables.objectives.alignment import TASK_LOSSES, alignment_and_gradients, alignment_loss, task_loss_and_gradient
+from trainables.spec import PackSpec, Precision, derive_seed
+from trainables.training.feed import Feed
+from trainables.training.optim import AdamW
+
+# What an encoder minimises for its task, by the score of its target (R² is a squared error).
+TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
+
+# How many numbers a layer's output may hold in a training step and in an evaluation: on a CPU so few that a step's
+# tensors stay in a core's second-level cache (measured), on other devices what bounds the memory.
+_CPU_STEP_VALUES = 2**16
+_CPU_EVALUATION_VALUES, _DEVICE_EVALUATION_VALUES = 2**16, 2**24
+
+
+def group_size(spec: PackSpec, data: PairData, n_replicas: int, device: torch.device) -> int:
+    """How many replicas to train in lockstep: all, but on a CPU as many as its cache has room for, in equal parts."""
+    if device.type != "cpu":
+        return n_replicas
+    widest = max(
+        _values_per_sample(encoder.width, modality.values.shape[1:])
+        for encoder, modality in zip(spec.encoders, data.modalities, strict=True)
+    )
+    most = max(1, _CPU_STEP_VALUES // (spec.training.batch_size * widest))
+    n_groups = -(-n_replicas // most)
+    return -(-n_replicas // n_groups)
+
+
+def _values_per_sample(width: int, shape: tuple[int, ...]) -> int:
+    """How many numbers the widest layer has for a sample of `shape`: its values, or features for each step."""
+    size = torch.Size(shape).numel()
+    return max(width * size // shape[-1], size)
+
+
+class Group:
+    """Replicas of `spec`, all trained in lockstep, from the parameters `start` (K, P) of both networks.
+
+    `seeds` are the distinct ones of the pack, in the order in which it draws what depends on them.
+    """
+
+    def __init__(
+        self,
+        spec: PackSpec,
+        data: PairData,
+        networks: tuple[Network, Network],
+        start: Tensor,
+        *,
+        seeds: list[int],
+    ) -> None:
+        self._spec, self._networks = spec, networks
+        self._names, self._targets = data.names, data.targets
+        self._device = start.device
+        self.flat = start.requires_grad_()
+        self._sizes = [network.layout.size for network in networks]
+        self.optimiser = AdamW(
+            self.flat.detach(),
+            groups=self._sizes,
+            learning_rate=self._per_replica("learning_rate"),
+            weight_decay=self._per_replica("weight_decay"),
+            clip_norm=self._per_replica("clip_norm"),
+        )
+        explicit = spec.training.precision == "float32" and not any(encoder.dropout for encoder in spec.encoders)
+        self._perceptrons = [
+            Perceptron.of(network, part.detach())
+            for network, part in zip(networks, self.parts(), strict=True)
+            if explicit and all(map(is_perceptron, networks))
+        ]
+        self._order_of = self._index_of(seeds)
+        self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
+        self._seed_of = self._index_of(self._seeds)
+        self._strengths = self._per_replica("strength_1"), self._per_replica("strength_2")
+        temperatures = {replica.temperature for replica in spec.replicas}
+        self._temperature = self._per_replica("temperature") if len(temperatures) > 1 else temperatures.pop()
+        self._is_aligned = any(replica.strength_1 or replica.strength_2 for replica in spec.replicas)
+        self._all_pulled = all(replica.strength_1 and replica.strength_2 for replica in spec.replicas)
+
+    @property
+    def n_replicas(self) -> int:
+        """K."""
+        return len(self.flat)
+
+    @property
+    def frozen(self) -> Tensor:
+        """Which replicas (K,) have diverged."""
+        return self.optimiser.frozen
+
+    def parts(self) -> tuple[Tensor, ...]:
+        """Each encoder's part of the flat buffer."""
+        return torch.split(self.flat, self._sizes, dim=1)
+
+    def train_epoch(self, fit: Feed, batches: Tensor, epoch: int) -> None:
+        """A step on each of the `batches` (steps, S, N): rows of `fit`, as each seed of the pack visits them."""
+        dropouts = self._dropouts(epoch)
+        ones = torch.ones(self.n_replicas, device=self._device)
+        for batch in batches.unbind():
+            index = batch.index_select(0, self._order_of)
+            if self._perceptrons:
+                loss, gradient = self._loss_and_gradient(fit, index)
+            else:
+                loss = self._loss(fit, index, dropouts)
+                (gradient,) = torch.autograd.grad(loss, self.flat, ones)
+            self.optimiser.step(gradient, loss.detach())
+
+    @torch.no_grad()
+    def score(self, evaluated: Feed, rows: Tensor) -> Tensor:
+        """Scores and task losses of both encoders on evaluated `rows`, (4, K); NaN for a frozen replica."""
+        outputs = self.predict(evaluated, rows, "predictions")
+        first, second = (values[rows] for values in evaluated.targets)
+        scores = [
+            SCORES[target.metric](out, values)
+            for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
+        ]
+        values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
+        return values.masked_fill_(self.frozen, float("nan")).cpu()
+
+    @torch.no_grad()
+    def predict(self, evaluated: Feed, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
+        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory."""
+        room = _CPU_EVALUATION_VALUES if self._device.type == "cpu" else _DEVICE_EVALUATION_VALUES
+        outputs = []
+        with _arithmetic(self._spec.training.precision, self._device):
+            for i, flat in enumerate(self.parts()):
+                each = _values_per_sample(self._spec.encoders[i].width, evaluated.inputs[i].values.shape[1:])
+                size = max(self._spec.training.batch_size, room // (self.n_replicas * each))
+                chunks = [
+                    getattr(self._networks[i](flat, *evaluated.chunk(i, r, self.n_replicas)), field).mT
+                    for r in torch.split(rows, size)
+                ]
+                outputs.append(torch.cat(chunks, 2).mT)  # feature by feature in memory, as the chunks
+        return outputs
+
+    @torch.no_grad()
+    def _loss_and_gradient(self, fit: Feed, index: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_loss`, and its gradient (K, P), for networks that have one written out."""
+        passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
+        (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
+            task_loss_and_gradient(TASK_LOSS_OF[target.metric], found.outputs.mT, values)
+            for found, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
+        )
+        loss = loss_1 + loss_2
+        for_features: list[Tensor | None] = [None, None]
+        if self._is_aligned:
+            value, for_features = alignment_and_gradients(
+                passes[0].features.mT,
+                passes[1].features.mT,
+                *self._strengths,
+                temperature=self._temperature,
+                objective=self._spec.alignment.objective,
+                direction=self._spec.alignment.direction,
+                positive=self._all_pulled,
+            )
+            loss += value
+        gradients = [
+            gradient
+            for perceptron, found, for_outputs, pulled in zip(
+                self._perceptrons, passes, (for_outputs_1, for_outputs_2), for_features, strict=True
+            )
+            for gradient in perceptron.backward(found, for_outputs.mT, None if pulled is None else pulled.mT)
+        ]
+        return loss, torch.cat(gradients, 1)
+
+    def _loss(self, fit: Feed, index: Tensor, dropouts: list[Any]) -> Tensor:
+        """What each replica minimises on its batch of rows `index` (K, N), (K,)."""
+        outputs = []
+        with _arithmetic(self._spec.training.precision, self._device):
+            for i, flat in enumerate(self.parts()):
+                outputs.append(self._networks[i](flat, *fit.batch(i, index), dropouts[i]))
+        loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], fit.batch_targets(index))
+        loss = loss_1 + loss_2
+        if self._is_aligned:
+            alignment = self._spec.alignment
+            loss = loss + alignment_loss(
+                outputs[0].projections,
+                outputs[1].projections,
+                *self._strengths,
+                self._temperature,
+                objective=alignment.objective,
+                direction=alignment.direction,
+            )
+        return loss
+
+    def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
+        return [
+            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out, values)
+            for out, values, target in zip(outputs, targets, self._targets, strict=True)
+        ]
+
+    def _dropouts(self, epoch: int) -> list[Any]:
+        return [
+            Dropout(encoder.dropout, [derive_seed(s, "dropout", name, epoch) for s in self._seeds], self._seed_of)
+            if encoder.dropout > 0
+            else no_dropout
+            for encoder, name in zip(self._spec.encoders, self._names, strict=True)
+        ]
+
+    def _per_replica(self, field: str) -> Tensor:
+        return torch.tensor([float(getattr(r, field)) for r in self._spec.replicas], device=self._device)
+
+    def _index_of(self, seeds: list[int]) -> Tensor:
+        return torch.tensor([seeds.index(r.seed) for r in self._spec.replicas], device=self._device)
+
+
+@contextlib.contextmanager
+def _arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
+    """The networks' arithmetic: bf16 by autocast (on CPUs too), tf32 for this block alone; losses stay in float32."""
+    if precision == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif precision == "tf32":
+        before = torch.backends.cuda.matmul.fp32_precision
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.fp32_precision = before
+    else:
+        yield

@@ -1,0 +1,229 @@
+"""The one training loop: K replicas of an encoder pair, trained on one device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from trainables.datasets.base import PairData
+from trainables.metrics import alignment_metrics
+from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
+from trainables.saving.checkpoint import CheckpointError as CheckpointError
+from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
+from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
+from trainables.training.feed import epoch_order, load_feeds
+from trainables.training.group import Group, group_size
+from trainables.training.optim import join_states, split_state
+
+CURVE_ROWS = 2048  # a learning curve shows whether training has ended; its last score is measured on all rows besides
+ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
+
+
+class Pack:
+    """K replicas of one encoder pair, trained on one device, `together` of them in lockstep (None: see `group_size`).
+
+    Each replica minimises task loss 1 + task loss 2 + its alignment term (`alignment_loss`) by
+    AdamW, its gradient clipped per encoder, so that at strength 0 the two encoders train as if alone. What a replica
+    comes to depends on its own spec, the data and the device, to float tolerance not on what shares its pack: weights,
+    order of batches and dropout follow from its seed, and are the same at every strength.
+
+    Each epoch visits the rows in a new order. Rows that do not fill a last batch are left out of that epoch, because
+    the scale of contrastive losses (log N) depends on the batch size.
+
+    Raises:
+        ValueError: the spec asks for what the data or the device cannot give.
+    """
+
+    def __init__(self, spec: PackSpec, data: PairData, *, device: str = "cpu", together: int | None = None) -> None:
+        self.spec = spec
+        self.epoch = 0
+        self._device = torch.device(device)
+        _check(spec, self._device)
+        self._fit, self.evaluated, self._scalings = load_feeds(
+            data, fit=spec.fit, evaluate=spec.evaluate, device=self._device
+        )
+        if spec.training.batch_size > self._fit.rows:
+            raise ValueError(
+                f"batch size {spec.training.batch_size} exceeds the {self._fit.rows} training rows; lower it"
+            )
+        first, second = (tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
+        n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
+        self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
+        self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
+        n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
+        self._groups, n_before = [], 0
+        for start in torch.tensor_split(self._draw(data.names), n_groups):
+            replicas = spec.replicas[n_before : n_before + len(start)]
+            self._groups.append(
+                Group(replace(spec, replicas=replicas), data, self._networks, start.clone(), seeds=self._seeds)
+            )
+            n_before += len(start)
+        self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
+        self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
+        self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch is over."""
+        return self.epoch >= self.spec.training.epochs
+
+    def run(self, epochs: int | None = None) -> None:
+        """Train that many more epochs (None: to the end), evaluating where the learning curve has its points."""
+        total = self.spec.training.epochs
+        n_points = max(1, min(self.spec.training.evaluations, total))
+        points = {round((i + 1) * total / n_points) for i in range(n_points)}
+        end = total if epochs is None else min(self.epoch + epochs, total)
+        while self.epoch < end:
+            self.train_epoch()
+            self.epoch += 1
+            if self.epoch in points:
+                self._curve.append((self.epoch, self.score(self._evenly_spaced(CURVE_ROWS))))
+            if self.done:
+                few = self.evaluated.rows <= CURVE_ROWS
+                self._final = self._curve[-1][1] if few else self.score()
+                self._alignment = self._measure_alignment()
+
+    def results(self) -> tuple[ReplicaResult, ...]:
+        """What each replica came to, in the spec's order.
+
+        Raises:
+            RuntimeError: training has not ended.
+        """
+        if self._final is None:
+            raise RuntimeError(f"the pack is at epoch {self.epoch} of {self.spec.training.epochs}; run() it to the end")
+        curve = torch.stack([values for _, values in self._curve]).double()  # (points, 4, K)
+        sound = self._final.isfinite().all(0) & ~torch.cat([group.frozen for group in self._groups]).cpu()
+        final = self._final.double().masked_fill(~sound, float("nan"))
+        alignment = {name: v.double().masked_fill(~sound, float("nan")) for name, v in self._alignment.items()}
+        epochs = [float(epoch) for epoch, _ in self._curve]
+        results = []
+        for k in range(len(self.spec.replicas)):
+            score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
+            results.append(
+                ReplicaResult(
+                    status="ok" if sound[k] else "diverged",
+                    scores=(score_1, score_2),
+                    losses=(loss_1, loss_2),
+                    alignment={name: float(values[k]) for name, values in alignment.items()},
+                    curve=tuple(
+                        (epoch, *row) for epoch, row in zip(epochs, map(tuple, curve[:, :, k].tolist()), strict=True)
+                    ),
+                )
+            )
+        return tuple(results)
+
+    def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
+        """Both encoders of one replica as modules of their own; see `trainables.networks.encoders.SoloEncoder`."""
+        group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
+        with torch.no_grad():
+            first, second = (
+                SoloEncoder(network, flat[position], *(values.to(self._device) for values in scaling))
+                for network, flat, scaling in zip(self._networks, group.parts(), self._scalings, strict=True)
+            )
+        return first, second
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a new Pack of the same spec and data needs to go on, bit for bit."""
+        return {
+            "spec": self.spec.hash,
+            "epoch": self.epoch,
+            "optimiser": join_states([group.optimiser.state_dict() for group in self._groups]),
+            "curve": [(epoch, values.clone()) for epoch, values in self._curve],
+            "final": self._final,
+            "alignment": dict(self._alignment),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`.
+
+        Raises:
+            CheckpointError: it is not the state of a pack of this spec.
+        """
+        if state.get("spec") != self.spec.hash:
+            raise CheckpointError("the checkpoint is of another pack; start this one over")
+        try:
+            parts = split_state(state["optimiser"], [group.n_replicas for group in self._groups])
+            for group, part in zip(self._groups, parts, strict=True):
+                group.optimiser.load_state_dict(part)
+            self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
+            self._final = None if state["final"] is None else state["final"].cpu()
+            self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
+            self.epoch = int(state["epoch"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint is incomplete ({error}); start the pack over") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a file, atomically."""
+        write_checkpoint(self.state_dict(), path)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is torn, foreign or of another spec.
+            OSError: there is no file, or it cannot be opened.
+        """
+        self.load_state_dict(read_checkpoint(path, device=self._device))
+
+    def _draw(self, names: tuple[str, str]) -> Tensor:
+        """Initial (K, P): seed and modality decide, so a replica starts alike in every pack and pair."""
+        drawn = [
+            torch.cat(
+                [
+                    network.layout.draw(derive_seed(seed, "init", name))
+                    for network, name in zip(self._networks, names, strict=True)
+                ]
+            )
+            for seed in self._seeds
+        ]
+        return torch.stack(drawn)[[self._seeds.index(r.seed) for r in self.spec.replicas]].to(self._device)
+
+    def train_epoch(self) -> None:
+        """One pass over the training rows, without counting it or measuring anything."""
+        batch_size = self.spec.training.batch_size
+        n_steps = self._fit.rows // batch_size
+        order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : n_steps * batch_size].to(self._device)
+        batches = order.view(-1, n_steps, batch_size).transpose(0, 1)
+        for group in self._groups:
+            group.train_epoch(self._fit, batches, self.epoch)
+
+    def score(self, rows: Tensor | None = None) -> Tensor:
+        """Scores and task losses of both encoders on evaluated `rows` (None: all), (4, K); NaN for a frozen replica."""
+        if rows is None:
+            rows = torch.arange(self.evaluated.rows, device=self._device)
+        return torch.cat([group.score(self.evaluated, rows) for group in self._groups], 1)
+
+    def _evenly_spaced(self, most: int) -> Tensor:
+        """At most so many of the evaluated rows."""
+        n = self.evaluated.rows
+        return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
+
+    def _measure_alignment(self) -> dict[str, Tensor]:
+        """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
+        rows = self._evenly_spaced(ALIGNMENT_ROWS)
+        measured = [alignment_metrics(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
+        return {name: torch.cat([values[name] for values in measured]).cpu() for name in measured[0]}
+
+
+def _check(spec: PackSpec, device: torch.device) -> None:
+    if not spec.replicas:
+        raise ValueError("a pack needs at least one replica, given none")
+    for name, value in (("epochs", spec.training.epochs), ("batch_size", spec.training.batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; give at least 1")
+    for name, given, known in (
+        ("alignment objective", spec.alignment.objective, ALIGNMENT_OBJECTIVES),
+        ("direction", spec.alignment.direction, get_args(Direction)),
+        ("precision", spec.training.precision, get_args(Precision)),
+    ):
+        if given not in known:
+            raise ValueError(f"unknown {name} {given!r}; known are {', '.join(known)}")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device} was asked for, and this machine has no CUDA GPU; use cpu")
+    if spec.training.precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision tf32 exists on CUDA GPUs only, the device is {device}; use float32 or bf16")
