@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from study.cells.cell import Cell
+from study.cells.profiles import forecast_cells, profile_cells
 from study.pid import PIDProfile
-from study.profile import forecast_cells, profile_cells
 from study.search import Ledger
 from trainables.datasets import MultimodalData
 

@@ -64,7 +64,7 @@ import json, sys
 import torch
 from study.cells.cell import build_cells
 from study.config import parse_config
-from study.profile import profile_cells
+from study.cells.profiles import profile_cells
 
 before = sys.argv[1]
 if before.isdigit():

@@ -1,0 +1,116 @@
+"""What a study's answers are read against: the PID profiles and the linear forecasts of its cells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from study.cells.cell import Cell
+from study.config import ConfigError
+from study.pid import Discretiser, PIDProfile, prepare, profile_pair
+from study.theory import forecast, forecast_together, squared_distance_weight
+from trainables.datasets import MultimodalData, PairData
+from trainables.spec import derive_seed
+from trainables.training.threads import one_thread
+
+
+def profile_cells(
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    *,
+    known: Mapping[str, PIDProfile] | None = None,
+    dropped: Callable[[], bool] = lambda: False,
+) -> dict[str, PIDProfile]:
+    """Every cell's profile by cell id, bits; those in `known` are not computed again.
+
+    Cells are profiled on as many threads as there are cores; a profile does not depend on who else is at work. Once
+    `dropped` says that nobody waits for them any more, no further profile is begun.
+
+    Raises:
+        CancelledError: `dropped` said so.
+        ConfigError: the data cannot carry a profile (one class only, a constant modality, fewer rows than bins …).
+    """
+    profiles = dict(known or {})
+    missing = [cell for cell in cells if cell.id not in profiles]
+    discretisers: dict[str, Discretiser] = {}  # one a dataset, so that each modality is prepared once
+    for key in dict.fromkeys(cell.data_key for cell in missing):
+        discretisers[key] = Discretiser()
+        own = [cell for cell in missing if cell.data_key == key]
+        with suppress(ValueError):  # said below, with the cell that it concerns
+            prepare(
+                [datasets[key].pair(*cell.pair) for cell in own],
+                estimator=own[0].config.pid.estimator,
+                discretiser=discretisers[key],
+            )
+
+    def profile(cell: Cell) -> PIDProfile:
+        if dropped():
+            raise CancelledError
+        try:
+            return profile_pair(
+                datasets[cell.data_key].pair(*cell.pair),
+                estimator=cell.config.pid.estimator,
+                bootstrap=cell.config.pid.bootstrap,
+                seed=derive_seed(cell.config.seed, cell.id, "pid"),
+                discretiser=discretisers[cell.data_key],
+            )
+        except ValueError as error:
+            raise ConfigError(f"profile of {cell.label}: {error}") from None
+
+    with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        profiles |= zip((cell.id for cell in missing), pool.map(profile, missing), strict=True)
+    return profiles
+
+
+def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, dict[str, Any]]:
+    """The linear forecast of every cell (`study.theory.forecast` at the narrower encoder's width) as plain containers.
+
+    Per encoder, in the pair's order: `strengths`, `risk` and `held_out` (shares of the target's variance),
+    `best_strength` and `critical_strengths`. Strengths are in units of the theory: comparable by their order alone.
+    `together` is what the theory expects the study itself to measure, at the study's own strengths, and None where the
+    study minimises something else: it needs targets scored by R² and an objective that is a squared distance.
+    """
+
+    def forecast_of(cell: Cell) -> dict[str, Any]:
+        data = datasets[cell.data_key].pair(*cell.pair)
+        found = forecast(data, k=min(encoder.width for encoder in cell.encoders))
+        return {
+            "k": found.k,
+            "correlations": list(found.correlations),
+            "shrinkage": [effect.intensity for effect in found.shrinkage],
+            "together": _together(cell, data),
+            "encoders": [
+                {
+                    "modality": encoder.modality,
+                    "strengths": list(encoder.strengths),
+                    "risk": list(encoder.risk),
+                    "held_out": list(encoder.held_out),
+                    "best_strength": encoder.best_strength,
+                    "critical_strengths": list(encoder.critical_strengths),
+                }
+                for encoder in found.encoders
+            ],
+        }
+
+    with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip((cell.id for cell in cells), pool.map(forecast_of, cells), strict=True))
+
+
+def _together(cell: Cell, data: PairData) -> dict[str, Any] | None:
+    section = cell.config.alignment
+    weight = squared_distance_weight(section.objective, temperature=cell.config.training.temperature)
+    if weight is None or cell.metrics != ("r2", "r2") or section.projector != "none" or section.direction != "both":
+        return None
+    width = min(encoder.width for encoder in cell.encoders)
+    found = forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
+    return {
+        "objective": section.objective,
+        "strengths": list(found.strengths),
+        "encoders": [
+            {"modality": name, "scores": list(scores), "crossing": crossing}
+            for name, scores, crossing in zip(cell.pair, found.scores, found.crossings, strict=True)
+        ],
+    }
