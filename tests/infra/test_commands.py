@@ -110,7 +110,9 @@ def test_a_ray_with_a_metrics_port_is_started_joined_and_read_as_written(token: 
                 ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
             )
             assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
-        assert read.startswith("curl -s http://127.0.0.1:8080/metrics")  # what it shows: tests/study/test_metrics.py
+        assert read.startswith(
+            "curl -s http://127.0.0.1:8080/metrics"
+        )  # what it shows: tests/study/cluster/test_metrics.py
         assert (tmp_path / "studies" / "digits" / "report.html").is_file()
         assert "Unauthenticated" not in ended.stderr
     finally:

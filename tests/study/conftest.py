@@ -13,8 +13,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def example() -> ModuleType:
-    """`tests/study/report/example.py`: functions that make reports."""
-    return _module("report/example.py")
+    """`tests/study/results/example.py`: functions that make reports."""
+    return _module("results/example.py")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from study.run import main
 from trainables.datasets import DATASETS
 
 
-@pytest.mark.parametrize("space", sorted(Path(__file__).parents[2].glob("search_spaces/*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("space", sorted(Path(__file__).parents[3].glob("search_spaces/*.yaml")), ids=lambda p: p.name)
 def test_every_search_space_passes_a_dry_run(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
