@@ -26,6 +26,7 @@ DRAWS = 2000
 QUADRATURE = 128
 APART = 2  # grid points between a new strength and its neighbours
 PARTNERS = 12
+_TIE = 1e-9
 Indices = NDArray[np.intp]
 
 
@@ -120,8 +121,9 @@ class _Knowledge:
     def most_informative(self, seeds: int) -> int:
         """Grid point of the unit of greatest value."""
         places = self._candidates()
-        values = [self._value(place, seeds, places) for place in places]
-        return int(places[int(np.argmax(values))])
+        values = np.array([self._value(place, seeds, places) for place in places])
+        # Two places whose fresh seeds are worth most together are worth the same: the weaker strength, not rounding.
+        return int(places[int(np.argmax(values >= values.max() - _TIE * abs(values.max())))])
 
     def _candidates(self) -> Indices:
         """Points that were tried, and those apart from them."""

@@ -417,9 +417,9 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
     assert main(["--space", "tiny.yaml", "--dry-run", "--price-per-gpu-hour", "3600", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["cells"] == ["digits: left + right", "digits: left + fourier"]
-    # 5 strengths of 3 seeds, up to 4 more one-sided ones in each direction, 2 to 6 to confirm, 1 or 2 encoder pairs;
-    # likely is a third of the way from 25 trainings, without one-sided ones, to all of them
-    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 22, 73, 2 * 59]
+    # 5 strengths of 3 seeds, 2 to 4 more one-sided ones in each direction, 2 to 6 to confirm, 1 or 2 encoder pairs;
+    # likely is three quarters of the way from 37 trainings, 3 strengths to confirm and no arm that goes on, to all
+    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 34, 107, 2 * 59]
     assert plan["most"]["packs"] == 2 * (2 + 1 + 1 + 4 + 2 + 2 + 4 + 1)  # of at most 5 trainings, in 8 rounds
     assert 0 < plan["least"]["seconds"] <= plan["likely"]["seconds"] <= plan["most"]["seconds"] < 600
     assert plan["likely"]["cost"] == pytest.approx(plan["likely"]["seconds"])

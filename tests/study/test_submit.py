@@ -96,7 +96,10 @@ def test_a_notebook_is_refused_what_the_command_is_refused(
     [
         (["--out", "studies"], "absolute path"),
         (["--out", "/tmp/x", "--working-dir", "elsewhere"], "lies outside"),
-        (["--out", "/tmp/x", "--set", "storage=postgresql://a:hunter2@b/c"], "password does not belong"),
+        (
+            ["--out", "/tmp/x", "--set", "storage=postgresql://a:hunter2@b/c"],
+            "a password (all between :// and the last @) does not belong",
+        ),
         (["--out", "/tmp/x", "--tracking-uri", "http://a:hunter2@b"], "process list"),
     ],
 )

@@ -12,7 +12,6 @@ from typing import Any
 from trainables.datasets.base import DataError, Loader
 from trainables.spec import EncoderSpec
 
-_UNLIMITED = 2**32 - 1  # bounds from here on are not worth telling
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 _LONGEST = 100  # characters of a wrong value that an error shows
 
@@ -45,7 +44,7 @@ class Option:
             words = " or ".join(self._word(kind) for kind in self.types)
             if self.bounds is not None:
                 low, high = self.bounds
-                words += f" from {low} to {high}" if high < _UNLIMITED else f" of at least {low}"
+                words += f" from {low} to {high}"
         return words + (", or a list of such" if self.cells else "")
 
     def accepts(self, value: Any) -> bool:
@@ -151,4 +150,4 @@ def profile(redundancy: float, unique_1: float, unique_2: float, synergy: float)
     return {"redundancy": redundancy, "unique_1": unique_1, "unique_2": unique_2, "synergy": synergy}
 
 
-SEED = Option(doc="of the drawn rows and their split", types=(int,), default=0, bounds=(0, _UNLIMITED))
+SEED = Option(doc="of the drawn rows and their split", types=(int,), default=0, bounds=(0, 2**32 - 1))

@@ -84,12 +84,7 @@ NUMBERS = [
 def test_no_number_of_a_study_file_is_without_a_limit(key: str) -> None:
     for number in (str(10**19), "1e19", str(-(10**19))):
         override = f"{key}={number}"
-        if key.startswith("dataset."):  # whose options the dataset checks
-            options = parse_config(MINIMAL, overrides=[override]).dataset.options
-            with pytest.raises(DataError, match="split_seed"):
-                load(DatasetSpec(name="digits", options=options))
-        else:
-            assert key.rpartition(".")[2] in refused(MINIMAL, overrides=[override])
+        assert key.rpartition(".")[2] in refused(MINIMAL, overrides=[override])
 
 
 @pytest.mark.parametrize(
@@ -231,7 +226,7 @@ def test_what_is_no_regular_file_is_no_study_file(kind: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["pipe", "endless device", "link to a device", "long name", "no path at all"])
 @pytest.mark.parametrize("name", ["arrays", "avmnist", "mosi"])
 def test_what_is_no_regular_file_is_no_data(kind: str, name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"regular file|cannot read"):
+    with pytest.raises(DataError, match=r"regular file|cannot be read"):
         load(DatasetSpec(name=name, options={"path": str(ODD[kind](tmp_path / "odd.npz"))}))
 
 

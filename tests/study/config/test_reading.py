@@ -103,7 +103,6 @@ def test_overrides_reach_nested_keys() -> None:
         (OWN % "{1: a, video: v}", "is not allowed"),
         (OWN % "3", "modalities: 3 is not allowed"),
         (OWN % "[a, b], target: {audio: y, video: [y]}", "target: {'audio': 'y', 'video': ['y']} is not allowed"),
-        (OWN % "[a, b], target: 2020-01-01", "is not allowed; give a text or a mapping of texts to texts"),
         (OWN % "[a, b], mask: {a: 3}", "mask: {'a': 3} is not allowed; give a mapping of texts to texts"),
         (OWN % "[a, b], standardise: [1]", "standardise: [1] is not allowed"),
         (OWN % "[a, b], task: regress", "one of auto, classes, real, regression"),
