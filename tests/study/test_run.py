@@ -245,7 +245,7 @@ def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replace
     assert resumed.returncode == 0, resumed.stderr
     assert f"line {at + 1} is damaged" in resumed.stderr
     assert f"it and {len(lines) - at} after it" in resumed.stderr
-    assert study.search.record.events("record_damaged")
+    assert study.events("record_damaged")
     assert study.report() == undisturbed[0].report()
     assert recorded(study) == recorded(undisturbed[0])
 

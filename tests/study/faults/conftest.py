@@ -71,10 +71,10 @@ def recorded() -> Callable[[Any], list[tuple[str, ...]]]:
     """All results on a study's record, in PostgreSQL or a journal: the trial and the attribute that holds them."""
 
     def found(study: Any) -> list[tuple[str, ...]]:
-        if study.search.record.storage is None:
+        if study.storage is None:
             journal = (study.out / "optuna" / "journal.log").read_text()
             return [tuple(entry) for entry in re.findall(r'"trial_id":(\d+),"user_attr":{"(results:[^"]*)"', journal)]
-        with psycopg.connect(study.search.record.storage) as connection:
+        with psycopg.connect(study.storage) as connection:
             exists = connection.execute("SELECT to_regclass('trial_user_attributes')").fetchone()
             if exists == (None,):
                 return []

@@ -57,8 +57,8 @@ def test_a_pack_goes_on_from_its_checkpoint_in_a_bucket(
 
     assert driver.returncode == 0, err
     assert study.report()["cells"] == long_answer["cells"]
-    assert any(event["resumed_from"] > 0 for event in study.search.record.events("pack_done"))
-    assert study.search.record.events("pack_retried")
+    assert any(event["resumed_from"] > 0 for event in study.events("pack_done"))
+    assert study.events("pack_retried")
     assert objects(f"{place}/tiny") == []  # neither checkpoints nor probes are left
     assert not (study.out / "packs").exists()
 
@@ -75,4 +75,4 @@ def test_a_bucket_that_is_not_there_is_said_before_the_first_training(
     assert ended.returncode == 2
     assert "cannot use s3://not-there/x/tiny" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert not study.search.record.events("pack_queued")
+    assert not study.events("pack_queued")

@@ -19,7 +19,7 @@ Recorded = Callable[[Any], list[tuple[str, ...]]]
 
 
 def states(study: Any) -> set[str]:
-    with psycopg.connect(study.search.record.storage) as connection:
+    with psycopg.connect(study.storage) as connection:
         return {str(row[0]) for row in connection.execute("SELECT DISTINCT state::text FROM trials")}
 
 
@@ -44,8 +44,8 @@ def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
         driver = study.start()
         if kill % 2:  # after some packs more, or while it starts
             enough = len(recorded(study)) + moments.randrange(3)
-            started = len(study.search.record.events("study_started"))
-            done = lambda: len(study.search.record.events("study_started")) > started and len(recorded(study)) >= enough  # noqa: B023, E731
+            started = len(study.events("study_started"))
+            done = lambda: len(study.events("study_started")) > started and len(recorded(study)) >= enough  # noqa: B023, E731
             until = time.monotonic() + 60
             while not done() and driver.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
@@ -72,7 +72,7 @@ def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
 
     assert driver.returncode == 0, err
     assert study.report()["cells"] == long_answer["cells"]
-    assert any(event["resumed_from"] > 0 for event in study.search.record.events("pack_done"))
+    assert any(event["resumed_from"] > 0 for event in study.events("pack_done"))
 
 
 def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_answer: Any, studies: ModuleType) -> None:
@@ -84,7 +84,7 @@ def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_ans
         checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
 
     assert study.finish()["cells"] == long_answer["cells"]
-    assert {event["resumed_from"] for event in study.search.record.events("pack_done")} == {0}
+    assert {event["resumed_from"] for event in study.events("pack_done")} == {0}
 
 
 def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(

@@ -153,7 +153,7 @@ def test_a_repeated_strength_is_one_row_of_more_seeds() -> None:
         study.enqueue_trial({"strength": strength})
     study.optimize(lambda trial: -((trial.suggest_float("strength", 0, 4) - 1.5) ** 2), n_trials=7)
 
-    assert 0 <= study.cells.trials[-1].params["strength"] <= 4
+    assert 0 <= study.trials[-1].params["strength"] <= 4
 
 
 def test_strengths_at_which_everything_diverges_are_left_alone() -> None:
@@ -181,7 +181,7 @@ def test_the_default_sampler_looks_where_the_optimum_is(seed: int) -> None:
         study.enqueue_trial({"strength": strength})
     study.optimize(lambda trial: -((trial.suggest_float("strength", 0, 4) - 1.0) ** 2), n_trials=15)
 
-    last = [trial.params["strength"] for trial in study.cells.trials[-5:]]
+    last = [trial.params["strength"] for trial in study.trials[-5:]]
     assert all(abs(strength - 1) < 0.75 for strength in last)
 
 
