@@ -79,6 +79,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     for key, array in values.items():
         if len(array) != len(split):
             raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
+    real_steps = {key: _mask(name, key, _get(name, arrays, source), values[key]) for key, source in masks.items()}
     leaks = [
         note
         for key, array in values.items()
@@ -90,8 +91,8 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         modalities={
             key: Modality(
                 name=key,
-                values=_impute(name, key, array, split, options["imputation"]),
-                mask=_mask(name, key, _get(name, arrays, masks[key]), array) if key in masks else None,
+                values=_impute(name, key, array, split, options["imputation"], mask=real_steps.get(key)),
+                mask=real_steps.get(key),
                 standardise=key in scaled,
             )
             for key, array in values.items()
@@ -147,8 +148,10 @@ def _numbers(dataset: str, name: str, array: NDArray[Any], *, scaled: bool) -> N
         return np.asarray(array, dtype=np.float32)
 
 
-def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], how: str) -> Numbers:
-    """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows."""
+def _impute(
+    dataset: str, name: str, values: Numbers, split: NDArray[np.int8], how: str, *, mask: NDArray[np.bool_] | None
+) -> Numbers:
+    """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows' real steps."""
     if how == "none":
         return values
     missing = np.isnan(values)
@@ -156,9 +159,13 @@ def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], h
         return values
     fill: Any = values.dtype.type(0)
     if how != "zero":
-        train = values[split == TRAIN].reshape(-1, values.shape[-1])
+        rows = split == TRAIN
+        train = values[rows].reshape(-1, values.shape[-1]) if mask is None else values[rows][mask[rows]]
         if np.isnan(train).all(axis=0).any():
-            raise DataError(f"{dataset}: modality {name} has a feature without a value in the training split; drop it")
+            real = "" if mask is None else "real steps of the "
+            raise DataError(
+                f"{dataset}: modality {name} has a feature without a value in the {real}training split; drop it"
+            )
         fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
     filled = np.where(missing, fill, values)
     return filled.astype(np.float64) if values.dtype == np.float64 else filled.astype(np.float32)

@@ -166,6 +166,30 @@ class TestMissingValues:
         kept = ~np.isnan(self.HOLES)
         assert np.array_equal(values[kept], self.HOLES[kept])
 
+    @pytest.mark.parametrize("how", ["mean", "median"])
+    def test_padded_steps_are_no_data(self, save, how):
+        real = np.arange(6) < 1 + np.arange(N)[:, None] % 6
+        holes = np.where(RNG.random(TEXT.shape) < 0.1, np.nan, TEXT + 6)
+        holes[0] = np.nan  # a real step without any value
+        filled = []
+        for padding in (0.0, -50.0, np.nan):
+            text = np.where(real[:, :, None], holes, padding)
+            data = save(vision=VISION, text=text, y=Y, real=real)(imputation=how, mask={"text": "real"})
+            seen = holes[(data.split == 0)[:, None] & real]
+            expected = np.nanmean(seen, axis=0) if how == "mean" else np.nanmedian(seen, axis=0)
+            values = data.modalities["text"].values
+            assert values[0, 0] == pytest.approx(expected, abs=1e-12)
+            filled.append(values[real])
+        assert np.array_equal(filled[0], filled[1])
+        assert np.array_equal(filled[0], filled[2])
+
+    def test_a_feature_that_padding_alone_has_cannot_be_imputed(self, save):
+        real = np.arange(6) < 1 + np.arange(N)[:, None] % 5
+        text = np.where(real[:, :, None] & (np.arange(3) == 1), np.nan, TEXT)
+        load_it = save(vision=VISION, text=text, y=Y, real=real)
+        with pytest.raises(DataError, match="without a value in the real steps of the training split"):
+            load_it(imputation="mean", mask={"text": "real"})
+
     def test_infinite_values_are_never_imputed(self, save):
         with pytest.raises(DataError, match=r"has infinite values.* 18 of them; no imputation replaces these"):
             save(vision=np.where(np.isnan(self.HOLES), np.inf, self.HOLES), text=TEXT, y=Y)(imputation="mean")
