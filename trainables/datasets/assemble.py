@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
-from trainables.datasets.labels import Labels, check_groups, read_labels
+from trainables.datasets.labels import Labels, check_groups, read_labels, spelt_numbers
 from trainables.datasets.leaks import columns_of_target, leak_note
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
@@ -36,7 +36,7 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         default="auto",
         choices=("auto", "classes", "real", "regression"),
     ),
-    "metric": Option(doc="score of a real target", types=(str,), default="r2", choices=("r2", "sign_accuracy")),
+    "metric": Option(doc="score of a real target, r2 if none is given", types=(str,), choices=("r2", "sign_accuracy")),
     "standardise": Option(
         doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True
     ),
@@ -203,14 +203,15 @@ def _labels(
     }
 
 
-def _target(where: str, labels: Labels, metric: str) -> Target:
-    """A target from classes, renumbered in order, or real numbers, whose score is `metric`."""
+def _target(where: str, labels: Labels, metric: str | None) -> Target:
+    """A target from classes, renumbered in order, or real numbers, whose score is `metric`, R² if none is given."""
     values = labels.values
     if labels.kind == "real":
-        return Target(values=values.astype(np.float64), kind="real", metric=metric)
+        return Target(values=values.astype(np.float64), kind="real", metric=metric or "r2")
     found = np.unique(values)
     if 2 * len(found) > len(values):
-        instead = "give labels that recur" if values.dtype.kind in "US" else "if it is a number, set task: real"
+        is_text = values.dtype.kind in "US" and not spelt_numbers(values)
+        instead = "give labels that recur" if is_text else "if it is a number, set task: real"
         raise DataError(f"{where} has {len(found)} classes in {len(values)} rows; {instead}")
     return Target(values=np.searchsorted(found, values).astype(np.int64), kind="classes", n_classes=len(found))
 

@@ -153,7 +153,7 @@ def test_a_missing_step_that_the_mask_calls_real_is_refused(fill: str) -> None:
     mask = np.ones((20, 4), dtype=bool)
     raw[3, 2] = np.nan
     for given in (mask, mask.sum(1)):
-        with pytest.raises(ValueError, match="^row 3 has a value that is not finite; impute it as in training$"):
+        with pytest.raises(ValueError, match=r"^row 3 has a value that is not finite; impute it as in training$"):
             encoder.predict(raw, mask=given)
     mask[3, 2] = False
     assert np.isfinite(encoder.predict(raw, mask=mask)["logits"]).all()
