@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -227,10 +227,9 @@ def _split(
     groups = None if grouped is None else _get(dataset, arrays, grouped)
     values = target.values if target.values.ndim == 1 else target.values[:, 0]
     labels = values if target.kind == "classes" else quantile_classes(values, 10)
-    if groups is not None:
-        check_groups(f"{dataset}: group {grouped}", groups, len(labels))
+    doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
     if named is None and groups is not None:
-        return group_split(labels, groups, seed=seed), ()
+        return _whole_groups(f"{dataset}: group {grouped}", lambda: group_split(labels, groups, seed=seed)), doubts
     if named is None and "split" not in arrays:
         return stratified_split(labels, seed=seed), ()
     name = named or "split"
@@ -248,14 +247,25 @@ def _split(
                 "or give the data without a split to have one made (60/15/25)"
             )
     if (split == SPLITS["valid"]).any():
-        return split, ()
-    carved = carve_validation(labels, split, groups=groups, seed=seed)
+        return split, doubts
+    carved = _whole_groups(
+        f"{where} has no validation rows, and of its training rows by group {grouped}",
+        lambda: carve_validation(labels, split, groups=groups, seed=seed),
+    )
     n_valid, n_train = (int((codes == SPLITS[part]).sum()) for codes, part in ((carved, "valid"), (split, "train")))
     told = (
         f"{where} has no validation rows: {n_valid} of its {n_train} training rows validate, drawn by split_seed; mark "
         "rows as valid to choose them"
     )
-    return carved, (told,)
+    return carved, (*doubts, told)
+
+
+def _whole_groups(where: str, split: Callable[[], NDArray[np.int8]]) -> NDArray[np.int8]:
+    """What `split` gives, its error with the place."""
+    try:
+        return split()
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:

@@ -15,6 +15,7 @@ from trainables.datasets.base import DataError
 MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
+_LARGE_GROUP, _LARGER = 0.2, 4  # share of the rows, and times the next largest, of what may be no group
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
 
@@ -44,8 +45,8 @@ def missing_words(values: NDArray[Any]) -> list[str]:
     return [text for text in _texts(values) if text.strip().lower() in MISSING_WORDS]
 
 
-def check_groups(where: str, groups: NDArray[Any], n: int) -> None:
-    """Refuses groups that are not one for each of `n` rows, all known.
+def check_groups(where: str, groups: NDArray[Any], n: int) -> tuple[str, ...]:
+    """Refuses groups that are not one for each of `n` rows, all known; a line on one that may be a code for unknown.
 
     Raises:
         DataError: the shape is another, they are no labels, or some are missing: they would be one group.
@@ -62,6 +63,19 @@ def check_groups(where: str, groups: NDArray[Any], n: int) -> None:
             f"{where} has {what} in {count} of {n} rows, which would be taken as one group; "
             "give each of them a group (one of its own where it is unknown), or remove these rows"
         )
+    if groups.dtype.kind == "f" and (count := int(np.isinf(groups).sum())):
+        raise DataError(
+            f"{where} is infinite in {count} of {n} rows; give each of them a group (one of its own where it is "
+            "unknown), or remove these rows"
+        )
+    found, sizes = np.unique(groups, return_counts=True)
+    if len(found) < 2:
+        return ()
+    second, first = np.partition(sizes, -2)[-2:]
+    if first < _LARGE_GROUP * n or first < _LARGER * second:
+        return ()
+    told = f"{where}: group {found[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
+    return (f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them",)
 
 
 def check_signs(where: str, values: NDArray[Any], *, instead: str) -> None:
