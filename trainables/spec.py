@@ -33,12 +33,20 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+_MEANT = {"metric": "r2"}  # by options that are not given: records have had it as if it were
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """Name of a line in `DATASETS` and its options (JSON values only)."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, dict[str, Any]]:
+        """What hashes have of it: equal where the same is computed, whether a default was written out or not."""
+        return self.name, {key: _MEANT.get(key) if value is None else value for key, value in self.options.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +133,8 @@ class PackSpec:
     @property
     def hash(self) -> str:
         """Identity of the pack: equal specs have equal hashes."""
-        return content_hash(self.to_json())
+        name, options = self.dataset.identity
+        return content_hash({**self.to_json(), "dataset": {"name": name, "options": options}})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,7 +108,7 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
         cells: list[Cell] = []
         loaded: dict[str, MultimodalData] = {}
         for spec in specs:
-            key = content_hash([spec.name, spec.options])
+            key = content_hash(spec.identity)
             loaded[key] = datasets.load(spec)
             variant = {name: spec.options[name] for name in _varying(specs)}
             cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in _pairs(config, loaded[key])]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
-from trainables.datasets.labels import Labels, check_groups, read_labels
+from trainables.datasets.labels import Labels, check_groups, read_labels, spelt_numbers
 from trainables.datasets.leaks import columns_of_target, leak_note
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
@@ -36,7 +36,7 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         default="auto",
         choices=("auto", "classes", "real", "regression"),
     ),
-    "metric": Option(doc="score of a real target", types=(str,), default="r2", choices=("r2", "sign_accuracy")),
+    "metric": Option(doc="score of a real target, r2 if none is given", types=(str,), choices=("r2", "sign_accuracy")),
     "standardise": Option(
         doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True
     ),
@@ -79,6 +79,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     for key, array in values.items():
         if len(array) != len(split):
             raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
+    real_steps = {key: _mask(name, key, _get(name, arrays, source), values[key]) for key, source in masks.items()}
     leaks = [
         note
         for key, array in values.items()
@@ -90,8 +91,8 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         modalities={
             key: Modality(
                 name=key,
-                values=_impute(name, key, array, split, options["imputation"]),
-                mask=_mask(name, key, _get(name, arrays, masks[key]), array) if key in masks else None,
+                values=_impute(name, key, array, split, options["imputation"], mask=real_steps.get(key)),
+                mask=real_steps.get(key),
                 standardise=key in scaled,
             )
             for key, array in values.items()
@@ -147,8 +148,10 @@ def _numbers(dataset: str, name: str, array: NDArray[Any], *, scaled: bool) -> N
         return np.asarray(array, dtype=np.float32)
 
 
-def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], how: str) -> Numbers:
-    """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows."""
+def _impute(
+    dataset: str, name: str, values: Numbers, split: NDArray[np.int8], how: str, *, mask: NDArray[np.bool_] | None
+) -> Numbers:
+    """`values` with NaN replaced by zero, or by the feature's mean or median over the training rows' real steps."""
     if how == "none":
         return values
     missing = np.isnan(values)
@@ -156,9 +159,13 @@ def _impute(dataset: str, name: str, values: Numbers, split: NDArray[np.int8], h
         return values
     fill: Any = values.dtype.type(0)
     if how != "zero":
-        train = values[split == TRAIN].reshape(-1, values.shape[-1])
+        rows = split == TRAIN
+        train = values[rows].reshape(-1, values.shape[-1]) if mask is None else values[rows][mask[rows]]
         if np.isnan(train).all(axis=0).any():
-            raise DataError(f"{dataset}: modality {name} has a feature without a value in the training split; drop it")
+            real = "" if mask is None else "real steps of the "
+            raise DataError(
+                f"{dataset}: modality {name} has a feature without a value in the {real}training split; drop it"
+            )
         fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
     filled = np.where(missing, fill, values)
     return filled.astype(np.float64) if values.dtype == np.float64 else filled.astype(np.float32)
@@ -196,14 +203,15 @@ def _labels(
     }
 
 
-def _target(where: str, labels: Labels, metric: str) -> Target:
-    """A target from classes, renumbered in order, or real numbers, whose score is `metric`."""
+def _target(where: str, labels: Labels, metric: str | None) -> Target:
+    """A target from classes, renumbered in order, or real numbers, whose score is `metric`, R² if none is given."""
     values = labels.values
     if labels.kind == "real":
-        return Target(values=values.astype(np.float64), kind="real", metric=metric)
+        return Target(values=values.astype(np.float64), kind="real", metric=metric or "r2")
     found = np.unique(values)
     if 2 * len(found) > len(values):
-        instead = "give labels that recur" if values.dtype.kind in "US" else "if it is a number, set task: real"
+        is_text = values.dtype.kind in "US" and not spelt_numbers(values)
+        instead = "give labels that recur" if is_text else "if it is a number, set task: real"
         raise DataError(f"{where} has {len(found)} classes in {len(values)} rows; {instead}")
     return Target(values=np.searchsorted(found, values).astype(np.int64), kind="classes", n_classes=len(found))
 
@@ -219,10 +227,9 @@ def _split(
     groups = None if grouped is None else _get(dataset, arrays, grouped)
     values = target.values if target.values.ndim == 1 else target.values[:, 0]
     labels = values if target.kind == "classes" else quantile_classes(values, 10)
-    if groups is not None:
-        check_groups(f"{dataset}: group {grouped}", groups, len(labels))
+    doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
     if named is None and groups is not None:
-        return group_split(labels, groups, seed=seed), ()
+        return _whole_groups(f"{dataset}: group {grouped}", lambda: group_split(labels, groups, seed=seed)), doubts
     if named is None and "split" not in arrays:
         return stratified_split(labels, seed=seed), ()
     name = named or "split"
@@ -240,14 +247,25 @@ def _split(
                 "or give the data without a split to have one made (60/15/25)"
             )
     if (split == SPLITS["valid"]).any():
-        return split, ()
-    carved = carve_validation(labels, split, groups=groups, seed=seed)
+        return split, doubts
+    carved = _whole_groups(
+        f"{where} has no validation rows, and of its training rows by group {grouped}",
+        lambda: carve_validation(labels, split, groups=groups, seed=seed),
+    )
     n_valid, n_train = (int((codes == SPLITS[part]).sum()) for codes, part in ((carved, "valid"), (split, "train")))
     told = (
         f"{where} has no validation rows: {n_valid} of its {n_train} training rows validate, drawn by split_seed; mark "
         "rows as valid to choose them"
     )
-    return carved, (told,)
+    return carved, (*doubts, told)
+
+
+def _whole_groups(where: str, split: Callable[[], NDArray[np.int8]]) -> NDArray[np.int8]:
+    """What `split` gives, its error with the place."""
+    try:
+        return split()
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:

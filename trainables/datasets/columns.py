@@ -103,10 +103,12 @@ def target_unit(target: Target, rows: NDArray[np.int64]) -> Unit:
 def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Array:
     """The mean (N, features) of a sequence (N, T, features) over its real steps, 0 where it has none.
 
-    Differences from one and the same step are averaged, so that a constant stays one, to the last bit.
+    Differences from one and the same real step are averaged, so that a constant stays one, to the last bit, and what
+    stands in padded steps rounds nothing.
     """
     found = np.empty((len(values), values.shape[2]))
-    origin = np.asarray(values[:1, :1], dtype=np.float64)
+    row, step = (0, 0) if mask is None or not mask.size else np.unravel_index(int(mask.argmax()), mask.shape)
+    origin = np.asarray(values[row : row + 1, step : step + 1], dtype=np.float64)
     for start in range(0, len(values), _PIECE):
         rows = slice(start, start + _PIECE)
         differences = np.asarray(values[rows], dtype=np.float64) - origin

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from trainables.datasets.base import DataError
 MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
+_LARGE_GROUP, _LARGER = 0.2, 4  # share of the rows, and times the next largest, of what may be no group
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
 
@@ -43,8 +45,8 @@ def missing_words(values: NDArray[Any]) -> list[str]:
     return [text for text in _texts(values) if text.strip().lower() in MISSING_WORDS]
 
 
-def check_groups(where: str, groups: NDArray[Any], n: int) -> None:
-    """Refuses groups that are not one for each of `n` rows, all known.
+def check_groups(where: str, groups: NDArray[Any], n: int) -> tuple[str, ...]:
+    """Refuses groups that are not one for each of `n` rows, all known; a line on one that may be a code for unknown.
 
     Raises:
         DataError: the shape is another, they are no labels, or some are missing: they would be one group.
@@ -61,6 +63,19 @@ def check_groups(where: str, groups: NDArray[Any], n: int) -> None:
             f"{where} has {what} in {count} of {n} rows, which would be taken as one group; "
             "give each of them a group (one of its own where it is unknown), or remove these rows"
         )
+    if groups.dtype.kind == "f" and (count := int(np.isinf(groups).sum())):
+        raise DataError(
+            f"{where} is infinite in {count} of {n} rows; give each of them a group (one of its own where it is "
+            "unknown), or remove these rows"
+        )
+    found, sizes = np.unique(groups, return_counts=True)
+    if len(found) < 2:
+        return ()
+    second, first = np.partition(sizes, -2)[-2:]
+    if first < _LARGE_GROUP * n or first < _LARGER * second:
+        return ()
+    told = f"{where}: group {found[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
+    return (f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them",)
 
 
 def check_signs(where: str, values: NDArray[Any], *, instead: str) -> None:
@@ -80,16 +95,27 @@ def check_signs(where: str, values: NDArray[Any], *, instead: str) -> None:
     )
 
 
-def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str) -> Labels:
+def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str | None) -> Labels:
     """What a target holds, from integers, booleans, text or real numbers of shape (N,) or (N, m).
 
     With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
-    whole values, or up to 20 unless `metric` asks for their sign; all else is `real`. Where another reading is as
-    likely, a note says so. Real numbers for `sign_accuracy` that are 0 and 1 become -1 and 1.
+    whole values, or up to 20; all else is `real`. Where `metric` asks for their sign, integers and real numbers are
+    classes only if they are two whole values. Where another reading is as likely, or classes leave a `metric` that was
+    given unused, a note says so. Real numbers for `sign_accuracy` that are 0 and 1 become -1 and 1.
 
     Raises:
-        DataError: a value is missing, or the values are not what `task` says.
+        DataError: a value is missing, or the values are not what `task` and `metric` say.
     """
+    if task == "classes" and metric == "sign_accuracy":
+        raise DataError(f"{where}: metric: sign_accuracy is of real numbers, not of task: classes; leave out either")
+    labels = _taken(where, values, task, metric)
+    if labels.kind == "real" or metric is None:
+        return labels
+    told = f"{where} is taken as classes, scored by accuracy: metric: {metric}, which is of real targets, is not used"
+    return replace(labels, notes=(*labels.notes, f"{told}; leave it out, or set task: real"))
+
+
+def _taken(where: str, values: NDArray[Any], task: str, metric: str | None) -> Labels:
     if values.ndim > 2 or (values.ndim == 2 and values.shape[1] == 1):
         values = values.reshape(len(values), -1)
         values = values[:, 0] if values.shape[1] == 1 else values
@@ -101,7 +127,7 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str) -> 
     if is_text:
         if values.ndim != 1:
             raise DataError(f"{where} is text of shape {values.shape}; give one label a row, of shape (N,)")
-        return Labels(values=values, kind="classes", notes=_text_notes(where, values))
+        return Labels(values=values, kind="classes", notes=_text_notes(where, values, asked=task == "classes"))
     if values.ndim == 2 and task != "real":
         if (classes := _hot_columns(values)) is not None:
             told = f"{where} has one-hot rows: taken as {values.shape[1]} classes, by column; {_ASK_REAL}"
@@ -113,31 +139,34 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str) -> 
     return _one_a_row(where, values, task, metric)
 
 
-def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str) -> Labels:
+def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) -> Labels:
     """Numbers (N,) that may be classes."""
     found = np.unique(values)
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" and metric != "sign_accuracy":
         few = len(found) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(found)
         told = f"{where} has {len(found)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,) if few and task == "auto" else ())
-    whole = bool((found == np.round(found)).all())
+    whole = values.dtype.kind != "f" or bool((found == np.round(found)).all())
     if task == "classes":
         if not whole:
             raise DataError(f"{where} has fractions, so it is not classes; set task: real")
         return Labels(values=values, kind="classes")
-    few = len(found) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(found) and metric != "sign_accuracy"
-    shown = ", ".join(f"{value:g}" for value in found[:4]) + (", …" if len(found) > 4 else "")
-    if whole and (len(found) == 2 or (len(found) > 2 and few)):
+    few = len(found) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(found)
+    shown = ", ".join(f"{float(value):g}" for value in found[:4]) + (", …" if len(found) > 4 else "")
+    if whole and (len(found) == 2 or (len(found) > 2 and few and metric != "sign_accuracy")):
         told = f"{where} has the whole numbers {shown}: taken as {len(found)} classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,))
     taken = _real(where, values, metric, asked=False)
-    if whole and len(found) > 1 and metric != "sign_accuracy":
+    told = ""
+    if whole and 1 < len(found) <= len(values) // 2 and metric != "sign_accuracy":
         told = f"{where} has {len(found)} different whole numbers ({shown}): taken as real numbers; {_ASK_CLASSES}"
-        return Labels(values=taken.values, kind="real", notes=(*taken.notes, told))
-    return taken
+    elif not whole and len(found) > 1 and few and metric is None:
+        told = f"{where} has {len(found)} different numbers ({shown}): taken as real numbers; if these are labels, "
+        told += "write them as whole numbers or text"
+    return replace(taken, notes=(*taken.notes, told)) if told else taken
 
 
-def _real(where: str, values: NDArray[Any], metric: str, *, asked: bool) -> Labels:
+def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) -> Labels:
     notes: tuple[str, ...] = ()
     binary = bool(np.isin(values, (0, 1)).all())
     if values.ndim == 2 and binary and not asked:
@@ -149,7 +178,7 @@ def _real(where: str, values: NDArray[Any], metric: str, *, asked: bool) -> Labe
         if binary:
             notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for sign accuracy")
             values = np.where(values > 0, 1.0, -1.0)
-        check_signs(where, values, instead="set metric: r2 or task: classes")
+        check_signs(where, values, instead="set metric: r2 or task: classes in place of it")
     return Labels(values=values, kind="real", notes=notes)
 
 
@@ -168,13 +197,27 @@ def _check_values(where: str, values: NDArray[Any]) -> None:
                 raise DataError(f"{where} has the labels {other!r} and {text!r}; make them one, or differ in more")
 
 
-def _text_notes(where: str, values: NDArray[Any]) -> tuple[str, ...]:
+def spelt_numbers(values: NDArray[Any]) -> list[str]:
+    """Different texts, words for nothing aside, that all are numbers, some of them with fractions; none of others."""
     words = missing_words(values)
-    if not words:
-        return ()
-    count = int(np.isin(values.astype(str), words).sum())
-    shown = " and ".join(map(repr, words))
-    return (f"{where} is {shown} in {count} of {len(values)} rows: a class like others; if it is missing, remove them",)
+    texts = [text for text in _texts(values) if text not in words]
+    numbers = [float(text) for text in texts if _is_number(text)]
+    if len(numbers) < len(texts) or not all(map(isfinite, numbers)) or all(number.is_integer() for number in numbers):
+        return []
+    return sorted(texts, key=float)
+
+
+def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
+    if not asked and (numbers := spelt_numbers(values)):
+        shown = ", ".join(map(repr, numbers[:4])) + (", …" if len(numbers) > 4 else "")
+        notes = (f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes; {_ASK_REAL}",)
+    if words := missing_words(values):
+        count = int(np.isin(values.astype(str), words).sum())
+        shown = " and ".join(map(repr, words))
+        told = f"{where} is {shown} in {count} of {len(values)} rows: a class like others"
+        notes = (*notes, f"{told}; if it is missing, remove them")
+    return notes
 
 
 def _hot_columns(values: NDArray[Any]) -> NDArray[np.int64] | None:

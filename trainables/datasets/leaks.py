@@ -7,34 +7,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.columns import columns_of
 from trainables.datasets.labels import Labels
 
+_FEWEST, _TOLERANCE = 4, 1e-9
 _SAMPLE = 256  # rows that rule out almost every column, so that few are read whole
 
 
 def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDArray[np.int64]:
     """Columns of a modality (N, d) that follow from the target without error, ascending; constant ones do not count.
 
-    For classes that is a column with one value in each class, for numbers (N,) the very same number in each row. Where
-    there are fewer than two rows a class on average, chance could do that: none is named.
+    For classes that is a column with one value in each class, for numbers (N,) the number itself in any unit and from
+    any zero, to a correlation within 1e-9 of ±1. Where there are fewer than two rows a class on average, or than four
+    rows, chance could do that: none is named.
     """
     target = labels.values
     none = np.empty(0, dtype=np.int64)
     if values.ndim != 2 or target.ndim != 1 or len(values) != len(target):
         return none
+    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
     if labels.kind == "real":
-        same = target.astype(values.dtype)
-        near = np.flatnonzero((values[:_SAMPLE] == same[:_SAMPLE, None]).all(axis=0))
-        equal: NDArray[np.int64] = near[(values[:, near] == same[:, None]).all(axis=0)]
-        return equal
+        if len(values) < _FEWEST:
+            return none
+        rows = np.unique([*rows, target.argmin(), target.argmax()])  # most of it may be one number
+        near = np.flatnonzero(_are_lines(values[rows], target[rows]))
+        straight: NDArray[np.int64] = near[_are_lines(values[:, near], target)]
+        return straight
     _, first, code = np.unique(target, return_index=True, return_inverse=True)
     if len(values) < 2 * len(first):
         return none
-    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
     near = np.flatnonzero((values[rows] == values[first[code[rows]]]).all(axis=0))
     kept = values[:, near]
     found: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)]
     return found
+
+
+def _are_lines(values: NDArray[Any], target: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which columns (N, d) are a multiple of the target (N,) and a constant; none, where the target is one number."""
+    t = columns_of(target[:, None])
+    if not t.varies[0]:
+        return np.zeros(values.shape[1], dtype=np.bool_)
+    finite = np.flatnonzero(np.isfinite(values).all(axis=0))
+    kept = values[:, finite]
+    x = columns_of(kept)
+    scaled = (kept.astype(np.float64) - x.mean) / np.where(x.varies, x.deviation, 1.0)
+    correlation = ((target.astype(np.float64) - t.mean) / t.deviation) @ scaled / len(target)
+    lines = np.zeros(values.shape[1], dtype=np.bool_)
+    lines[finite] = x.varies & (np.abs(correlation) > 1 - _TOLERANCE)
+    return lines
 
 
 def leak_note(dataset: str, modality: str, source: str, columns: NDArray[np.int64]) -> tuple[str, ...]:

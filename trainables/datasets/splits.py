@@ -112,7 +112,8 @@ def group_split(
     if n_groups < len(fractions):
         parts = {2: "two", 3: "three"}.get(len(fractions), str(len(fractions)))
         raise DataError(
-            f"{n_groups} groups cannot be split in {parts} without straddling; give at least {len(fractions)} groups"
+            f"{n_groups} group{'s' * (n_groups > 1)} cannot be split in {parts} without straddling; "
+            f"give at least {len(fractions)} groups"
         )
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((n_groups, len(classes)))

@@ -65,7 +65,8 @@ class TrainedEncoder:
 
         Args:
             values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame.
-            mask: of sequences, (N, T), true at real steps, or their lengths (N,). Without it `padding` tells.
+            mask: of sequences, (N, T), true at real steps, or their lengths (N,): a missing value there is imputed as
+                in training, by the caller. Without it `padding` tells.
 
         Raises:
             ValueError: another shape, a real value that is not finite, a row without a real step, or a mask that is
@@ -102,8 +103,7 @@ class TrainedEncoder:
                 raise ValueError(f"the encoder of {self.modality} was trained without a mask; leave it out")
             return None
         if mask is not None:
-            given = read_mask(mask, shape=(len(x), self.shape[0]), name=self.modality)
-            return np.asarray(given & ~np.isnan(x).all(axis=2))
+            return read_mask(mask, shape=(len(x), self.shape[0]), name=self.modality)
         real = self.padding.real(x)
         if self.padding.needs_mask and len(x) and real.all():
             raise ValueError(f"the encoder of {self.modality} needs to know what is padding. {self.padding.told}")

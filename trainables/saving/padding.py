@@ -17,7 +17,7 @@ class Padding:
 
     `value` is what the data hold there, one number or one for each feature; empty where they hold nothing that tells
     padding from data, so that a mask has to be given. If `trailing`, only the steps behind the last other one are
-    padding: the value occurs before it, too. A step of nothing but NaN is padding always.
+    padding: the value occurs before it, too. A step of nothing but NaN is padding, too, unless a mask says what is.
     """
 
     value: tuple[float, ...] = ()

@@ -143,6 +143,22 @@ class TestSplits:
         split = save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").split
         assert all(len(set(split[who == name])) == 1 for name in set(who))
 
+    @pytest.mark.parametrize("unknown", [-1, 0, 999, "?", "unknown"])
+    def test_a_group_that_may_stand_for_unknown_is_said(self, save, unknown):
+        who = np.arange(N) // 4
+        who = np.where(np.arange(N) % 10 < 3, unknown, who.astype(str) if isinstance(unknown, str) else who + 7)
+        (note,) = save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes
+        largest = f"mine: group who: group {unknown} is 36 of 120 rows, the next largest "
+        assert note.startswith(largest)
+        assert "if it stands for unknown, give each of these rows a group of its own" in note
+        fold = np.unique(who, return_inverse=True)[1] % 2 * 2
+        (note, _) = save(vision=VISION, text=TEXT, y=Y, who=who, fold=fold)(group="who", split="fold").notes
+        assert "is 36 of 120 rows" in note
+
+    @pytest.mark.parametrize("who", [np.arange(N) // 8, np.minimum(np.arange(N) // 30, 2), np.arange(N)])
+    def test_nothing_is_said_of_groups_like_any(self, save, who):
+        assert save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes == ()
+
     def test_real_targets_split_along_their_range(self, save):
         split = save(vision=VISION, text=TEXT, y=np.arange(N) * 0.1)().split
         assert np.bincount(split[:12], minlength=3).min() > 0
@@ -165,6 +181,30 @@ class TestMissingValues:
         assert values[::7, 1] == pytest.approx(expected, abs=1e-6)
         kept = ~np.isnan(self.HOLES)
         assert np.array_equal(values[kept], self.HOLES[kept])
+
+    @pytest.mark.parametrize("how", ["mean", "median"])
+    def test_padded_steps_are_no_data(self, save, how):
+        real = np.arange(6) < 1 + np.arange(N)[:, None] % 6
+        holes = np.where(RNG.random(TEXT.shape) < 0.1, np.nan, TEXT + 6)
+        holes[0] = np.nan  # a real step without any value
+        filled = []
+        for padding in (0.0, -50.0, np.nan):
+            text = np.where(real[:, :, None], holes, padding)
+            data = save(vision=VISION, text=text, y=Y, real=real)(imputation=how, mask={"text": "real"})
+            seen = holes[(data.split == 0)[:, None] & real]
+            expected = np.nanmean(seen, axis=0) if how == "mean" else np.nanmedian(seen, axis=0)
+            values = data.modalities["text"].values
+            assert values[0, 0] == pytest.approx(expected, abs=1e-12)
+            filled.append(values[real])
+        assert np.array_equal(filled[0], filled[1])
+        assert np.array_equal(filled[0], filled[2])
+
+    def test_a_feature_that_padding_alone_has_cannot_be_imputed(self, save):
+        real = np.arange(6) < 1 + np.arange(N)[:, None] % 5
+        text = np.where(real[:, :, None] & (np.arange(3) == 1), np.nan, TEXT)
+        load_it = save(vision=VISION, text=text, y=Y, real=real)
+        with pytest.raises(DataError, match="without a value in the real steps of the training split"):
+            load_it(imputation="mean", mask={"text": "real"})
 
     def test_infinite_values_are_never_imputed(self, save):
         with pytest.raises(DataError, match=r"has infinite values.* 18 of them; no imputation replaces these"):
@@ -205,7 +245,14 @@ MISTAKES = {
     "a split with other words": ({"fold": np.array(["train", "test", "tset"])[Y]}, {"split": "fold"}, "has 'tset'"),
     "an empty split": ({"fold": (Y > 0).astype(int)}, {"split": "fold"}, "the test split has no rows"),
     "straddling groups": ({"fold": Y, "who": WHO}, {"split": "fold", "group": "who"}, "straddle"),
-    "too few groups": ({"who": Y > 0}, {"group": "who"}, "at least 3 groups"),
+    "too few groups": ({"who": Y > 0}, {"group": "who"}, "mine: group who: 2 groups cannot.* at least 3 groups"),
+    "one group": ({"who": 0 * Y}, {"group": "who"}, "mine: group who: 1 group cannot be split in three"),
+    "one group to train": (
+        {"who": Y > 0, "fold": 2 * (Y > 0)},
+        {"group": "who", "split": "fold"},
+        "split fold has no validation rows, and of its training rows by group who: 1 group cannot be split in two",
+    ),
+    "infinite groups": ({"who": np.where(Y > 0, np.inf, Y)}, {"group": "who"}, "who is infinite in 80 of 120 rows"),
     "a mask of another shape": ({"real": np.ones((N, 5), bool)}, {"mask": {"text": "real"}}, "lengths"),
     "a mask without real steps": ({"real": np.zeros((N, 6), bool)}, {"mask": {"text": "real"}}, "real step"),
     "a mask of no modality": ({"real": np.ones((N, 6), bool)}, {"mask": {"txt": "real"}}, "did you mean 'text'"),

@@ -58,6 +58,20 @@ def test_a_constant_sequence_stays_constant_when_it_is_averaged():
     np.testing.assert_allclose(mean_over_steps(X[:, None, :], None), X)
 
 
+@pytest.mark.parametrize("padding", [1e30, -1e18, 1e-30])
+@pytest.mark.parametrize("front", [False, True])
+def test_what_stands_in_padded_steps_changes_no_mean(padding, front):
+    values = RNG.normal(6, 1, size=(2500, 5, 3))
+    mask = np.arange(5) < RNG.integers(1, 6, size=2500)[:, None]
+    mask = mask[:, ::-1] if front else mask
+    mask[0] = np.arange(5) == 4
+    kept = np.where(mask[:, :, None], values, 0.0)
+    expected = kept.sum(axis=1) / mask.sum(axis=1)[:, None]
+    padded = np.where(mask[:, :, None], values, padding)
+    np.testing.assert_allclose(mean_over_steps(padded, mask), expected, rtol=1e-13)
+    np.testing.assert_array_equal(mean_over_steps(padded, mask), mean_over_steps(kept, mask))
+
+
 @pytest.mark.parametrize(("scale", "shift"), [(8e4, 2.5e5), (1e-30, 0), (1e25, 3e25), (1.0, 1.7e9)])
 def test_a_target_is_learned_in_the_same_numbers_in_any_unit(scale, shift):
     rows = np.arange(300)

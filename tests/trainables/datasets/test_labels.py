@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from trainables.datasets import DataError, load
+from trainables.datasets import DataError, cells, load
 from trainables.datasets.labels import read_labels
-from trainables.spec import DatasetSpec
+from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, TrainingSpec, content_hash
 
 N = 240
 RNG = np.random.default_rng(0)
@@ -153,6 +153,95 @@ class TestSigns:
     def test_whole_sentiments_stay_numbers_where_their_sign_is_the_score(self, load_target):
         data = load_target(np.arange(N) % 7 - 3.0, metric="sign_accuracy")
         assert (data.targets["audio"].kind, data.notes) == ("real", ())
+
+
+class TestMetrics:
+    """A metric that was given is used, or it is said that it is not."""
+
+    @pytest.mark.parametrize("kind", [np.int64, np.int8, np.float64])
+    def test_the_sign_of_whole_sentiments_is_the_score_in_every_type(self, load_target, kind):
+        data = load_target((np.arange(N) % 7 - 3).astype(kind), metric="sign_accuracy")
+        target = data.targets["audio"]
+        assert (target.kind, target.metric, data.notes) == ("real", "sign_accuracy", ())
+        assert np.array_equal(target.values, np.arange(N) % 7 - 3)
+
+    @pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float64])
+    def test_ratings_of_one_sign_are_refused_in_every_type(self, load_target, kind):
+        with pytest.raises(DataError, match=r"runs from 1 to 7, 100% of it above 0.*set metric: r2 or task: classes"):
+            load_target((np.arange(N) % 7 + 1).astype(kind), metric="sign_accuracy")
+
+    @pytest.mark.parametrize(
+        ("y", "options"),
+        [
+            (Y % 2 == 0, {"metric": "sign_accuracy"}),
+            (Y % 2, {"metric": "sign_accuracy"}),
+            (2 * (Y % 2) - 1.0, {"metric": "sign_accuracy"}),
+            (np.array(["a", "b", "c"])[Y], {"metric": "sign_accuracy"}),
+            (HOT, {"metric": "sign_accuracy"}),
+            (Y, {"metric": "r2"}),
+            (Y.astype(float), {"metric": "r2"}),
+            (Y, {"metric": "r2", "task": "classes"}),
+        ],
+    )
+    def test_classes_say_that_a_given_metric_is_not_used(self, load_target, y, options):
+        data = load_target(y, **options)
+        assert data.targets["audio"].metric == "accuracy"
+        used = f"scored by accuracy: metric: {options['metric']}, which is of real targets, is not used"
+        assert [used in note for note in data.notes].count(True) == 1
+
+    @pytest.mark.parametrize("y", [Y, FINE, Y % 2 == 0, np.array(["a", "b", "c"])[Y]])
+    def test_classes_have_no_sign(self, load_target, y):
+        with pytest.raises(DataError, match="d: target y: metric: sign_accuracy is of real numbers, not of task: cl"):
+            load_target(y, task="classes", metric="sign_accuracy")
+
+    def test_real_targets_without_a_metric_are_scored_by_r2(self, load_target):
+        for options in ({}, {"metric": "r2"}):
+            assert load_target(FINE, **options).targets["audio"].metric == "r2"
+
+    def test_a_metric_written_out_is_the_same_computation(self):
+        hashes = set()
+        for options in ({}, {"metric": "r2"}):
+            (spec,) = cells(DatasetSpec(name="arrays", options={"path": "d.npz", **options}))
+            pack = PackSpec(
+                dataset=spec, pair=("a", "b"), encoders=(EncoderSpec(), EncoderSpec()), alignment=AlignmentSpec(),
+                training=TrainingSpec(), replicas=(),
+            )  # fmt: skip
+            hashes.add((content_hash(spec.identity), pack.hash))
+        assert hashes == {("0bafcb8406fb59d3", "ddf087531d5f064f")}  # as records have them
+
+
+class TestDoubts:
+    def test_numbers_as_text_are_classes_with_a_line(self, load_target):
+        texts = np.array(["2.7", "1.2", "10"])[Y]
+        assert load_target(texts).notes == (
+            "d: target y has 3 different numbers as text ('1.2', '2.7', '10'): taken as classes; "
+            "set task: real if it is a number",
+        )
+        assert load_target(texts, task="classes").notes == ()
+        (first, second) = load_target(np.array(["1.2", "2.7", "NA"])[Y]).notes
+        assert "2 different numbers as text" in first
+        assert "'NA' in 80 of 240 rows" in second
+
+    @pytest.mark.parametrize("texts", [["1", "2", "3"], ["1.0", "2.0", "3.0"], ["1.5", "2", "x"], ["NA", "nan", "b"]])
+    def test_other_texts_are_not_called_numbers(self, load_target, texts):
+        assert not any("as text" in note for note in load_target(np.array(texts)[Y]).notes)
+
+    def test_numbers_as_text_that_never_recur_are_sent_to_task_real(self, load_target):
+        with pytest.raises(DataError, match="240 classes in 240 rows; if it is a number, set task: real"):
+            load_target(np.array([f"{value:.4f}" for value in FINE]))
+
+    def test_a_few_recurring_fractions_are_real_with_a_line(self, load_target):
+        data = load_target(Y / 2)
+        assert data.targets["audio"].kind == "real"
+        assert data.notes == (
+            "d: target y has 3 different numbers (0, 0.5, 1): taken as real numbers; if these are labels, "
+            "write them as whole numbers or text",
+        )
+        assert load_target(Y / 2, task="real").notes == load_target(Y / 2, metric="r2").notes == ()
+
+    @pytest.mark.parametrize("unit", [1e30, 1e16])
+    def test_large_numbers_that_never_recur_are_no_labels(self, load_target, unit):
+        assert load_target(FINE * unit).notes == ()
 
 
 def test_labels_keep_the_type_that_they_have():

@@ -34,10 +34,48 @@ def test_copies_and_codes_of_the_target_are_named(tmp_path, added, columns, y):
     assert note.startswith(f"d: of audio, column {columns} follows from the target y in every row")
 
 
-def test_a_copy_of_a_real_target_is_named(tmp_path):
-    score = RNG.normal(size=N)
-    (note,) = _notes(tmp_path, np.c_[score, AUDIO], score)
-    assert "column 1 follows" in note
+SCORE = RNG.normal(size=N)
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        SCORE,
+        2 * SCORE + 1,
+        -SCORE,
+        1e30 * SCORE - 1e29,
+        1e-30 * SCORE,
+        1e300 * SCORE,
+        32 + 1.8 * SCORE.astype(np.float32),
+        SCORE.round(6),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"metric": "sign_accuracy"}])
+def test_a_real_target_in_any_unit_is_named(tmp_path, leak, options):
+    (note,) = _notes(tmp_path, np.c_[leak, AUDIO, leak], SCORE, **options)
+    assert note.startswith("d: of audio, column 1, 6 follows from the target y in every row")
+
+
+def test_a_target_that_mostly_is_one_number(tmp_path):
+    sampled = np.linspace(0, N - 1, 256).astype(int)
+    late = np.where(np.isin(np.arange(N), sampled), 0.25, SCORE)
+    (note,) = _notes(tmp_path, np.c_[AUDIO, 3 * late, np.zeros(N)], late)
+    assert "column 5 follows" in note
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        AUDIO,
+        np.c_[AUDIO, SCORE + 1e-3 * AUDIO[:, 0]],  # measured
+        np.c_[AUDIO, np.where(np.arange(N) == 299, 9, SCORE)],  # but for one row
+        np.c_[AUDIO, SCORE**3],
+        np.c_[AUDIO, 1e20 + 0 * SCORE],
+        np.c_[AUDIO, np.where(np.arange(N) % 50 == 7, np.nan, AUDIO[:, 0])],
+    ],
+)
+def test_nothing_is_said_beside_a_real_target(tmp_path, audio):
+    assert _notes(tmp_path, audio, SCORE, imputation="mean") == ()
 
 
 @pytest.mark.parametrize(

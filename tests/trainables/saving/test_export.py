@@ -146,6 +146,19 @@ def test_a_mask_of_another_kind_is_refused(mask: object, message: str) -> None:
         trained_encoders(pack, data, 0)[0].predict(data.modalities[0].values[:20], mask=mask)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("fill", FILL)
+def test_a_missing_step_that_the_mask_calls_real_is_refused(fill: str) -> None:
+    pack, data = padded("mlp", fill)
+    encoder, raw = trained_encoders(pack, data, 0)[0], data.modalities[0].values[:20].copy()
+    mask = np.ones((20, 4), dtype=bool)
+    raw[3, 2] = np.nan
+    for given in (mask, mask.sum(1)):
+        with pytest.raises(ValueError, match=r"^row 3 has a value that is not finite; impute it as in training$"):
+            encoder.predict(raw, mask=given)
+    mask[3, 2] = False
+    assert np.isfinite(encoder.predict(raw, mask=mask)["logits"]).all()
+
+
 def test_a_sequence_of_an_older_file_needs_its_mask(tmp_path: Path) -> None:
     pack, data = padded("mlp", "zero")
     path = tmp_path / "encoder.pt"
