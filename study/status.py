@@ -18,7 +18,7 @@ from study.cli.process import printer, run_as_process
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
 from study.results.run import RUN
-from study.scheduling.ahead import planned_trainings
+from study.scheduling.ahead import planned_in_record
 from study.scheduling.coordinator import ERRORS
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.search.curves import curve
@@ -29,7 +29,7 @@ from trainables.output import json_text
 
 @dataclass(frozen=True, kw_only=True)
 class CellStatus:
-    """One cell: trainings with a result, at most to come, diverged; λ* of the pair and its 90 % interval so far."""
+    """One cell: trainings with a result, likely in the end, diverged; λ* of the pair and its 90 % interval so far."""
 
     cell: str
     done: int
@@ -60,9 +60,11 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     config = StudyConfig.model_validate(record.notes["configuration"])
     run = record.notes.get(RUN) or {}
     ended = bool(run.get("complete"))
-    cells = tuple(
-        _cell_status(Cell.from_json(value, config=config), record, ended=ended) for value in record.notes["cells"]
-    )
+    known = tuple(Cell.from_json(value, config=config) for value in record.notes["cells"])
+    failed = dict((run.get("errors") if ended else record.notes.get(ERRORS)) or {})
+    given_up = {cell.id for cell in known} if ended else failed.keys()
+    planned = planned_in_record(known, record.trials, given_up=given_up)
+    cells = tuple(_cell_status(cell, record, planned=planned[cell.id]) for cell in known)
     age = None if record.last_result is None else max(0.0, (now - record.last_result).total_seconds())
     return StudyStatus(
         study=record.name,
@@ -70,22 +72,21 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
         done=sum(cell.done for cell in cells),
         planned=sum(cell.planned for cell in cells),
         diverged=sum(cell.diverged for cell in cells),
-        failed_cells=dict((run.get("errors") if ended else record.notes.get(ERRORS)) or {}),
+        failed_cells=failed,
         last_result_seconds=age,
         cells=cells,
     )
 
 
-def _cell_status(cell: Cell, record: StudyRecord, *, ended: bool) -> CellStatus:
+def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus:
     arms = {arm: trials for (key, arm), trials in record.trials.items() if key == cell.id}
     results = [result for trials in arms.values() for trial in trials for result in trial.results.values()]
     found = curve(arms.get("shared", ()), "pair")
     chosen = select_curve(cell, found) if found.is_drawable else None  # else too few strengths have a score so far
-    asked = sum(len(trial.replicates) for trials in arms.values() for trial in trials)
     return CellStatus(
         cell=cell.label,
         done=len(results),
-        planned=asked if ended else max(asked, planned_trainings(cell)),
+        planned=planned,
         diverged=sum(result.status == "diverged" for result in results),
         lambda_star=None if chosen is None else chosen.lambda_star,
         interval=None if chosen is None else chosen.interval,
@@ -146,7 +147,8 @@ def _records(given: argparse.Namespace) -> Iterator[StudyRecord]:
 
 def _table(found: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("cell" if cells else "study", "trainings", "diverged", "last result", "λ* so far [90 %]"):
+    stars_of = "λ* so far [90 %]" if cells else "λ* of each pair so far"
+    for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in found:
         rows = status.cells if cells else ()
@@ -154,7 +156,7 @@ def _table(found: Sequence[StudyStatus], *, cells: bool) -> Table:
             state = "ended" if status.ended else f"{_age(status.last_result_seconds)} ago"
             failed = f", {len(status.failed_cells)} without an answer" if status.failed_cells else ""
             stars = [f"{cell.lambda_star:.2g}" if cell.lambda_star is not None else "–" for cell in status.cells]
-            more = f" … of {len(stars)} cells" if len(stars) > 4 else ""
+            more = f" … of {len(stars)} pairs" if len(stars) > 4 else ""
             line = (status.study, f"{status.done}/{status.planned}", f"{status.diverged}{failed}", state)
             table.add_row(*map(Text, (*line, ", ".join(stars[:4]) + more)))
         for cell in rows:

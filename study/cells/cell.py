@@ -111,7 +111,7 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
             key = content_hash(spec.identity)
             loaded[key] = datasets.load(spec)
             variant = {name: spec.options[name] for name in _varying(specs)}
-            cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in _pairs(config, loaded[key])]
+            cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in pairs_of(config, loaded[key])]
     except DataError as error:
         raise ConfigError(f"dataset {config.dataset.name}: {error}") from None
     return tuple(cells), loaded
@@ -127,7 +127,8 @@ def _varying(specs: Sequence[DatasetSpec]) -> list[str]:
     return [key for key in options[0] if len({content_hash(given[key]) for given in options}) > 1]
 
 
-def _pairs(config: StudyConfig, data: MultimodalData) -> list[tuple[str, str]]:
+def pairs_of(config: StudyConfig, data: MultimodalData) -> list[tuple[str, str]]:
+    """The pairs of modalities that a study of these data is about."""
     if isinstance(config.pairs, str):
         return list(itertools.combinations(data.modalities, 2))
     return list(config.pairs)
@@ -142,7 +143,7 @@ def _cell(
     pair: tuple[str, str],
 ) -> Cell:
     pair_data = data.pair(*pair)
-    first, second = (_encoder(config, data, name) for name in pair)
+    first, second = (encoder_of(config, data, name) for name in pair)
     _check_fit(config, pair_data, (first, second))
     name = f"{spec.name}-stand-in" if data.stand_in else spec.name  # the id goes into names of files and models
     prefix = "-".join([name, *(f"{key}={value}" for key, value in variant.items())])
@@ -169,7 +170,8 @@ def _title(spec: DatasetSpec, variant: Mapping[str, object], data: MultimodalDat
     return " ".join([spec.name, *(f"{key} {value}" for key, value in variant.items())])
 
 
-def _encoder(config: StudyConfig, data: MultimodalData, modality: str) -> EncoderSpec:
+def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> EncoderSpec:
+    """The encoder of a modality: the dataset's, with what the study file says of all of them and of this one."""
     for name in config.encoders:
         if name not in data.modalities:
             raise ConfigError(f"encoders.{name}: no such modality; this dataset has {', '.join(data.modalities)}")

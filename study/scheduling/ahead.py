@@ -6,14 +6,14 @@ will be to confirm. So there are three cases, the least, the likely and the most
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeVar, get_args
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm
-from study.search.curves import SUBJECTS
+from study.cells.trials import Arm, Asked
+from study.search.curves import SUBJECTS, curve
 from study.search.one_sided import ONE_SIDED, opening_size
 
 T = TypeVar("T")
@@ -55,11 +55,6 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
         if config.models:
             rounds.append([("final", 2 if case == "most" else 1)])
     return rounds
-
-
-def planned_trainings(cell: Cell) -> int:
-    """How many trainings the cell is likely to take."""
-    return sum(count for asked in planned_rounds(cell, case="likely") for _, count in asked)
 
 
 def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
@@ -130,6 +125,65 @@ class Ahead:
                     groups = even_groups(range(count - known), self.pack_size)
                     work += sum(pack_work(len(group), pack_size=self.pack_size) for group in groups)
         return trainings, work
+
+
+def planned_in_record(
+    cells: Sequence[Cell], record: Mapping[tuple[str, Arm], Sequence[Asked]], *, given_up: Collection[str]
+) -> dict[str, int]:
+    """How many trainings each cell will have taken in the end, by id: what a coordinator says whose record it is.
+
+    Args:
+        cells: of the study.
+        record: the trials by cell and arm.
+        given_up: ids of the cells that nothing more is asked for.
+    """
+    trials = {
+        cell.id: [trial for arm in get_args(Arm) for trial in _once(record.get((cell.id, arm), ()))] for cell in cells
+    }
+    states = {cell.id: "over" if cell.id in given_up else _state(cell, trials[cell.id]) for cell in cells}
+    decided = "at work" not in states.values() and any(t.arm == "final" for asked in trials.values() for t in asked)
+    planned = {}
+    for cell in cells:
+        ahead = Ahead(cell=cell, pack_size=1)
+        for round_ in _rounds(trials[cell.id]):
+            ahead.ask(round_)
+        over = states[cell.id] == "over" or (decided and states[cell.id] == "confirmed")
+        planned[cell.id] = sum(ahead.asked.values()) + (0 if over else ahead.left[0])
+    return planned
+
+
+def _once(trials: Iterable[Asked]) -> Collection[Asked]:
+    """One of those that were made twice, as the answer to the first got lost: the one with more results."""
+    known: dict[tuple[int, int], Asked] = {}
+    for trial in trials:
+        place = (trial.round, trial.slot)
+        if place not in known or len(trial.results) > len(known[place].results):
+            known[place] = trial
+    return known.values()
+
+
+def _rounds(trials: Iterable[Asked]) -> list[dict[Arm, int]]:
+    """The trainings of each round by arm, in the order in which rounds are asked for."""
+    counts: dict[tuple[int, int], dict[Arm, int]] = {}
+    for trial in trials:
+        arms = counts.setdefault((PHASES.index(_phase_of(trial.arm)), trial.round), {})
+        arms[trial.arm] = arms.get(trial.arm, 0) + len(trial.replicates)
+    return [counts[place] for place in sorted(counts)]
+
+
+def _state(cell: Cell, trials: Sequence[Asked]) -> Literal["at work", "confirmed", "over"]:
+    """Where a cell's rounds are; a next round is on record as soon as the one before has all its results."""
+    if not trials or any(trial.missing for trial in trials):
+        return "at work"
+    arms = {trial.arm for trial in trials}
+    if "confirm" in arms:
+        return "confirmed"
+    shared = [trial for trial in trials if trial.arm == "shared"]
+    if not all(curve(shared, subject).is_drawable for subject in SUBJECTS):
+        return "over"  # it has no answer
+    search = cell.config.search
+    early = search.stop_interval or search.stop_regret or not arms.isdisjoint(ONE_SIDED)
+    return "over" if early and not cell.config.replicates.confirm else "at work"
 
 
 def _phase_of(arm: Arm) -> str:

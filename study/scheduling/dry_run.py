@@ -219,7 +219,7 @@ def describe(found: Plan) -> str:
     likely, least, most = found.likely, found.least, found.most
     at = f"{found.at_once} at once" + (f" on {found.devices} GPUs" if found.gpu else "")
     lines = [
-        f"{found.study}: {len(found.cells)} cells, {likely.trainings} trainings "
+        f"{found.study}: {len(found.cells)} pair{'s' * (len(found.cells) > 1)}, {likely.trainings} trainings "
         f"({least.trainings} to {most.trainings}) in {likely.packs} packs of up to {found.pack_size}, {at}",
         f"memory: {_mebibytes(found.pack_bytes)} of tensors in the largest pack",
         f"time: about {duration(likely.seconds)} ({duration(least.seconds)} to {duration(most.seconds)})",

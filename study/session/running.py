@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from study.cells.cell import Cell, build_cells, data_notes
-from study.cells.same_data import DATA, Digests, check_same, data_at_hand, digests, has_rescaled_targets, merged
+from study.cells.same_data import DATA, check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
@@ -22,6 +22,7 @@ from study.search.record.private import for_owner_alone, made_for_owner_alone, m
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
 from study.session.memory import PeakMemory
+from study.session.same_study import as_recorded, cells_as_recorded
 from study.tracking import Tracker, TrackingResult
 from trainables.datasets import MultimodalData
 from trainables.saving.place import Place
@@ -80,7 +81,7 @@ def run_study(
             opened = open_storage(storage, folder=folder / JOURNAL, say=on_damage)
         ledger = Ledger(opened, name=config.study, space=_space(config), renew=renew)
         stack.callback(ledger.close)
-        _check_in(config, cells, datasets, folder, ledger, say=display.say)
+        config, cells, datasets = _check_in(config, cells, datasets, folder, ledger, say=display.say)
         if config.resources.checkpoints is None:
             checkpoints.clear("*.pt.*")  # torn by a kill
         tracker = Tracker(tracking, say=display.say)
@@ -93,6 +94,8 @@ def run_study(
             if not lacks_encoders(recorded, cells, ledger):
                 checkpoints.clear("*.pt*", untouched=_untouched(config))
                 return publish(recorded, folder, config, tracker, display)
+        if done := ledger.trained:
+            display.say(f"resuming: {done} training{'s' * (done > 1)} done")
         joined = stack.enter_context(ExitStack())  # left after the background, if that reads the data that Ray holds
         background = stack.enter_context(ThreadPoolExecutor(2))
         prepared = background.submit(_prepare, tracker)
@@ -231,19 +234,20 @@ def locked(out: Path, study: str) -> Iterator[Path]:
 
 def _check_in(
     config: StudyConfig,
-    cells: Sequence[Cell],
+    cells: tuple[Cell, ...],
     datasets: Mapping[str, MultimodalData],
     folder: Path,
     ledger: Ledger,
     *,
     say: Callable[[str], None],
-) -> None:
-    """Begin a record, or go on with one of the same configuration and data."""
+) -> tuple[StudyConfig, tuple[Cell, ...], Mapping[str, MultimodalData]]:
+    """Begin a record, or go on with one of the same configuration and data; all of them as the record spells them."""
     ledger.take_over()
     known = ledger.note("configuration")
-    current = digests(cells, datasets)
+    if known is not None:
+        config = as_recorded(config, known, datasets, cells=ledger.note("cells"))
     if known is None:
-        ledger.set_note(DATA, current)
+        ledger.set_note(DATA, digests(cells, datasets))
         ledger.set_note("cells", [cell.to_json() for cell in cells])
         ledger.set_note("configuration", config.identity)
     elif changed := differences(known, config.identity):
@@ -252,18 +256,19 @@ def _check_in(
             f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
         )
     else:
-        _check_data(ledger, cells, datasets, current, say)
+        cells, datasets = cells_as_recorded(cells, datasets, ledger.note("cells"), config)
+        _check_data(ledger, cells, datasets, say)
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
     with for_owner_alone():
         (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+    return config, cells, datasets
 
 
 def _check_data(
     ledger: Ledger,
     cells: Sequence[Cell],
     datasets: Mapping[str, MultimodalData],
-    current: Digests,
     say: Callable[[str], None],
 ) -> None:
     """Whether a study goes on with the data that it began with; what the version before has not noted is noted.
@@ -271,7 +276,7 @@ def _check_data(
     Raises:
         ConfigError: it does not, or what it has trained cannot be compared with what it would train.
     """
-    study = cells[0].config.study
+    study, current = cells[0].config.study, digests(cells, datasets)
     remedy = "give this one another name, or undo the change to resume it"
     if (known := ledger.note(DATA)) is None:
         ended = ledger.note(RUN)

@@ -43,6 +43,11 @@ def commands() -> Iterator[list[str]]:
             yield ["python", "-m", COMMANDS[words[1]][0].removesuffix(".__main__"), *words[2:]]
 
 
+def test_no_line_of_prose_is_far_wider_than_its_neighbours() -> None:
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S).splitlines()
+    assert [line for line in prose if len(line) > 125 and not line.startswith("|")] == []
+
+
 def test_every_command_is_understood() -> None:
     shown = list(commands())
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study.cells.cell import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
-from study.search import Ledger, close_storage, open_storage
+from study.scheduling.coordinator import Coordinator, Pack
+from study.search import Ledger, close_storage, open_storage, read_studies
+from study.search.answers import recommended_settings
 from study.search.record.storage import Storage
-from study.status import main
+from study.status import main, study_status
 from trainables.spec import ReplicaResult
 
 STUDY = """
@@ -52,6 +58,80 @@ def fill(storage: Storage, folder: Path, *, name: str = "half") -> None:
     close_storage(opened)
 
 
+BOTH_WAYS = """
+study: whole
+dataset: {name: digits}
+pairs: [[left, right], [left, fourier]]
+alignment: {one_sided: auto}
+strength: {initial: [0, 0.5, 1, 2, 4], refine: 2, per_round: 1}
+replicates: {search: 3, confirm: %d}
+search: {stop_interval: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("confirm", "stop", "outcome"),
+    [
+        (4, 0, "useful"),
+        (4, 0, "useless"),
+        (4, 3.9, "useful"),
+        (0, 0, "useful"),
+        (0, 3.9, "useful"),
+        (4, 0, "diverged"),
+        (4, 0, "failed"),
+    ],
+)
+def test_the_total_is_the_one_that_the_study_itself_shows(
+    confirm: int, stop: float, outcome: str, tmp_path: Path
+) -> None:
+    """After every pack of a study whose one-sided arms go on or not, whose searches end early, or have no answer."""
+    config = parse_config(BOTH_WAYS % (confirm, stop))
+    cells, _ = build_cells(config)
+    opened = open_storage(Storage(), folder=tmp_path)
+    ledger = Ledger(opened, name="whole", space={"strength": (0.0, 4.0)})
+    ledger.set_note("cells", [cell.to_json() for cell in cells])
+    ledger.set_note("configuration", config.identity)
+    order, noise = random.Random(0), np.random.default_rng(0)
+    coordinator = Coordinator(cells, ledger, pack_size=8, recommend=recommended_settings)
+    out: list[Pack] = []
+    moments, totals = 0, set()
+
+    def compare() -> None:
+        (record,) = read_studies(opened, name="whole")
+        found = study_status(record, now=datetime.now())
+        progress = coordinator.progress
+        assert found is not None
+        assert (found.done, found.planned) == (progress.done, progress.planned)
+        totals.add(progress.planned)
+
+    compare()
+    while not coordinator.finished:
+        while (pack := coordinator.next_pack()) is not None:
+            out.append(pack)
+        pack = out.pop(order.randrange(len(out)))
+        if outcome == "failed" and moments == 7:
+            coordinator.fail(pack.id, "the disk is full")
+            out = [other for other in out if other.cell.id != pack.cell.id]
+        else:
+            coordinator.complete(pack.id, [_result(asked.setting, outcome, noise) for asked, _ in pack.members])
+        compare()
+        moments += 1
+    assert moments > 3
+    assert outcome == "failed" or confirm == 0 or len(totals) > 1  # it does change on the way
+
+
+def _result(setting: Setting, outcome: str, noise: np.random.Generator) -> ReplicaResult:
+    """A training whose score rises with its encoder's strength, or does not, or that diverges above 0."""
+    strengths = (setting.strength_1, setting.strength_2)
+    if outcome == "diverged" and max(strengths) > 0:
+        return ReplicaResult(status="diverged", scores=(math.nan,) * 2, losses=(1.0, 1.0), alignment={}, curve=())
+    slope = 0.02 if outcome == "useful" else 0.0
+    one, two = (
+        0.5 + slope * own - slope * other / 2 + 0.002 * noise.normal() for own, other in (strengths, strengths[::-1])
+    )
+    return ReplicaResult(status="ok", scores=(one, two), losses=(1.0, 1.0), alignment={}, curve=())
+
+
 def status(capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, Any]]:
     assert main([*options, "--json"]) == 0
     found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
@@ -77,9 +157,14 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     fill(Storage(), tmp_path / "half" / "optuna")
 
     assert main(["--out", str(tmp_path)]) == 0
-    assert "half" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "half" in listed
+    assert "λ* of each pair so far" in listed
+    assert "90 %" not in listed  # an interval stands beside each pair alone
     assert main(["half", "--out", str(tmp_path)]) == 0
-    assert "left + fourier" in capsys.readouterr().out
+    alone = capsys.readouterr().out
+    assert "left + fourier" in alone
+    assert "λ* so far [90 %]" in alone
 
 
 def test_all_studies_of_a_database_are_listed(

@@ -209,12 +209,16 @@ def _effects(cell: Part, strategy: str) -> str:
 
 
 def _nothing_differs(cell: Part) -> bool:
-    """Whether neither a curve nor a gain of any strategy tried differs from what luck alone would give."""
-    tried = [gain for one in parts(part(cell, "pair_choice"), "alternatives") for gain in _measured(one)]
-    bounds = [found for gain in tried if (found := interval(gain.get("interval")))]
+    """Whether neither a curve nor a gain that is told differs from what luck alone would give.
+
+    Told are those of every strategy tried, of each encoder, and of the pair at its one strength.
+    """
+    choice, entries = part(cell, "pair_choice"), parts(cell, "encoders")[:2]
+    told = [gain for one in parts(choice, "alternatives") for gain in _measured(one)]
+    told += [told_gain(answer)[0] for answer in (*entries, choice)]
+    bounds = [found for gain in told if (found := interval(gain.get("interval")))]
     return all(low <= 0 <= high for low, high in bounds) and all(
-        entry.get("verdict") not in ("align", "avoid") and entry.get("shape") in ("flat", None)
-        for entry in parts(cell, "encoders")[:2]
+        entry.get("verdict") not in ("align", "avoid") and entry.get("shape") in ("flat", None) for entry in entries
     )
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from study.cells.trials import Arm, Asked, Setting
 from study.config import ConfigError
 from study.search.record.opening import close_storage
-from study.search.record.reading import RESULTS, read_trial
+from study.search.record.reading import RESULTS, count_results, read_trial
 from study.search.record.storage import first_line
 from trainables.spec import ReplicaResult
 
@@ -70,6 +70,11 @@ class Ledger:
     def close(self) -> None:
         """Close the connections to the database, if it is one."""
         close_storage(self._storage)
+
+    @property
+    def trained(self) -> int:
+        """How many trainings have a result."""
+        return self._durably(lambda: count_results(self._storage, self._name))
 
     def note(self, key: str) -> Any:
         """What `set_note` stored under `key`; None where nothing is."""

@@ -42,6 +42,18 @@ def read_notes(storage: BaseStorage, name: str) -> Mapping[str, Any]:
         return {}
 
 
+def count_results(storage: BaseStorage, name: str) -> int:
+    """How many trainings of the study called `name` have a result; one of a trial that was made twice counts once."""
+    found = set()
+    for part in storage.get_all_studies():
+        if part.study_name.startswith(f"{name}/"):
+            for trial in storage.get_all_trials(part._study_id, deepcopy=False):
+                place = (part.study_name, trial.user_attrs.get("round"), trial.user_attrs.get("slot"))
+                results = [payload for key, payload in trial.user_attrs.items() if key.startswith(RESULTS)]
+                found.update((place, index) for payload in results for index in payload)
+    return len(found)
+
+
 def _read_study(storage: BaseStorage, study: FrozenStudy, all_studies: Mapping[str, FrozenStudy]) -> StudyRecord:
     trials: dict[tuple[str, Arm], tuple[Asked, ...]] = {}
     ends: list[datetime] = []

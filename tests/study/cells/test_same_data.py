@@ -113,6 +113,67 @@ def test_data_that_changed_are_one_line_to_resume_and_to_rebuild(
     assert report(["tiny"]) == UNTRAINED
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "dataset.task=auto",
+        "dataset.split_seed=0",
+        "dataset.standardise=true",
+        "dataset.target=y",
+        "dataset.modalities=[a, v, w]",
+        "dataset.modalities={a: a, v: v, w: w}",
+        "dataset.path=./d.npz",
+        "dataset.path=HERE/d.npz",
+        "pairs=[[a, v], [a, w], [v, w]]",
+        "encoder={width: 4, kind: mlp, layers: 2}",
+        "encoders={v: {width: 4}}",
+    ],
+)
+def test_a_default_that_is_written_out_is_the_same_study(
+    here: Path, override: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes on as the record spells it: under one hash, its data compared with those that it began with."""
+    (here / "tiny.yaml").write_text(STUDY)
+    begin(ended=True)
+    assert report(["tiny"]) == UNTRAINED
+    before = json.loads((here / "studies/tiny/report.json").read_text())["config_hash"]
+    given = ["--space", "tiny.yaml", "--set", override.replace("HERE", str(here))]
+    assert run(given) == UNTRAINED
+    assert json.loads((here / "studies/tiny/report.json").read_text())["config_hash"] == before
+    assert run(["--space", "tiny.yaml"]) == report(["tiny"]) == UNTRAINED
+    capsys.readouterr()
+    save(here, arrays(a=-arrays()["a"]))
+    assert run(given) == 2
+    assert "modality a" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("dataset.task=regression", "dataset.task: (none) -> regression"),
+        ("dataset.split_seed=1", "dataset.split_seed: (none) -> 1"),
+        ("dataset.standardise=false", "dataset.standardise: (none) -> False"),
+        ("dataset.modalities=[v, a, w]", "dataset.modalities: (none) -> ['v', 'a', 'w']"),
+        ("dataset.path=e.npz", "dataset.path: d.npz -> e.npz"),
+        ("pairs=[[a, v]]", "pairs: all -> [['a', 'v']]"),
+        ("encoder.width=5", "encoder.width: 4 -> 5"),
+        ("encoders={v: {width: 8}}", "encoders.v.width"),
+    ],
+)
+def test_what_asks_for_something_else_is_another_configuration(
+    here: Path, override: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "tiny.yaml").write_text(STUDY + "alignment: {one_sided: never, projector: linear}\n")
+    text = (here / "tiny.yaml").read_text().replace("alignment: {one_sided: never}\n", "")
+    (here / "tiny.yaml").write_text(text)
+    shutil.copy(here / "d.npz", here / "e.npz")
+    begin()
+    assert run(["--space", "tiny.yaml", "--set", override]) == 2
+    line = said(capsys)
+    assert "started with another configuration" in line
+    assert told in line
+
+
 def test_what_no_pair_reads_may_change(here: Path) -> None:
     begin(ended=True)
     save(here, arrays(w=np.zeros((N, 9))))

@@ -130,6 +130,26 @@ def test_no_strength_makes_a_difference_only_where_nothing_differs(report: dict[
 
 
 @given(reports())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_no_strength_makes_a_difference_only_where_every_interval_that_is_told_holds_0(report: dict[str, Any]) -> None:
+    """Curves are flat, verdicts indifferent and gains of strategies nothing: what is left decides."""
+    (cell,) = report["cells"]
+    choice, rows = cell["pair_choice"], cell["encoders"]
+    choice["strategy"] = "none"
+    for alternative in choice["alternatives"]:
+        for gain in (*alternative["gains"], alternative["gain_mean"]):
+            gain["interval"] = [gain["mean"] - 0.2, gain["mean"] + 0.2]
+    for entry in rows:
+        entry |= {"shape": "flat", "verdict": "indifferent"}
+    choice["gain_over_zero"] = dict(rows[0]["searched"]["gain_over_zero"])
+
+    told = [amounts.told_gain(answer)[0] for answer in (*rows, choice)]
+
+    nothing = all(gain["interval"][0] <= 0 <= gain["interval"][1] for gain in told if gain)
+    assert ("no strength makes a difference" in words.cell_sentence(cell)) == nothing
+
+
+@given(reports())
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_a_p_value_in_a_row_is_that_of_the_gain_beside_it(report: dict[str, Any]) -> None:
     for entry in report["cells"][0]["encoders"]:

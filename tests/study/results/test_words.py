@@ -91,8 +91,12 @@ def test_what_the_end_of_the_range_costs_is_a_remark_on_the_split_it_was_measure
 
 def test_two_indifferent_encoders_are_told_once() -> None:
     cell = _cell("none")
-    cell["encoders"][1] |= {"verdict": "indifferent", "shape": "flat"}
+    luck = {"mean": 0.002, "interval": [-0.006, 0.01], "p_value": 0.6, "seeds": 10, "source": "confirm"}
+    for entry in cell["encoders"]:
+        entry |= {"verdict": "indifferent", "shape": "flat", "gain_over_zero": luck}
     assert words.cell_sentence(cell).endswith("no strength makes a difference that this study can measure.")
+    cell["encoders"][1]["gain_over_zero"] = luck | {"interval": [0.001, 0.01]}
+    assert words.cell_sentence(cell).endswith("vision is indifferent, text is indifferent.")
 
 
 @pytest.mark.parametrize("shape", ["falling", "rising", "inverted-u"])

@@ -9,7 +9,7 @@ import pytest
 
 from study.cells.cell import Cell, build_cells
 from study.config import parse_config
-from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds, planned_trainings
+from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds
 from study.scheduling.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
@@ -60,7 +60,8 @@ def test_a_one_sided_arm_begins_with_half_of_the_design_and_goes_on_with_the_res
 
 
 def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
-    assert planned_trainings(cell(replicates={"search": 4, "confirm": 0})) == 24
+    alone = cell(replicates={"search": 4, "confirm": 0})
+    assert sum(count for asked in planned_rounds(alone, case="likely") for _, count in asked) == 24
 
 
 def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from study.config import load_config
 from study.run import main
+from study.scheduling.ahead import ONE_SIDED_SHARE
+from study.scheduling.dry_run import Amount, Plan, describe
 from trainables.datasets import DATASETS
 
 
@@ -26,4 +28,20 @@ def test_every_search_space_passes_a_dry_run(
         main(["--space", str(space), "--dry-run", "--workers", "1", *(["--stand-in", "small"] if has_file else [])])
         == 0
     )
-    assert re.search(r"cells?, \d+ trainings", capsys.readouterr().out)
+    assert re.search(r": (1 pair|\d+ pairs), \d+ trainings", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "mine: 1 pair, 9 trainings"), (2, "mine: 2 pairs, 9 trainings")])
+def test_pairs_are_counted_in_words(count: int, said: str) -> None:
+    amount = Amount(trainings=9, packs=1, seconds=1.0, training_seconds=1.0, cost=None)
+    found = Plan(
+        study="mine", cells=("mine: a + b",) * count, rows=({"train": 9},) * count, pack_size=9, pack_bytes=1,
+        at_once=1, devices=1, gpu=False, start_seconds=1.0, least=amount, likely=amount, most=amount,
+    )  # fmt: skip
+    assert describe(found).startswith(said)
+
+
+def test_the_readme_says_what_the_likely_time_supposes() -> None:
+    words = " ".join((Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").split())
+    assert ONE_SIDED_SHARE == 3 / 4
+    assert "supposes that one-sided searches ask for three quarters of what they may after their first round" in words

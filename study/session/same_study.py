@@ -1,0 +1,115 @@
+"""Whether a study file asks for the study that is on record, however either of the two spells it.
+
+A default that is written out, or a path that is written in another way, asks for nothing else. Such a study goes on
+under the record's own spelling: data and trainings are known by it, and so is the study in MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from study.cells.cell import Cell, encoder_of, pairs_of
+from study.config import StudyConfig
+from trainables import datasets
+from trainables.datasets import DataError, MultimodalData
+from trainables.datasets.files.tables import is_table
+from trainables.spec import DatasetSpec
+
+Names = Sequence[str]
+Resolve = Callable[[StudyConfig, MultimodalData, Names], object]
+
+
+def as_recorded(
+    config: StudyConfig,
+    known: Mapping[str, Any],
+    loaded: Mapping[str, MultimodalData],
+    *,
+    cells: Sequence[Mapping[str, Any]],
+) -> StudyConfig:
+    """The configuration with the words of the recorded one (as `identity` gave it) wherever they mean the same.
+
+    Args:
+        config: of the study file.
+        known: the recorded configuration, perhaps of the version before.
+        loaded: the data of `config`.
+        cells: recorded, as `Cell.to_json` gave them.
+    """
+    given = config.to_json()
+    try:
+        before = StudyConfig.model_validate({**given, **known, "resources": given["resources"]})
+    except ValueError:  # an option that this version does not have
+        return config
+    if before.dataset.name != config.dataset.name:
+        return config
+    data = next(iter(loaded.values()))
+    names = list(data.modalities)
+    paired = list(dict.fromkeys(name for cell in cells for name in cell["pair"]))
+    recorded = paired if before.pairs == "all" else names  # in the order that they had then
+    for keys, resolve in _RESOLVED.items():
+        try:
+            alike = resolve(before, data, recorded) == resolve(config, data, names)
+        except (DataError, ValueError):
+            alike = False
+        if alike:
+            given |= {key: known[key] for key in keys if key in known}
+    return StudyConfig.model_validate(given)
+
+
+def cells_as_recorded(
+    cells: Sequence[Cell], loaded: Mapping[str, MultimodalData], known: Sequence[Mapping[str, Any]], config: StudyConfig
+) -> tuple[tuple[Cell, ...], dict[str, MultimodalData]]:
+    """The cells and their data under the recorded options and keys; a cell that is not on record stays as it is.
+
+    Args:
+        cells: of the study file.
+        loaded: their data, by `Cell.data_key`.
+        known: recorded cells, as `Cell.to_json` gave them.
+        config: as `as_recorded` gave it.
+    """
+    by_id = {value["id"]: value for value in known}
+    named = []
+    for cell in cells:
+        own = by_id.get(cell.id, {"dataset": asdict(cell.dataset), "data_key": cell.data_key})
+        named.append(replace(cell, config=config, dataset=DatasetSpec(**own["dataset"]), data_key=own["data_key"]))
+    keys = {cell.data_key: other.data_key for cell, other in zip(cells, named, strict=True)}
+    return tuple(named), {keys.get(key, key): data for key, data in loaded.items()}
+
+
+def _options(config: StudyConfig, _: MultimodalData, names: Names) -> list[dict[str, Any]]:
+    """The options of each cell: defaults filled in, the path in full, modalities by name."""
+    specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
+    return [_in_full(dict(spec.options), names) for spec in specs]
+
+
+def _in_full(options: dict[str, Any], names: Names) -> dict[str, Any]:
+    path, modalities = options.get("path"), options.get("modalities")
+    if isinstance(path, str):
+        options["path"] = str(Path(path).resolve())
+    if "modalities" in options and modalities is None:
+        options["modalities"] = list(names)
+    in_table = isinstance(path, str) and is_table(Path(path)) and not Path(path).is_dir()
+    if isinstance(modalities, dict):
+        columns = "{}_*" if in_table else "{}"  # what a name alone stands for
+        if all(value == columns.format(name) for name, value in modalities.items()):
+            options["modalities"] = list(modalities)
+        else:  # in their order, which is that of the pairs
+            options["modalities"] = list(modalities.items())
+    return options
+
+
+def _pairs(config: StudyConfig, data: MultimodalData, _: Names) -> list[tuple[str, str]]:
+    return pairs_of(config, data)
+
+
+def _encoders(config: StudyConfig, data: MultimodalData, names: Names) -> list[dict[str, Any]]:
+    return [asdict(encoder_of(config, data, name)) for name in sorted(names)]
+
+
+_RESOLVED: Mapping[tuple[str, ...], Resolve] = {
+    ("dataset",): _options,
+    ("pairs",): _pairs,
+    ("encoder", "encoders"): _encoders,
+}
