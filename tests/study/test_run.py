@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -190,6 +191,10 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     assert second.returncode == 2
     assert "is being run already" in one_line(second.stderr)
     assert resumed.returncode == 0, err
+    said = err.splitlines()
+    (line,) = [line for line in said if re.fullmatch(r"resuming: [1-9]\d* trainings? done", line)]
+    assert not [before for before in said[: said.index(line)] if before.startswith("starting Ray")]
+    assert "resuming" not in undisturbed[1].stderr
     assert study.report() == undisturbed[0].report()
     # Attributes hold each pack's replicates once: none of the finished ones was trained or stored again.
     assert recorded(study) == recorded(undisturbed[0]) > stored > 0

@@ -153,6 +153,16 @@ def test_a_study_at_work_shows_how_far_it_is(tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "half" / "optuna" / "journal.log").read_bytes() == before
 
 
+def test_a_record_says_how_many_trainings_it_holds(tmp_path: Path) -> None:
+    """Of its own study, though others lie beside it."""
+    for name in ("half", "half-2"):
+        fill(Storage(), tmp_path, name=name)
+    for name, count in (("half", 6), ("half-2", 6), ("fresh", 0)):
+        ledger = Ledger(open_storage(Storage(), folder=tmp_path), name=name, space={"strength": (0.0, 4.0)})
+        assert ledger.trained == count
+        ledger.close()
+
+
 def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(Storage(), tmp_path / "half" / "optuna")
 

@@ -44,7 +44,7 @@ def read_notes(storage: BaseStorage, name: str) -> Mapping[str, Any]:
 
 def count_results(storage: BaseStorage, name: str) -> int:
     """How many trainings of the study called `name` have a result; one of a trial that was made twice counts once."""
-    found = set()
+    found: set[tuple[tuple[object, ...], str]] = set()
     for part in storage.get_all_studies():
         if part.study_name.startswith(f"{name}/"):
             for trial in storage.get_all_trials(part._study_id, deepcopy=False):
