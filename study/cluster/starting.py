@@ -158,12 +158,24 @@ def _marked_processes() -> list[tuple[psutil.Process, str]]:
     found = []
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
+            environment = _environment(process)
             if _DRIVER in environment and _is_of_ray(process, environment):
                 found.append((process, environment[_DRIVER]))
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """The environment that a process was started with, as far as it is left.
+
+    A process that names itself, as Ray's agents do, writes NULs over the start of its own, where psutil stops reading.
+    """
+    block = Path(f"/proc/{process.pid}/environ")
+    if not block.exists():
+        return process.environ()
+    parts = (os.fsdecode(part).partition("=") for part in block.read_bytes().split(b"\0") if b"=" in part)
+    return {name: value for name, _, value in parts}
 
 
 def _is_of_ray(process: psutil.Process, environment: dict[str, str]) -> bool:
