@@ -153,7 +153,7 @@ def _table(found: Sequence[StudyStatus], *, cells: bool) -> Table:
     for status in found:
         rows = status.cells if cells else ()
         if not cells:
-            state = "ended" if status.ended else f"{_age(status.last_result_seconds)} ago"
+            state = "ended" if status.ended else _age(status.last_result_seconds)
             failed = f", {len(status.failed_cells)} without an answer" if status.failed_cells else ""
             stars = [f"{cell.lambda_star:.2g}" if cell.lambda_star is not None else "–" for cell in status.cells]
             more = f" … of {len(stars)} pairs" if len(stars) > 4 else ""
@@ -163,20 +163,20 @@ def _table(found: Sequence[StudyStatus], *, cells: bool) -> Table:
             star = "–"
             if cell.lambda_star is not None and cell.interval is not None:
                 star = f"{cell.lambda_star:.2g} [{cell.interval[0]:.2g}, {cell.interval[1]:.2g}]"
-            age = f"{_age(status.last_result_seconds)} ago"
+            age = _age(status.last_result_seconds)
             table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), age, star)))
     return table
 
 
 def _age(seconds: float | None) -> str:
     if seconds is None:
-        return "none"
+        return "none yet"
     unit, size = next(
         (unit, size)
         for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
         if seconds >= size or size == 1
     )
-    return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / size:.0f} {unit} ago"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ from study.cli.options import add_study_file
 from study.cli.process import run_as_process
 from study.cluster.access import check_token
 from study.config import ConfigError, load_config
+from study.config.secrets import shown
 from study.search.record.versions import VARIABLE, job_versions
 from study.tracking import tracking_uri
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from study.cluster.jobs import Job, Jobs
 
 DETACHED = 0
+_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]]+):(?P<port>[0-9]{1,5})/?")
 _STOP_SECONDS = 30.0  # that --stop waits for the job to end
 
 
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
+        _check_address(given.address)
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)
         from study.cluster.jobs import Jobs
@@ -76,6 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no dashboard's URL: Ray would take it for the address of something else, and wait for that."""
+    match = _URL.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < 2**16:
+        raise ConfigError(
+            f"--address {shown(address)} is no URL of a cluster's dashboard; "
+            "give http://HOST:PORT (or https://), as http://127.0.0.1:8265"
+        )
 
 
 def _tend(jobs: Jobs, job: Job | None, name: str, *, stop: bool) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -18,13 +19,16 @@ from typing import Any
 
 import psutil
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 
 from study.cluster.access import make_token
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch, scratch
 
 _DRIVER = "ALIGN_STUDY_DRIVER"  # in the environment of all that a start of Ray starts: whose they are
+_MARK_FILE = "align_study_driver"  # the same, in the folder of Ray's session
+_SESSION = re.compile(r"(/.*/session_[0-9_-]+)/logs/")
+_NAMED = "ray::"  # begins the name of a process that has named itself
 _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # where it is off, a node's own address is 127.0.0.1
 _LONGEST_SOCKET = 107  # bytes, by the kernel
 _SOCKET = "ray/session_2000-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
@@ -60,6 +64,7 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
                     log_to_driver=False,
                     _temp_dir=folder,
                 )
+                _mark_session()
             return
         except ConfigError:
             raise
@@ -153,21 +158,57 @@ def _began(number: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def _mark_session() -> None:
+    node: Any = worker.global_worker.node
+    with contextlib.suppress(OSError):  # what is in the environment does mostly
+        Path(node.get_session_dir_path(), _MARK_FILE).write_text(_own_mark(), encoding="ascii")
+
+
 def _marked_processes() -> list[tuple[psutil.Process, str]]:
     """Processes of this user that a start of Ray by a study started, with their driver's mark."""
     found = []
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
-            if _DRIVER in environment and _is_of_ray(process, environment):
-                found.append((process, environment[_DRIVER]))
+            if (driver := _driver_of(process)) is not None:
+                found.append((process, driver))
         except (psutil.Error, OSError):
             continue
     return found
 
 
+def _driver_of(process: psutil.Process) -> str | None:
+    environment = _environment(process)
+    if _DRIVER in environment:
+        return environment[_DRIVER] if _is_of_ray(process, environment) else None
+    return _mark_of_session(process) if process.name().startswith(_NAMED) else None
+
+
+def _mark_of_session(process: psutil.Process) -> str | None:
+    """The mark in the folder whose logs a process has open."""
+    for entry in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it closes some meanwhile; not every session is marked
+            if match := _SESSION.match(os.readlink(entry)):
+                return Path(match[1], _MARK_FILE).read_text(encoding="ascii", errors="replace")
+    return None
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """The environment that a process was started with, as far as it is left.
+
+    A process that names itself, as Ray's agents do, writes NULs over the start of its own, where psutil stops reading:
+    over some hundred bytes, in which the mark may lie.
+    """
+    block = Path(f"/proc/{process.pid}/environ")
+    if not block.exists():
+        return process.environ()
+    parts = (os.fsdecode(part).partition("=") for part in block.read_bytes().split(b"\0") if b"=" in part)
+    return {name: value for name, _, value in parts}
+
+
 def _is_of_ray(process: psutil.Process, environment: dict[str, str]) -> bool:
-    return "RAY_RAYLET_PID" in environment or any(services.RAY_PATH in word for word in process.cmdline())
+    if "RAY_RAYLET_PID" in environment or process.name().startswith(_NAMED):
+        return True
+    return any(services.RAY_PATH in word for word in process.cmdline())
 
 
 def _kill(process: psutil.Process) -> None:

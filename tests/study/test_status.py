@@ -177,6 +177,30 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "λ* so far [90 %]" in alone
 
 
+def test_a_study_without_a_result_has_no_age(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = parse_config(STUDY)
+    cells, _ = build_cells(config)
+    opened = open_storage(Storage(), folder=tmp_path / "half" / "optuna")
+    ledger = Ledger(opened, name="half", space={"strength": (0.0, 4.0)})
+    ledger.set_note("cells", [cell.to_json() for cell in cells])
+    ledger.set_note("configuration", config.identity)
+
+    for options in ([], ["half"]):
+        assert main([*options, "--out", str(tmp_path)]) == 0
+        shown = capsys.readouterr().out
+        assert "none yet" in shown
+        assert "ago" not in shown
+
+
+def test_a_database_file_is_read_and_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"sqlite:///{tmp_path / 'record.db'}"
+    fill(Storage(address), tmp_path)
+    before = (tmp_path / "record.db").read_bytes()
+
+    assert [found["study"] for found in status(capsys, "--storage", address)] == ["half"]
+    assert (tmp_path / "record.db").read_bytes() == before
+
+
 def test_all_studies_of_a_database_are_listed(
     postgres: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -195,12 +219,22 @@ def test_all_studies_of_a_database_are_listed(
         (["--storage", "postgresql://a:hunter2@b/c"], "process list"),
         (["--storage", "postgresql://align@127.0.0.1:9/x"], "cannot open the storage"),
         (["--storage", "mysql://b/c"], "known kind"),
+        (["--storage", "sqlite:///nope.db"], "there is no file nope.db"),
+        (["--storage", "sqlite:///nope.db?timeout=3"], "there is no file nope.db"),
+        (["--storage", "sqlite:///none/nope.db"], "there is no file none/nope.db"),
+        (["half", "--storage", "sqlite:///:memory:"], "there is no file :memory:"),
     ],
 )
 def test_mistakes_are_one_line(
-    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main([*options, "--out", str(tmp_path)]) == 2
+    assert not list(tmp_path.iterdir())
     error = capsys.readouterr().err
     assert said in error
     assert "hunter2" not in error

@@ -129,6 +129,35 @@ def test_mistakes_are_one_line_before_anything_is_sent(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", " ", "127.0.0.1:9", "head", "auto", "local", "head:6379", "http://", "http://head", "http://:8265",
+        "http://head:", "http://head:0", "http://head:65536", "http://head:x", "http://head:8265/jobs", "http://head:8265?a=b",
+        "http:/head:8265",
+        "http://head:8265\n", "http://he ad:8265", "http://a:hunter2@head:8265", "a:hunter2@head:8265", "ray://head:10001",
+        "os://head:8265", "http://::1:8265", "http://[::1]", "http://head:٨٢٦٥",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_of_a_dashboard_is_refused_at_once(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("study.cluster.jobs.Jobs", None)  # is not reached
+    for what in (["--status"], ["--stop"], ["--out", str(tmp_path)]):
+        assert main(["--space", "none.yaml", "--address", address, *what]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert error.startswith("error: --address '")
+        assert "give http://HOST:PORT (or https://), as http://127.0.0.1:8265" in error
+        assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "https://head.example.org:443/", "http://[::1]:8265"])
+def test_a_dashboards_address_is_taken(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--space", "none.yaml", "--address", address, "--status"]) == 2
+    assert "none.yaml" in capsys.readouterr().err  # the next that is looked at
+
+
 @pytest.fixture
 def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A head with two CPUs, whose jobs need a token; the environment of those who have it."""

@@ -26,6 +26,7 @@ from study.search.record.reading import CREATE_STUDY, CREATE_TRIAL, check_operat
 
 _SUM = re.compile(rb',"sum":"([0-9a-f]{8})"\}\s*\Z')
 _NOT_JSON = "it is no JSON object"
+_EMPTY = "is empty: its study was ended as it began, or its record is lost"
 _FIRST = "0" * 8  # stands for the line before the first
 _TORN = re.compile(rb"\{[^\x00]*\Z")  # what a killed writer leaves of its last line
 
@@ -38,7 +39,8 @@ class Journal(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
+        self._was_empty = path.exists() and path.stat().st_size == 0
+        super().__init__(str(path))  # makes it, if it is not there
         self.path = path
         self.lines = self.end = 0
         self.damage: str | None = None
@@ -103,18 +105,18 @@ class Journal(JournalFileBackend):
 
         None where nothing was lost but the line that a killed writer was writing. Only the writer may call this.
         """
-        tail = self.tail()
+        tail = self._judged_tail()
+        if self._is_lost:
+            return f"{self.path} {_EMPTY}; the study begins anew"
         if not tail:
             return None
         if self.damage is None and b"\n" not in tail:
             if self._is_whole(tail):
                 with self.path.open("ab") as file:
                     file.write(b"\n")
-                return None
-            if _TORN.match(tail):
+            else:
                 os.truncate(self.path, self.end)
-                return None
-            self.damage = f"line {self.lines + 1} is damaged ({_NOT_JSON})"
+            return None
         aside = _set_aside(self.path, tail)
         os.truncate(self.path, self.end)
         told = f"{self.path}: {self.damage}; {_amount(tail)} set aside in {aside.name}; "
@@ -122,8 +124,24 @@ class Journal(JournalFileBackend):
         return told + f"the {self.lines} lines before are kept, and the study goes on from there"
 
     def told(self) -> str | None:
-        """What is wrong with a file that is only read, in a line; None where nothing is."""
-        return self.damage and f"{self.path}: {self.damage}; {_amount(self.tail())} left out"
+        """What is wrong with a file that is only read, in a line; None where `mend` would lose nothing either."""
+        tail = self._judged_tail()
+        if self._is_lost:
+            return f"{self.path} {_EMPTY}"
+        return self.damage and f"{self.path}: {self.damage}; {_amount(tail)} left out"
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether the file was there with nothing in it, which is so for no longer than a study takes to begin."""
+        return self._was_empty and self.lines == 0 and self.damage is None
+
+    def _judged_tail(self) -> bytes:
+        """What lies behind the sound lines: `damage` tells of it if it is more than a line that was being written."""
+        tail = self.tail()
+        whole_or_torn = not tail or b"\n" in tail or self._is_whole(tail) or _TORN.match(tail)  # or written meanwhile
+        if self.damage is None and not whole_or_torn:
+            self.damage = f"line {self.lines + 1} is damaged ({_NOT_JSON})"
+        return tail
 
     def _is_whole(self, line: bytes) -> bool:
         try:

@@ -79,6 +79,8 @@ def close_storage(storage: BaseStorage) -> None:
 def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     """Tables are made once, under the database's lock: two that make them at the same time would disturb each other."""
     options: dict[str, Any] = {"pool_pre_ping": True}
+    if read_only and (file := storage.file) is not None and not file.exists():  # else SQLite makes it
+        raise ConfigError(f"cannot open the storage {storage.label}: there is no file {file}; check the address")
     if read_only:  # a few questions; nobody could close the pool of a storage that turns out to have no tables
         options = {"poolclass": NullPool}
     elif storage.kind == "postgresql":

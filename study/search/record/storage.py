@@ -59,6 +59,11 @@ class Storage:
         """The address as it may be shown."""
         return redacted(self.given)
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; `address` may raise."""
+        return Path(self.address.removeprefix("sqlite:///").partition("?")[0]) if self.kind == "sqlite" else None
+
     def check_file_system(self, folder: Path) -> None:
         """Refuse a file on a network file system, where its locks and appends cannot be trusted.
 

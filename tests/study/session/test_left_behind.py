@@ -58,29 +58,64 @@ def test_a_database_file_is_its_owners_if_it_was_not_there(tmp_path: Path) -> No
     assert mode(tmp_path / "old.db") == 0o644
 
 
-def marked(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={**os.environ, **environment})
+NAMED = """
+import ctypes, sys, time
+
+start, end = map(int, open("/proc/self/stat").read().rpartition(")")[2].split()[47:49])  # of the environment
+ctypes.CDLL(None).prctl(15, sys.argv[1].encode())
+ctypes.memset(start, 0, end - start if sys.argv[2] == "all" else 40)  # as setproctitle does
+time.sleep(600)
+"""
 
 
-def test_what_a_killed_driver_left_running_is_ended_and_nothing_else() -> None:
+def marked(
+    environment: dict[str, str], *, name: str = "python", wiped: str = "some", log: Path = Path(os.devnull)
+) -> subprocess.Popen[bytes]:
+    """A process that has named itself, as Ray's agents do: some or all of its environment is NULs then."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", NAMED, name, wiped], env={"A": "a" * 60, **os.environ, **environment}, stdout=file
+        )
+
+
+def log_of_session(folder: Path, mark: str | None) -> Path:
+    session = folder / "session_2026-01-01_00-00-00_000000_7"
+    (session / "logs").mkdir(parents=True)
+    if mark is not None:
+        (session / "align_study_driver").write_text(mark)
+    return session / "logs" / "dashboard_agent.out"
+
+
+def test_what_a_killed_driver_left_running_is_ended_and_nothing_else(tmp_path: Path) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     own = f"{os.getpid()}-{Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19]}"
+    gone = f"{ended.pid}-1"
+    sessions = {
+        name: log_of_session(tmp_path / name, mark) for name, mark in [("ended", gone), ("lives", own), ("other", None)]
+    }
     processes = {
-        "orphan": marked({"ALIGN_STUDY_DRIVER": f"{ended.pid}-1", "RAY_RAYLET_PID": "1"}),
+        "orphan": marked({"ALIGN_STUDY_DRIVER": gone, "RAY_RAYLET_PID": "1"}),
         "number taken again": marked({"ALIGN_STUDY_DRIVER": f"{os.getpid()}-1", "RAY_RAYLET_PID": "1"}),
-        "not of Ray": marked({"ALIGN_STUDY_DRIVER": f"{ended.pid}-1"}),
+        "orphan by its name": marked({"ALIGN_STUDY_DRIVER": gone}, name="ray::Agent"),
+        "orphan by its session": marked({}, name="ray::Agent", wiped="all", log=sessions["ended"]),
+        "not of Ray": marked({"ALIGN_STUDY_DRIVER": gone}),
+        "not of Ray but with a log of it": marked({}, wiped="all", log=sessions["ended"]),
         "of a driver that lives": marked({"ALIGN_STUDY_DRIVER": own, "RAY_RAYLET_PID": "1"}),
-        "of another Ray": marked({"RAY_RAYLET_PID": "1"}),
+        "of a session that lives": marked({}, name="ray::Agent", wiped="all", log=sessions["lives"]),
+        "of another Ray": marked({"RAY_RAYLET_PID": "1"}, name="ray::Agent", log=sessions["other"]),
+        "of nothing": marked({}, name="ray::Agent", wiped="all"),
     }
     try:
         until = time.monotonic() + 20
-        while any(b"time.sleep" not in Path(f"/proc/{one.pid}/cmdline").read_bytes() for one in processes.values()):
+        while not all(Path(f"/proc/{one.pid}/environ").read_bytes().startswith(b"\0") for one in processes.values()):
             assert time.monotonic() < until
             time.sleep(0.02)
         end_abandoned()
         time.sleep(0.1)
-        assert [name for name, one in processes.items() if one.poll() is not None] == ["orphan", "number taken again"]
+        assert [name for name, one in processes.items() if one.poll() is not None] == [
+            "orphan", "number taken again", "orphan by its name", "orphan by its session"
+        ]  # fmt: skip
     finally:
         for one in processes.values():
             one.kill()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study import status
+from study import report, status
 from study.cells.trials import Asked, Setting
 from study.config import ConfigError
 from study.search import Ledger, open_storage
@@ -181,7 +181,7 @@ def test_whatever_happens_to_the_bytes_a_beginning_is_read_and_the_rest_is_kept_
     assert found in states
     kept = path.read_bytes()
     aside = [other.read_bytes() for other in folder.glob("journal.log.damaged-*")]
-    assert len(said) == len(aside) <= 1
+    assert len(said) == (len(aside) or not damaged) <= 1  # an emptied file leaves nothing to set aside
     if aside:
         assert damaged.endswith(aside[0])
         assert b"\n" in damaged[: len(damaged) - len(aside[0])][-1:] or damaged == aside[0]
@@ -310,6 +310,67 @@ def test_a_damaged_study_does_not_hide_the_others_from_status(
     err = capsys.readouterr().err
     assert "a/optuna/journal.log: line 1 is damaged" in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("tail", "told"),
+    [
+        (b"\x00" * 700, "line {next} is damaged (it is no JSON object); it is left out"),
+        (b'{"op_code":8,"wor' + b"\x00" * 90, "line {next} is damaged (it is no JSON object); it is left out"),
+        (b"garbage", "line {next} is damaged (it is no JSON object); it is left out"),
+        (b"", None),
+        (b'{"op_code":8,"wor', None),
+    ],
+    ids=["zeros", "a line that ends in zeros", "garbage", "nothing", "a torn line"],
+)
+@pytest.mark.parametrize("lines", [0, 9], ids=["whole file", "behind sound lines"])
+def test_what_a_reader_is_told_of_the_end_is_what_the_writer_sets_aside(
+    lines: int, tail: bytes, told: str | None, journal: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "s/optuna/journal.log"
+    path.parent.mkdir(parents=True)
+    sound = b"".join(journal.splitlines(keepends=True)[:lines])
+    path.write_bytes(sound + tail)
+    if not sound + tail:
+        told = "is empty: its study was ended as it began, or its record is lost"
+
+    read: list[str] = []
+    open_storage(folder=path.parent, read_only=True, say=read.append)
+    assert [line.removeprefix(str(path)).lstrip(": ") for line in read] == (
+        [told.format(next=lines + 1)] if told else []
+    )
+    assert path.read_bytes() == sound + tail
+
+    written: list[str] = []
+    open_storage(folder=path.parent, say=written.append)
+    assert len(written) == len(read)
+    assert path.read_bytes() == sound
+    assert len(list(path.parent.glob("*.damaged-*"))) == bool(told and tail)
+
+
+@pytest.mark.parametrize("lost", [b"", b"\x00" * 300], ids=["empty", "zeros"])
+def test_a_record_that_is_lost_is_said_by_status_and_report(
+    lost: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path / "a/optuna")
+    (tmp_path / "a/optuna/journal.log").write_bytes(lost)
+
+    assert status.main(["--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert "a/optuna/journal.log" in told
+    assert ("is empty" if not lost else "line 1 is damaged") in told
+    assert told.count("\n") == 1
+    assert report.main(["a", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert told.strip() in error
+    assert "run the study again with study.run" in error
+    assert (tmp_path / "a/optuna/journal.log").read_bytes() == lost
+
+
+def test_a_record_that_was_never_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    said: list[str] = []
+    opened(tmp_path / "new", said)
+    assert said == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
