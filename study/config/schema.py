@@ -317,13 +317,13 @@ class StudyConfig(_Section):
     @field_validator("storage")
     @classmethod
     def _known_storage(cls, storage: str) -> str:
-        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
-            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         if has_literal_password(storage):
             raise ValueError(
                 "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
                 "${file:PATH} there, or leave it out and set PGPASSWORD or PGPASSFILE"
             )
+        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
+            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         return storage
 
     @field_validator("pairs")

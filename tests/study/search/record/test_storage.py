@@ -162,13 +162,35 @@ def test_a_driver_is_given_the_whole_password_and_the_right_host(password: str) 
         "al:Zq7Xw9@host/db", "postgresql:al:Zq7@host", "postgresql:/al:Zq7@host/db", "host=db password=Zq7", "al:Zq7",
         "mysql://al:Zq7#Xw9@host/db", "postgresql://al:Zq7", "postgresql://al:Zq7/Xw9", "postgresql://host/db?password=#Zq7",
         "postgresql://host/db?user=al&password=@Zq7", "postgresql://al:Zq7@host@evil:x/db", "${DB}://al:Zq7#@host/db",
-        "postgresql://al:${A}Zq7@host/db", "postgresql://al:Zq7 #Xw9@host/db",
+        "postgresql://al:${A}Zq7@host/db", "postgresql://al:Zq7 #Xw9@host/db", "postgres://al:Zq7 #Xw9@host/db",
+        "mysql://al:Zq7 #Xw9@host/db", "postgresql+psycopg2://al:Zq7 #Xw9@host/db", "sqlite://al:Zq7@host", "oracle://Zq7",
+        "postgres://al:1 #Zq7@host/db", "file://al:Zq7@host", "mysql://host/db?pw=Zq7", "POSTGRESQL://al:Zq7 #Xw9@host",
     ],
 )  # fmt: skip
 def test_what_comes_near_to_an_address_shows_no_password_either(given: str) -> None:
-    with pytest.raises(ConfigError, match="storage") as caught:
-        parse_config(MINIMAL + f"storage: {given}")
-    assert not leaks(str(caught.value))
+    for text, overrides in ((f"storage: {given}", []), ("", [f"storage={given}"])):
+        with pytest.raises(ConfigError, match="storage") as caught:
+            parse_config(MINIMAL + text, overrides=overrides)
+        assert not leaks(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:8265 is", "(http://h:80).", "'http://h:80'", "http://h:80: no", "http://[::1]:80/",
+        "postgresql://${HOST}:${PORT}/db", "postgresql://a:1,b:2/db", "sqlite:////home/a:b@c", "file:///home/a:b@c",
+    ],
+)  # fmt: skip
+def test_hosts_ports_and_files_are_shown(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_half_an_address_with_a_password_is_not_shown_wherever_it_stands() -> None:
+    for key in ("encoder.kind", "training.epochs"):
+        for scheme in ("postgres", "mysql", "sqlite"):
+            with pytest.raises(ConfigError) as caught:
+                parse_config(MINIMAL, overrides=[f"{key}={scheme}://al:Zq7 #Xw9@host/db"])
+            assert not leaks(str(caught.value))
 
 
 @pytest.mark.parametrize(
