@@ -19,6 +19,7 @@ from study.cli.options import add_study_file
 from study.cli.process import run_as_process
 from study.cluster.access import check_token
 from study.config import ConfigError, load_config
+from study.search.record.storage import check_cluster
 from study.search.record.versions import VARIABLE, job_versions
 from study.tracking import tracking_uri
 
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
+        check_cluster(given.address)
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)
         from study.cluster.jobs import Jobs

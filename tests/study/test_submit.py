@@ -129,6 +129,35 @@ def test_mistakes_are_one_line_before_anything_is_sent(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://al:Zq7#Xw9@127.0.0.1:9", "http://al:Zq7/Xw9@127.0.0.1:9", "http://al:Zq7?Xw9@127.0.0.1:9",
+        "https://al:@Zq7:Xw9@127.0.0.1:9", "al:Zq7#Xw9@127.0.0.1:9", "ray://al:Zq7 Xw9@127.0.0.1:9", "http://al:Zq7",
+        "http://127.0.0.1:9/?token=Zq7",
+    ],
+)  # fmt: skip
+def test_an_address_with_a_password_is_refused_and_never_shown(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command, more in ((main, ["--status"]), (run.main, [])):
+        assert command(["--space", "none.yaml", "--address", address, *more]) == 2
+        error = capsys.readouterr().err
+        assert "--address holds a password" in error
+        assert error.count("\n") == 1
+        assert not [piece for piece in ("Zq7", "Xw9") if piece in error]
+
+
+@pytest.mark.parametrize("address", ["http://al:Zq7#Xw9@127.0.0.1:9", "http://Zq7#Xw9@127.0.0.1:9", "http://Zq7/x@h"])
+def test_a_cluster_that_does_not_answer_shows_no_piece_of_user_and_password(address: str) -> None:
+    from study.cluster.jobs import Jobs
+
+    with pytest.raises(ConfigError, match="the Ray cluster at http://…@") as caught:
+        Jobs(address)
+    assert not [piece for piece in ("Zq7", "Xw9", "zq7") if piece in str(caught.value)]
+
+
 @pytest.fixture
 def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A head with two CPUs, whose jobs need a token; the environment of those who have it."""
