@@ -112,13 +112,16 @@ def read_study(
     `run_study_file`.
 
     Raises:
-        ConfigError: the file is not valid, there is no token, or the versions are not those a job was submitted with.
+        ConfigError: the file is not valid, there is no token, `address` holds a password, or the versions are not those
+            a job was submitted with.
     """
     from study.cluster.access import check_token
     from study.config import load_config, parse_config
+    from study.search.record.storage import check_cluster
     from study.search.record.versions import check_versions
 
     check_versions()
+    check_cluster(address or "")
     check_token(address or None)
     if isinstance(space, Mapping):
         return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)

@@ -21,6 +21,7 @@ from study.cli.process import run_as_process
 from study.cluster.access import check_token
 from study.config import ConfigError, load_config
 from study.config.secrets import shown
+from study.search.record.storage import check_cluster
 from study.search.record.versions import VARIABLE, job_versions
 from study.tracking import tracking_uri
 
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
+        check_cluster(given.address)
         _check_address(given.address)
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)

@@ -107,12 +107,16 @@ class Jobs:
         try:
             return question()
         except (RuntimeError, ConnectionError, ValueError, OSError, RayError) as error:
-            raise ConfigError(f"the Ray cluster at {redacted(self._address)} {_problem(error)}") from None
+            raise ConfigError(
+                f"the Ray cluster at {redacted(self._address)} {_problem(error, self._address)}"
+            ) from None
 
 
-def _problem(error: Exception) -> str:
+def _problem(error: Exception, address: str) -> str:
     text = str(error)
     reason = redacted(next((line for line in text.splitlines() if line.strip()), type(error).__name__))[:300]
+    if "@" in address:  # user and password, of which the reason may tell a piece
+        reason = type(error).__name__
     if isinstance(error, AuthenticationError) or re.search(r"status code 40[13]\b", text):
         source = token_source() if os.environ.get(MODE, "").lower() == "token" else None
         wrong = f"refuses the token in {source}" if source else "refuses without a token, and there is none here"

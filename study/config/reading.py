@@ -161,6 +161,8 @@ def _expectation(error: ErrorDetails) -> str:
         return "a name of up to 64 letters, digits, dots, dashes and underscores that starts with a letter or digit"
     if error["type"] in {"model_type", "dict_type", "model_attributes_type"}:
         return "a section of key: value lines"
+    if error["type"] == "bool_type":
+        return "true or false"
     if error["type"] == "too_short":
         return "a list that is not empty"
     if error["type"] == "too_long":

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from study.config.secrets import has_literal_password, redacted, shown
 from trainables.datasets import cells
@@ -25,6 +35,8 @@ USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whi
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true/false")
+    if isinstance(value, str):  # YAML 1.2 has `1_000` for a text, of which pydantic would make a number
+        raise PydanticCustomError("number", "a number")
     return value
 
 
@@ -238,7 +250,7 @@ class SearchSection(_Section):
     """Hyperparameters to be tuned fairly at each strength."""
     trials_per_strength: Few = 1
     """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
-    transfer: bool = True
+    transfer: StrictBool = True
     """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
     stop_interval: NonNegative = 0.0
     """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
@@ -308,7 +320,7 @@ class StudyConfig(_Section):
     training: TrainingSection = TrainingSection()
     strength: StrengthSection = StrengthSection()
     replicates: ReplicatesSection = ReplicatesSection()
-    models: bool = True
+    models: StrictBool = True
     """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
     after a confirmation."""
     search: SearchSection = SearchSection()
@@ -317,13 +329,13 @@ class StudyConfig(_Section):
     @field_validator("storage")
     @classmethod
     def _known_storage(cls, storage: str) -> str:
-        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
-            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         if has_literal_password(storage):
             raise ValueError(
                 "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
                 "${file:PATH} there, or leave it out and set PGPASSWORD or PGPASSFILE"
             )
+        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
+            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         return storage
 
     @field_validator("pairs")

@@ -17,7 +17,10 @@ _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0
 _KEYS = "password|sslpassword|passwd|pwd|token"
 _IN_QUERY = re.compile(rf"(?i)[?&](?:{_KEYS})=[^&]")
 _IN_TEXT = re.compile(rf"(?i)\b({_KEYS})=(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
-_USER_INFO = re.compile(r"(?<!sqlite)(?<!file)://.*@", re.DOTALL)
+_USER_INFO = re.compile(r"(?<!sqlite)(?<!file)://.*@|://(?!/).*@", re.DOTALL)  # a file's path has none before it
+_CUT_SHORT = re.compile(r"://[^\s/?#@:\[]*:(?!\$\{|[0-9]*(?:[^\w!%&*+=~^|-]|\Z))\S*")  # a port that is no number
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]+://")
+_ALLOWED = ("postgresql://", "sqlite:///", "s3://")  # of what is shown with more than its scheme
 _HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:,]*)(?::(?P<port>[0-9]*))?")
 _MOST_BYTES = 2**16  # of a file that holds a secret
 _LONGEST = 60  # characters shown of what was given
@@ -49,12 +52,12 @@ class Address:
 def split_address(address: str) -> Address:
     """The parts of an address of any characters; unlike the standard library's parser it raises nothing.
 
-    What has no `://` is taken as host and port. The path of a file (`sqlite:`, `file:`) has no user before it.
+    What has no `://` is taken as host and port. The path of a file (`sqlite:///`, `file:///`) has no user before it.
     """
     scheme, mark, rest = address.partition("://")
     if not mark:
         scheme, rest = "", address
-    if scheme in ("sqlite", "file"):
+    if scheme in ("sqlite", "file") and rest.startswith("/"):
         return Address(scheme=scheme, path=rest)
     user_info, _, rest = rest.rpartition("@")
     user, _, password = user_info.partition(":")
@@ -108,16 +111,28 @@ def has_literal_password(address: str) -> bool:
     return bool(parts.password or odd_port or _IN_QUERY.search(bare))
 
 
+def tells_password(text: str, address: str) -> bool:
+    """Whether a piece of the password in `address` stands in `text`, as it does where a driver takes it for a host."""
+    password = split_address(address).password
+    plain = unquote_to_bytes(password).decode(errors="replace")
+    pieces = {piece for known in (password, plain) for piece in re.split(r"[\W_]+", known.casefold()) if len(piece) > 1}
+    return any(piece in text.casefold() for piece in pieces)
+
+
 def redacted(text: str) -> str:
     """`text` without the user names and passwords of the addresses in it, rather too much than too little."""
-    return _IN_TEXT.sub(r"\1=…", _USER_INFO.sub("://…@", text))
+    return _IN_TEXT.sub(r"\1=…", _CUT_SHORT.sub("://…", _USER_INFO.sub("://…@", text)))
 
 
 def shown(given: str) -> str:
-    """The start of an address, or of what was given for one, as a message may show it."""
-    text = (
-        redacted(given) if re.match(r"[A-Za-z0-9+.-]+://", given) else re.sub(r"[:=@\s].*", "…", given, flags=re.DOTALL)
-    )
+    """The start of an address, or of what was given for one, as a message may show it.
+
+    Of a kind that is not allowed only the scheme: where its password stands is not known.
+    """
+    if (match := _SCHEME.match(given)) and not given.startswith(_ALLOWED):
+        text = f"{match[0]}…"
+    else:
+        text = redacted(given) if match else re.sub(r"[:=@\s].*", "…", given, flags=re.DOTALL)
     return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from study.config.secrets import redacted
+from study.config.secrets import encoded, redacted, tells_password
 from study.search.record.storage import check_option
 from study.tracking.revisions import NEWER, is_newer
 
@@ -40,13 +40,18 @@ def tracking_uri(option: str | None) -> str:
 
 
 def resolve(uri: str) -> tuple[str, Path | None]:
-    """The URI with its SQLite path made absolute, and the folder for artifacts where this process writes them."""
+    """The URI with its SQLite path made absolute, and the folder for artifacts where this process writes them.
+
+    User and password are percent-encoded: all that read the URI find the same host behind them.
+    """
     if uri.startswith("sqlite:///") and ":memory:" not in uri:
         path, mark, options = uri.removeprefix("sqlite:///").partition("?")
         database = Path(path).resolve()
         return f"sqlite:///{database}{mark}{options}", database.parent / "mlartifacts"
     if uri.startswith(("postgresql://", "postgres://")):  # by the one driver that the project installs
         uri = f"postgresql+psycopg://{uri.partition('://')[2]}"
+    if not uri.startswith(("sqlite:", "file:")):
+        uri = encoded(uri)
     a_database = uri.partition(":")[0].partition("+")[0] in ("postgresql", "mysql", "mssql", "sqlite")
     return uri, Path.cwd() / "mlartifacts" if a_database else None
 
@@ -60,13 +65,15 @@ def database_file(uri: str) -> Path | None:
     return Path(str(make_url(uri).database))  # as MLflow will open it, signs like %41 decoded
 
 
-def explain(error: Exception) -> str:
-    """An exception as one short line without passwords."""
+def explain(error: Exception, *, uri: str = "") -> str:
+    """An exception as one short line without passwords, that of `uri` above all, of which it may tell a piece."""
     text = " ".join(str(error).split()) or type(error).__name__
     if (revision := _REVISION.search(text)) and is_newer(revision[1] or revision[2]):
         return NEWER
     known = next((told for sign, told in _KNOWN_FAULTS.items() if sign in text), None)
     if known:
         return known
+    if tells_password(text, uri):
+        return f"{type(error).__name__}, whose words tell of the password: check the address, and encode the password"
     shown = redacted(text)  # before it is cut, which could take the sign that a password ends with
     return shown if len(shown) <= 200 else f"{shown[:199]}…"

@@ -116,7 +116,7 @@ class Tracker:
                 work(count)
         except Exception as error:  # noqa: BLE001  MLflow is a view: no fault in it may stop a study
             self._client = None
-            problem = f"MLflow at {redacted(self.uri)} does not show all of the study ({explain(error)})"
+            problem = f"MLflow at {redacted(self.uri)} does not show all of the study ({explain(error, uri=self.uri)})"
         return TrackingResult(**count, problem=problem, seconds=time.monotonic() - start)
 
     def _connect(self) -> Any:

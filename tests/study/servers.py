@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-PASSWORD = "p@ss/w:rd %"  # needs encoding wherever an address holds it
+PIECES = ("pelican", "otter", "heron", "gannet", "stoat")  # of it, should only one of them get out
+PASSWORD = """pelican@otter/heron:gannet#stoat? '"%"""  # needs encoding wherever an address holds it
 
 
 def free_port() -> int:

@@ -22,7 +22,8 @@ class Option:
 
     A value passes if its type is one of `types` (an int passes for float) and, where given, it is one of `choices` or
     lies in `bounds` (inclusive). `None` passes where it is the default: the key was not given. Where `cells` is set, a
-    list of values is allowed as well, and each makes a cell of its own. A list holds texts, none of them twice. Keys of
+    list of values is allowed as well, and each makes a cell of its own. No text in a list or mapping is blank.
+    A list holds texts, none of them twice. Keys of
     a mapping are texts; its values are of the types `of`, and a list among them is such a list and not empty.
     """
 
@@ -59,15 +60,17 @@ class Option:
         if isinstance(value, float) and not isfinite(value):
             return False
         if isinstance(value, list):
-            return all(type(one) is str for one in value) and len(set(value)) == len(value)
+            return all(type(one) is str and one.strip() for one in value) and len(set(value)) == len(value)
         if isinstance(value, dict):
-            return all(type(key) is str and self._is_element(one) for key, one in value.items())
+            return all(type(key) is str and key.strip() and self._is_element(one) for key, one in value.items())
         return self.bounds is None or not isinstance(value, int | float) or self.bounds[0] <= value <= self.bounds[1]
 
     def _is_element(self, value: Any) -> bool:
         """Whether a mapping may hold `value`."""
         if type(value) not in self.of:
             return False
+        if isinstance(value, str):
+            return bool(value.strip())
         return not isinstance(value, list) or (bool(value) and Option(doc="", types=(list,)).accepts(value))
 
     def _word(self, kind: type) -> str:

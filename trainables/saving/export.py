@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -73,16 +75,17 @@ class TrainedEncoder:
                 needed and not given, or given and not known from training.
         """
         try:
+            given = np.asarray(values)
+            if odd_kind := _odd_kind(given):
+                raise TypeError(f"given {odd_kind}")
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is then refused
-                x = np.array(values, dtype=self.dtype)  # a copy: torch wants to be able to write
+                x = np.array(given, dtype=self.dtype)  # a copy: torch wants to be able to write
         except (ValueError, TypeError) as error:
             raise ValueError(f"the encoder of {self.modality} reads numbers: {error}") from None
         size = int(np.prod(self.shape))
         if x.ndim == 0 or x.shape[1:] not in (self.shape, (size,)):
-            raise ValueError(
-                f"the encoder of {self.modality} reads inputs of shape {('N', *self.shape)} or ('N', {size}), "
-                f"given {x.shape}"
-            )
+            shapes = " or ".join(dict.fromkeys(f"({', '.join(map(str, ('N', *s)))})" for s in (self.shape, (size,))))
+            raise ValueError(f"the encoder of {self.modality} reads inputs of shape {shapes}, given {x.shape}")
         x = x.reshape(len(x), *self.shape)
         real = self._real(x, mask)
         if real is not None:
@@ -132,6 +135,16 @@ class TrainedEncoder:
             predictions = outputs.double().numpy() * np.asarray(scale) + np.asarray(centre)
             return {"features": features.numpy(), "predictions": predictions}
         return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
+
+
+def _odd_kind(values: NDArray[Any]) -> str:
+    """What `values` are, of which NumPy would make real numbers although they are none; empty where they are such."""
+    if values.dtype.kind in "biuf":
+        return ""
+    if values.dtype.kind != "O":
+        return str(values.dtype)
+    odd = (one for one in values.flat if not (one is None or isinstance(one, Real | Decimal | np.bool_)))
+    return next((type(one).__name__ for one in odd), "")
 
 
 def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:

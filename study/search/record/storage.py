@@ -18,6 +18,10 @@ _NETWORK_FILE_SYSTEMS = (
     "nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "fuse.sshfs", "fuse.s3fs",
     "fuse.gcsfuse", "fuse.mount-s3", "fuse.blobfuse", "fuse.glusterfs", "fuse.juicefs",
 )  # fmt: skip
+_INSTEAD = (
+    "write '${VARIABLE}' or '${file:PATH}' in its place, or set PGPASSWORD or MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD"
+)
 
 
 @dataclass(frozen=True)
@@ -131,17 +135,23 @@ def file_system(path: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> s
     return kind
 
 
-def check_option(name: str, address: str) -> None:
-    """Refuse a password on the command line, which everyone on the machine can read.
+def check_option(name: str, address: str, *, instead: str = _INSTEAD) -> None:
+    """Refuse a password on the command line, which everyone on the machine can read; `instead` says what to do.
 
     Raises:
         ConfigError: there is one in `address`.
     """
     if has_literal_password(address):
-        raise ConfigError(
-            f"{name} holds a password, which the process list shows; write '${{VARIABLE}}' or '${{file:PATH}}' "
-            "in its place, or set PGPASSWORD or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
+        raise ConfigError(f"{name} holds a password, which the process list shows; {instead}")
+
+
+def check_cluster(address: str) -> None:
+    """Refuse a password in the address of a Ray cluster, which has no use for one.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    check_option("--address", address, instead="leave it out: Ray is shown a token, see RAY_AUTH_TOKEN_PATH")
 
 
 def postgres_driver() -> Any:

@@ -99,6 +99,11 @@ def test_overrides_reach_nested_keys() -> None:
         (OWN % "[audio, audio]", "give a list of different texts"),
         (OWN % "{audio: {a: b}, video: v}", "a mapping of texts to texts or lists of texts"),
         (OWN % "{audio: [], video: v}", "is not allowed"),
+        (OWN % "{'': audio, video: v}", "modalities: {'': 'audio', 'video': 'v'} is not allowed"),
+        (OWN % "{' ': audio, video: v}", "is not allowed"),
+        (OWN % "{audio: '', video: v}", "is not allowed"),
+        (OWN % "['', b]", "modalities: ['', 'b'] is not allowed; give a list of different texts"),
+        (OWN % "[a, b], mask: {'': m}", "is not allowed"),
         (OWN % "{audio: [a, 3], video: v}", "is not allowed"),
         (OWN % "{1: a, video: v}", "is not allowed"),
         (OWN % "3", "modalities: 3 is not allowed"),
@@ -118,6 +123,32 @@ def test_a_mistake_is_one_clear_line(text: str, said: str) -> None:
 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+TEXTS = ("1_000", "1_0.0", "'1'", "'0.5'", "1:30", "0b1", "yes", "on", "''", "' 1 '", "'1e2'", "१", "'nan'", "'inf'")
+NUMBERS = [
+    ("", "seed"), ("strength", "initial"), ("resources", "gpus"), ("resources", "pack"), ("resources", "workers"),
+    ("alignment", "projector_width"), *(("encoder", key) for key in ("layers", "width", "heads", "patch", "dropout")),
+    *((section, key) for section, values in parse_config(MINIMAL).to_json().items() if isinstance(values, dict)
+      for key, value in values.items() if type(value) in (int, float)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "key"), NUMBERS)
+def test_a_text_is_no_number(section: str, key: str) -> None:
+    for text in TEXTS:
+        line = f"{key}: {f'[{text}]' if key == 'initial' else text}"
+        with pytest.raises(ConfigError, match=rf"{key}.* is .*, but must be .*a number") as caught:
+            parse_config(MINIMAL + (f"{section}: {{{line}}}" if section else line))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["yes", "on", "NO", "1", "0", "1.0", "'true'", "y", "off", "'1'", "[true]", "null"])
+def test_only_true_and_false_are_booleans(value: str) -> None:
+    for text, key in (("models: %s", "models"), ("search: {transfer: %s}", "search.transfer")):
+        with pytest.raises(ConfigError, match=rf"{key} is .*, but must be true or false"):
+            parse_config(MINIMAL + text % value)
+    assert parse_config(f"{MINIMAL}models: FALSE").models is False
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:

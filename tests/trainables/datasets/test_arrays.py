@@ -225,6 +225,11 @@ MISTAKES = {
     "another number of rows": ({"text": TEXT[:100]}, {"modalities": ["vision", "text"]}, "modality text has 100 rows"),
     "unclear modalities": ({"text": TEXT[:100]}, {}, r"different lengths.*modalities: \[a, b\]"),
     "ragged rows": ({"text": RAGGED}, {"modalities": ["vision", "text"]}, "Python objects"),
+    "texts as objects": (
+        {"y": np.array(["a", "b", "c"], object)[Y]},
+        {},
+        r"texts with \.astype\(str\)",
+    ),
     "text for a modality": ({"text": np.full((N, 2), "a")}, {}, "not numbers"),
     "one axis": ({"text": VISION[:, 0]}, {"modalities": ["vision", "text"]}, "reshape it"),
     "five axes": ({"text": np.ones((N, 1, 2, 2, 1, 1))}, {}, r"allowed are \(N, d\)"),

@@ -101,6 +101,9 @@ class TestMistakes:
             ('a_1,v_1,y\n"1,234.50",2,0\n3,4,1\n', r"column 'a_1' of modality audio holds '1,234.50': write numbers"),
             ("a_1;v_1;y\n1.234,50;2;0\n3;4;1\n", "holds '1.234,50': write numbers with a decimal point"),
             ('a_1,v_1,y\n"0,5",2,0\n3,4,1\n', "holds '0,5': write numbers with a decimal point"),
+            ("a_1,v_1,y\n1_000,2,0\n3,4,1\n", r"holds '1_000': write numbers with a decimal point and without marks"),
+            ("a_1,v_1,y\n1_0.5e3,2,0\n3,4,1\n", r"holds '1_0.5e3': write numbers"),
+            ("a_1,v_1,y\na_b,2,0\n3,4,1\n", r"holds text \('a_b'\)"),
             ("a_1,v_1,y\nloud,2,0\n3,4,1\n", r"holds text \('loud'\)"),
             ("a_1,v_1,y\nNA,2,0\n3 dB,4,1\n", r"holds text \('3 dB'\)"),
         ],
@@ -119,7 +122,12 @@ class TestMistakes:
             ("d.csv.gz", b"a_1,v_1,y\n", "it is damaged or no gzip file"),
             ("d.csv.gz", gzip.compress(b"a_1,v_1,y\n" * 99, mtime=0)[:-9], "cannot be unpacked"),
             ("d.csv.gz", gzip.compress(bytes(2**29), mtime=0), "more than is plausible"),
-            ("d.xlsx", b"PK\x03\x04", r"no readable \.npz file .* or give a folder of \.npy files, \.parquet, \.csv"),
+            ("d.xlsx", b"PK\x03\x04", r"of no kind that is read; .* or give a folder of \.npy files, \.parquet, \.csv"),
+            *(
+                (name, b"a_1,v_1,y\n1,2,0\n", rf"{name} is of no kind that is read; .*\.csv or \.tsv \(also \.csv\.gz")
+                for name in ("d.csv.bz2", "d.tab", "d.txt", "d.csv.xz", "d.dat", "d", "d.h5", "d.parquet.gz")
+            ),
+            ("d.npz", b"a_1,v_1,y\n1,2,0\n", r"no readable \.npz file \(File is not a zip file\)"),
             ("d.npy", b"\x93NUMPY", "is one array; give the folder that holds it"),
         ],
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -243,7 +246,18 @@ def test_no_rows_are_no_rows() -> None:
     ("kind", "values", "message"),
     [
         ("mlp", np.zeros((2, 4)), r"reads inputs of shape .*given \(2, 4\)"),
-        ("mlp", np.float64(3), "reads inputs of shape"),
+        ("mlp", np.float64(3), r"reads inputs of shape \(N, 5\), given \(\)"),
+        ("transformer", np.zeros((2, 4)), r"reads inputs of shape \(N, 4, 3\) or \(N, 12\), given \(2, 4\)"),
+        ("mlp", np.full((2, 5), 1 + 2j), "the encoder of first reads numbers: given complex128"),
+        ("mlp", np.full((2, 5), "2020-01-01", "M8[D]"), r"reads numbers: given datetime64\[D\]"),
+        ("mlp", np.full((2, 5), 3, "m8[s]"), r"reads numbers: given timedelta64\[s\]"),
+        ("mlp", np.full((2, 5), "1"), "reads numbers: given <U1"),
+        ("mlp", np.full((2, 5), b"1"), r"reads numbers: given \|S1"),
+        ("mlp", np.full((2, 5), "1_0", object), "reads numbers: given str"),
+        ("mlp", np.full((2, 5), 1j, object), "reads numbers: given complex"),
+        ("mlp", np.full((2, 5), date(2020, 1, 1), object), "reads numbers: given date"),
+        ("mlp", np.zeros((2, 5), [("a", float)]), "reads numbers: given"),
+        ("mlp", [[1.0] * 5, [1.0] * 4], "reads numbers"),
         ("mlp", np.array([[0.0] * 5, [np.nan] * 5]), "row 1 has a value that is not finite"),
         ("transformer", np.full((1, 4, 3), np.nan), "row 0 is padding alone"),
     ],
@@ -252,6 +266,16 @@ def test_inputs_that_make_no_sense_are_refused(kind: str, values: np.ndarray, me
     pack, data = trained(kind)
     with pytest.raises(ValueError, match=message):
         trained_encoders(pack, data, 0)[0].predict(values)
+
+
+def test_numbers_of_every_kind_are_read() -> None:
+    encoder = trained_encoders(*trained("mlp"), 0)[0]
+    wanted = encoder.predict(np.ones((2, 5)))["features"]
+    for kind in (bool, np.uint8, np.int64, np.float16, object):
+        assert np.array_equal(encoder.predict(np.ones((2, 5), kind))["features"], wanted)
+    for one in (Decimal(1), Fraction(1), np.float32(1), np.bool_(True)):
+        assert np.array_equal(encoder.predict(np.full((2, 5), one, object))["features"], wanted)
+    assert np.array_equal(encoder.predict(torch.ones(2, 5))["features"], wanted)
 
 
 def test_a_torn_or_foreign_file_is_refused(tmp_path: Path) -> None:

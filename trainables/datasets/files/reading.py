@@ -19,6 +19,7 @@ from trainables.datasets.base import DataError
 MAX_BYTES = 16 * 2**30  # that one file may unpack to; larger data belongs into .npy files, which are memory-mapped
 _BOMB_RATIO, _BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
 
+_INSTEAD = "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv (also .csv.gz, .tsv.gz)"
 _ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, UnicodeDecodeError)
 _HEADER_FAILURES = (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
@@ -61,8 +62,7 @@ class ArrayArchive(Mapping[str, NDArray[Any]]):
             with zipfile.ZipFile(path) as archive:
                 self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
         except _ZIP_FAILURES as error:
-            instead = "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv"
-            raise DataError(f"{path} is no readable .npz file ({first_line(error)}); {instead}") from None
+            raise DataError(f"{path} is no readable .npz file ({first_line(error)}); {_INSTEAD}") from None
         if not any(member.filename.endswith(".npy") for member in self._members.values()):
             raise DataError(f"{path} holds no arrays, so it is no .npz file; save it with numpy.savez")
         total = sum(member.file_size for member in self._members.values())
@@ -170,6 +170,8 @@ def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
     if path.suffix.lower() == ".npy":
         raise DataError(f"{path} is one array; give the folder that holds it, {path.parent}")
     check_file(path)
+    if not zipfile.is_zipfile(path) and path.suffix.lower() not in (".npz", ".zip"):
+        raise DataError(f"{path} is of no kind that is read; {_INSTEAD}")
     return ArrayArchive(path)
 
 
@@ -200,5 +202,8 @@ def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Literal["
     except _HEADER_FAILURES as error:
         raise DataError(f"{where} is no readable .npy data ({first_line(error)})") from None
     if dtype.hasobject or dtype.names is not None:
-        raise DataError(f"{where} holds Python objects or named fields (ragged rows?); save a plain array of numbers")
+        raise DataError(
+            f"{where} holds Python objects or named fields (texts? ragged rows?); save a plain array: numbers, or "
+            "labels that are texts with .astype(str)"
+        )
     return shape, "F" if fortran else "C", dtype

@@ -93,14 +93,14 @@ def _no_numbers(column: NDArray[Any]) -> str:
     if column.dtype.kind in "mM":
         return "holds dates; turn them into numbers, such as days"
     bad = next((str(text) for text in np.unique(column) if text and not _is_number(str(text))), "")
-    if _is_number(bad.replace(",", "")) or _is_number(bad.replace(".", "").replace(",", ".")):
+    if _is_number(bad.replace(",", "").replace("_", "")) or _is_number(bad.replace(".", "").replace(",", ".")):
         return f"holds {bad!r}: write numbers with a decimal point and without marks of thousands, 1234.5"
     return f"holds text ({bad[:40]!r}); modalities are numbers"
 
 
 def _is_number(text: str) -> bool:
     try:
-        return isfinite(float(text))
+        return isfinite(float(text)) and "_" not in text  # which Python reads, and no reader of tables
     except ValueError:
         return False
 
