@@ -101,15 +101,29 @@ def test_a_ray_with_a_metrics_port_is_started_joined_and_read_as_written(token: 
         (tmp_path / ".ray" / "auth_token").write_text("5f2d1c77" * 8)
     mark = uuid.uuid4().hex
     environment = {**clean_environment(tmp_path, mark), "TMPDIR": "/tmp"}  # a user's, of a short name
-    start, study, read = [
-        line for line in block("ray start --head --dashboard-host=127.0.0.1 --m").splitlines() if line
-    ]
+    generate, start, study, read = [line for line in block("(umask 077 && ray get-auth-token").splitlines() if line]
+    (tmp_path / "other").mkdir()
     try:
-        for line in (start, study):
+        for line in (generate, start, study):
             ended = subprocess.run(
                 ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
             )
             assert ended.returncode == 0, f"{line}\n{ended.stdout}\n{ended.stderr}"
+            assert "5f2d1c77" not in ended.stdout
+        if token:
+            assert (tmp_path / ".ray" / "auth_token").read_text() == "5f2d1c77" * 8
+        else:
+            assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+        asked = [
+            subprocess.run(
+                ["ray", "status", "--address=127.0.0.1:6379"],
+                env={**environment, **more}, capture_output=True, text=True, check=False, timeout=120,
+            )
+            for more in ({"RAY_AUTH_MODE": "token"}, {"HOME": str(tmp_path / "other")})
+        ]  # fmt: skip
+        assert asked[0].returncode == 0, asked[0].stderr
+        assert asked[1].returncode != 0
+        assert "token is missing" in asked[1].stderr
         assert read.startswith(
             "curl -s http://127.0.0.1:8080/metrics"
         )  # what it shows: tests/study/cluster/test_metrics.py
@@ -119,4 +133,5 @@ def test_a_ray_with_a_metrics_port_is_started_joined_and_read_as_written(token: 
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get("ALIGN_STUDY_TEST") == mark:
-                    process.kill()
+                    for one in (*process.children(recursive=True), process):  # agents have overwritten their own
+                        one.kill()
