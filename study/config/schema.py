@@ -10,16 +10,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from study.config.secrets import has_literal_password, redacted, shown
@@ -77,6 +68,7 @@ Real = Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False), BeforeV
 NonNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
 Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
 Count = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_number)]
+Flag = Annotated[bool, Field(strict=True)]
 Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]
 Few = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
 
@@ -250,7 +242,7 @@ class SearchSection(_Section):
     """Hyperparameters to be tuned fairly at each strength."""
     trials_per_strength: Few = 1
     """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
-    transfer: StrictBool = True
+    transfer: Flag = True
     """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
     stop_interval: NonNegative = 0.0
     """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
@@ -320,7 +312,7 @@ class StudyConfig(_Section):
     training: TrainingSection = TrainingSection()
     strength: StrengthSection = StrengthSection()
     replicates: ReplicatesSection = ReplicatesSection()
-    models: StrictBool = True
+    models: Flag = True
     """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
     after a confirmation."""
     search: SearchSection = SearchSection()
