@@ -44,10 +44,10 @@ def summary(report: Mapping[str, Any]) -> Group:
 
 
 def _row(*texts: str) -> Table:
-    """One line of five columns that are aligned over all lines and fit 80 characters."""
+    """Five columns that are aligned over all rows and fit 80 characters; what is longer goes on in the next line."""
     table = Table.grid(padding=(0, 1))
-    for text, width in zip(texts, (12, 19, 24, 11, 10), strict=True):
-        table.add_column(min_width=width, max_width=max(width, len(text)), no_wrap=True)
+    for width in (12, 19, 24, 11, 10):
+        table.add_column(width=width, overflow="fold")
     table.add_row(*(Text(text) for text in texts))
     return table
 
