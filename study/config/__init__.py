@@ -7,5 +7,5 @@ from study.config.reading import parse_config as parse_config
 from study.config.reading import to_yaml as to_yaml
 from study.config.schema import EncoderSection as EncoderSection
 from study.config.schema import ResourcesSection as ResourcesSection
-from study.config.schema import Sampler as Sampler
 from study.config.schema import StudyConfig as StudyConfig
+from study.config.values import Sampler as Sampler

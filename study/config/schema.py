@@ -6,71 +6,32 @@ The docstrings of these models are what the documentation of the study file prin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from study.config.secrets import has_literal_password, redacted, shown
+from study.config.secrets import has_literal_password, shown
+from study.config.values import (
+    MOST,
+    USUAL_ENCODERS,
+    USUAL_ESTIMATORS,
+    USUAL_OBJECTIVES,
+    Count,
+    Few,
+    Flag,
+    NonNegative,
+    Positive,
+    Real,
+    Sampler,
+    Strengths,
+    encoders,
+    estimators,
+    number,
+    objectives,
+    one_of,
+)
 from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision, content_hash
-
-# Lines of the tables that `_one_of` reads.
-USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
-USUAL_ESTIMATORS = ("posterior", "broja", "batch", "lsmi")
-USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whitened_mse")
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not true/false")
-    if isinstance(value, str):  # YAML 1.2 has `1_000` for a text, of which pydantic would make a number
-        raise PydanticCustomError("number", "a number")
-    return value
-
-
-def _objectives() -> Iterable[str]:
-    from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
-
-    return ALIGNMENT_OBJECTIVES
-
-
-def _estimators() -> Iterable[str]:
-    from study.pid import ESTIMATORS
-
-    return ESTIMATORS
-
-
-def _encoders() -> Iterable[str]:
-    from trainables.networks.encoders import ENCODERS
-
-    return ENCODERS
-
-
-def _one_of(table: Callable[[], Iterable[str]], usual: Iterable[str]) -> AfterValidator:
-    """A line of a table, which is imported only for a name that is not a `usual` one: it brings torch with it."""
-
-    def check(name: str) -> str:
-        if name not in usual and name not in (known := list(table())):
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{redacted(name)!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
-        return name
-
-    return AfterValidator(check)
-
-
-Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
-_MOST = 1_000_000  # of any number without a smaller limit of its own; what is larger is a slip of the keyboard
-Real = Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
-NonNegative = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
-Positive = Annotated[float, Field(gt=0, le=_MOST, allow_inf_nan=False), BeforeValidator(_number)]
-Count = Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(_number)]
-Flag = Annotated[bool, Field(strict=True)]
-Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]
-Few = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
 
 
 class _Section(BaseModel):
@@ -99,16 +60,16 @@ class DatasetSection(_Section):
 class PidSection(_Section):
     """How the information of a pair about the target is decomposed."""
 
-    estimator: Annotated[str, _one_of(_estimators, USUAL_ESTIMATORS)] = "posterior"
+    estimator: Annotated[str, one_of(estimators, USUAL_ESTIMATORS)] = "posterior"
     """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
-    bootstrap: Annotated[int, Field(ge=20, le=100_000), BeforeValidator(_number)] = 100
+    bootstrap: Annotated[int, Field(ge=20, le=100_000), BeforeValidator(number)] = 100
     """Resamples behind the interval."""
 
 
 class EncoderSection(_Section):
     """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
 
-    kind: Annotated[str, _one_of(_encoders, USUAL_ENCODERS)] | None = None
+    kind: Annotated[str, one_of(encoders, USUAL_ENCODERS)] | None = None
     """`mlp`, `linear`, `transformer` or `vit`."""
     layers: Few | None = None
     """Layers of an mlp, blocks of a transformer or vit."""
@@ -124,14 +85,14 @@ class EncoderSection(_Section):
     """How a transformer or vit makes one vector of a sequence."""
     activation: Literal["relu", "leaky_relu", "tanh", "gelu"] | None = None
     """Between the layers."""
-    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(_number)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(number)] | None = None
     """Share of activations dropped in training."""
 
 
 class AlignmentSection(_Section):
     """What pulls the two representations together."""
 
-    objective: Annotated[str, _one_of(_objectives, USUAL_OBJECTIVES)] = "info_nce"
+    objective: Annotated[str, one_of(objectives, USUAL_OBJECTIVES)] = "info_nce"
     """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`, `whitened_mse`."""
     direction: Direction = "both"
     """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""
@@ -148,7 +109,7 @@ class TrainingSection(_Section):
 
     epochs: Count = 50
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(ge=2, le=_MOST), BeforeValidator(_number)] = 64
+    batch_size: Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)] = 64
     """Rows of a step; what does not fill a last batch is left out of that epoch."""
     learning_rate: Positive = 1e-3
     """Of AdamW."""
@@ -169,7 +130,7 @@ class StrengthSection(_Section):
     """Smallest and largest strength."""
     initial: Strengths = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
     """Strengths of the first round; 0 is always among them."""
-    refine: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)] = 8
+    refine: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(number)] = 8
     """Strengths that the sampler may add; `posterior` adds fresh seeds at a strength instead where they tell more."""
     per_round: Few = 4
     """How many of them in one round."""
@@ -195,9 +156,9 @@ class StrengthSection(_Section):
 class ReplicatesSection(_Section):
     """How many seeds."""
 
-    search: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_number)] = 5
+    search: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(number)] = 5
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
-    confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)] = 10
+    confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
 
 
@@ -301,7 +262,7 @@ class StudyConfig(_Section):
     dataset: DatasetSection
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
     """`all`, or a list of pairs of modalities."""
-    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_number)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)] = 0
     """Every random number of the study derives from it."""
     pid: PidSection = PidSection()
     encoder: EncoderSection = EncoderSection()

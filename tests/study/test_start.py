@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from study.cells.cell import READ_ANYTHING
-from study.config import schema
+from study.config import values
 from study.pid import ESTIMATORS
 from trainables.networks.encoders import ENCODERS, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
@@ -85,9 +85,9 @@ def test_a_study_is_checked_before_seconds_of_imports() -> None:
 @pytest.mark.parametrize(
     ("usual", "table"),
     [
-        (schema.USUAL_ENCODERS, ENCODERS),
-        (schema.USUAL_ESTIMATORS, ESTIMATORS),
-        (schema.USUAL_OBJECTIVES, ALIGNMENT_OBJECTIVES),
+        (values.USUAL_ENCODERS, ENCODERS),
+        (values.USUAL_ESTIMATORS, ESTIMATORS),
+        (values.USUAL_OBJECTIVES, ALIGNMENT_OBJECTIVES),
     ],
 )
 def test_names_that_are_accepted_without_their_table_are_in_it(

@@ -1,0 +1,75 @@
+"""Values of a study file that several of its keys share: numbers within limits, and lines of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from study.config.secrets import redacted
+
+# Lines of the tables that `one_of` reads.
+USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
+USUAL_ESTIMATORS = ("posterior", "broja", "batch", "lsmi")
+USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whitened_mse")
+
+
+def number(value: object) -> object:
+    """What may be a number, before pydantic turns it into one.
+
+    Raises:
+        ValueError: true, false, or a text.
+    """
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true/false")
+    if isinstance(value, str):  # YAML 1.2 has `1_000` for a text, of which pydantic would make a number
+        raise PydanticCustomError("number", "a number")
+    return value
+
+
+def objectives() -> Iterable[str]:
+    """Names of alignment objectives."""
+    from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
+
+    return ALIGNMENT_OBJECTIVES
+
+
+def estimators() -> Iterable[str]:
+    """Names of estimators of profiles."""
+    from study.pid import ESTIMATORS
+
+    return ESTIMATORS
+
+
+def encoders() -> Iterable[str]:
+    """Kinds of encoder."""
+    from trainables.networks.encoders import ENCODERS
+
+    return ENCODERS
+
+
+def one_of(table: Callable[[], Iterable[str]], usual: Iterable[str]) -> AfterValidator:
+    """A line of a table, which is imported only for a name that is not a `usual` one: it brings torch with it."""
+
+    def check(name: str) -> str:
+        if name not in usual and name not in (known := list(table())):
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{redacted(name)!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
+        return name
+
+    return AfterValidator(check)
+
+
+Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
+MOST = 1_000_000  # of any number without a smaller limit of its own; what is larger is a slip of the keyboard
+Real = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
+NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
+Count = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
+Flag = Annotated[bool, Field(strict=True)]
+Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]
+Few = Annotated[int, Field(ge=1, le=1000), BeforeValidator(number)]
