@@ -97,7 +97,7 @@ def test_a_model_goes_to_the_store_that_was_meant_and_once(
             loaded.predict(wrong)
         assert "\n" not in str(caught.value)
     too_long = json.dumps({"inputs": wide.tolist()})
-    with pytest.raises(MlflowException, match=r"\('N', 32\), given \(2, 33\)") as caught:  # as a server asks
+    with pytest.raises(MlflowException, match=r"\(N, 32\), given \(2, 33\)") as caught:  # as a server asks
         invocations(too_long, "application/json", loaded, loaded.metadata.get_input_schema())
     assert caught.value.get_http_status_code() == 400
     answer = invocations(json.dumps({"inputs": rows.tolist()}), "application/json", loaded, None).response
