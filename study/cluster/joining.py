@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager
 
 import ray
 from ray._private import services
-from ray._raylet import AuthenticationTokenLoader, Config, GcsClient  # type: ignore[attr-defined]
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 
 from study.cluster.access import MODE, is_loopback, token_source
-from study.cluster.starting import first_words, on_loopback, put_back
+from study.cluster.starting import first_words, on_loopback, put_back, read_access_anew
 from study.config import ConfigError
 
 _CONNECT_SECONDS = 10.0
@@ -100,8 +100,7 @@ def _agree(address: str, where: str, *, is_here: bool) -> None:
 
 def _set_mode(mode: str | None) -> None:
     put_back(MODE, mode)
-    Config.initialize("")  # Ray reads it at its import, and then no more
-    AuthenticationTokenLoader.instance().reset_cache()
+    read_access_anew()
 
 
 def _admits(address: str, where: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import ray
 from ray._private import ray_constants, services, worker
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from study.cluster.access import make_token
 from study.config import ConfigError
@@ -47,6 +48,7 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
         raise ConfigError("cannot reach Ray on this machine: this process has one already; leave that first")
     say("starting Ray on this machine …")
     make_token()
+    read_access_anew()
     end_abandoned()
     for known in (tempfile.gettempdir(), *_SHORT_FOLDERS):
         clear_scratch(known)
@@ -136,6 +138,12 @@ def _marked() -> Iterator[None]:
         put_back(_DRIVER, before)
 
 
+def read_access_anew() -> None:
+    """Let Ray read the environment's mode and token now; it keeps what it found when this process first asked."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 def put_back(name: str, value: str | None) -> None:
     """Set a variable of the environment as it was; None: it was not set."""
     if value is None:
@@ -218,8 +226,9 @@ def _kill(process: psutil.Process) -> None:
 
 
 def first_words(error: BaseException) -> str:
-    """What an exception says, on one line of bounded length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an exception says, on one line of bounded length, without the traceback that it may quote."""
+    said, _, _ = str(error).partition("Traceback (most recent call last)")
+    return " ".join(said.split())[:300] or type(error).__name__
 
 
 @contextmanager

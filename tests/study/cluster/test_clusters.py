@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,6 +278,34 @@ def test_a_file_without_a_token_is_refused_before_ray_ends_the_process(
 
     with pytest.raises(ConfigError, match="mine, which is no file"):
         check_token(address)
+
+
+def test_a_ray_that_starts_here_is_reached_with_the_token_that_is_there_now(tmp_path: Path) -> None:
+    """Ray keeps the first token that a process has asked for, as in a notebook that lives long."""
+    script = """
+        import os, sys
+        from contextlib import ExitStack
+        import ray
+        from ray._raylet import AuthenticationTokenLoader
+        from study.cluster.starting import start_here
+
+        assert AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+        os.environ["HOME"] = sys.argv[1]
+        said = []
+        with ExitStack() as stack:
+            start_here(cpus=1, store_bytes=100_000_000, say=said.append, stack=stack)
+            stack.callback(ray.shutdown)
+            assert len(said) == 1, said
+    """
+    for name, token in (("first", TOKEN), ("now", "0" * 64)):
+        (tmp_path / name / ".ray").mkdir(parents=True)
+        (tmp_path / name / ".ray" / "auth_token").write_text(token)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "now")],
+        env=environment | {"HOME": str(tmp_path / "first")}, check=True, timeout=300,
+    )  # fmt: skip
 
 
 def test_a_mode_that_ray_would_take_for_none_is_refused(

@@ -100,7 +100,18 @@ def clauses(report: dict[str, Any]) -> Iterator[str]:
     for line in [line for line in lines if not line.startswith("- ")]:
         yield from re.split(r"[,:.|](?:\s|$)", re.sub(r"\\?\[[^\]]*\]", "", line))
     yield from caveats(cell)  # which compare the splits in one sentence
-    yield from terminal(report).splitlines()
+    yield from rows_of(terminal(report))
+
+
+def rows_of(table: str) -> list[str]:
+    """Rows of the table on the terminal; what does not fit its column goes on in the line below."""
+    rows: list[str] = []
+    for line in table.splitlines():
+        if rows and line.startswith(" " * 12):
+            rows[-1] += line
+        else:
+            rows.append(line)
+    return rows
 
 
 def terminal(report: dict[str, Any]) -> str:
