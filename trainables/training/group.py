@@ -14,7 +14,8 @@ from trainables.metrics import SCORES
 from trainables.networks.encoders import Network
 from trainables.networks.layers import Dropout, no_dropout
 from trainables.networks.perceptron import Perceptron, is_perceptron
-from trainables.objectives.alignment import TASK_LOSSES, alignment_and_gradients, alignment_loss, task_loss_and_gradient
+from trainables.objectives.tasks import TASK_LOSSES, task_loss_and_gradient
+from trainables.objectives.term import alignment_and_gradients, alignment_loss
 from trainables.spec import PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
 from trainables.training.optim import AdamW
