@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainables.datasets.base import PairData
-from trainables.metrics import SCORES
+from trainables.metrics.scores import SCORES
 from trainables.networks.encoders import Network
 from trainables.networks.layers import Dropout, no_dropout
 from trainables.networks.perceptron import Perceptron, is_perceptron
@@ -19,9 +19,6 @@ from trainables.objectives.term import alignment_and_gradients, alignment_loss
 from trainables.spec import PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
 from trainables.training.optim import AdamW
-
-# What an encoder minimises for its task, by the score of its target (R² is a squared error).
-TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 
 # How many numbers a layer's output may hold in a training step and in an evaluation: on a CPU so few that a step's
 # tensors stay in a core's second-level cache (measured), on other devices what bounds the memory.
@@ -123,7 +120,7 @@ class Group:
         outputs = self.predict(evaluated, rows, "predictions")
         first, second = (values[rows] for values in evaluated.targets)
         scores = [
-            SCORES[target.metric](out, values)
+            SCORES[target.metric].measure(out, values)
             for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
         ]
         values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
@@ -150,7 +147,7 @@ class Group:
         """As `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
-            task_loss_and_gradient(TASK_LOSS_OF[target.metric], found.outputs.mT, values)
+            task_loss_and_gradient(SCORES[target.metric].loss, found.outputs.mT, values)
             for found, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
         )
         loss = loss_1 + loss_2
@@ -197,7 +194,7 @@ class Group:
 
     def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
         return [
-            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out, values)
+            TASK_LOSSES[SCORES[target.metric].loss](out, values)
             for out, values, target in zip(outputs, targets, self._targets, strict=True)
         ]
 

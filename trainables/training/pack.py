@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
-from trainables.metrics import alignment_metrics
+from trainables.metrics.similarities import similarities
 from trainables.networks.encoders import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
@@ -206,7 +206,7 @@ class Pack:
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
         rows = self._evenly_spaced(ALIGNMENT_ROWS)
-        measured = [alignment_metrics(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
+        measured = [similarities(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
         return {name: torch.cat([values[name] for values in measured]).cpu() for name in measured[0]}
 
 
