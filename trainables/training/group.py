@@ -11,8 +11,8 @@ from torch import Tensor
 
 from trainables.datasets.base import PairData
 from trainables.metrics.scores import SCORES
-from trainables.networks.encoders import Network
 from trainables.networks.layers import Dropout, no_dropout
+from trainables.networks.network import EncoderNetwork
 from trainables.networks.perceptron import Perceptron, is_perceptron
 from trainables.objectives.tasks import TASK_LOSSES, task_loss_and_gradient
 from trainables.objectives.term import alignment_and_gradients, alignment_loss
@@ -55,7 +55,7 @@ class Group:
         self,
         spec: PackSpec,
         data: PairData,
-        networks: tuple[Network, Network],
+        networks: tuple[EncoderNetwork, EncoderNetwork],
         start: Tensor,
         *,
         seeds: list[int],
@@ -147,8 +147,8 @@ class Group:
         """As `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
-            task_loss_and_gradient(SCORES[target.metric].loss, found.outputs.mT, values)
-            for found, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
+            task_loss_and_gradient(SCORES[target.metric].loss, done.outputs.mT, values)
+            for done, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
         )
         loss = loss_1 + loss_2
         for_features: list[Tensor | None] = [None, None]
@@ -165,10 +165,10 @@ class Group:
             loss += value
         gradients = [
             gradient
-            for perceptron, found, for_outputs, pulled in zip(
+            for perceptron, done, for_outputs, pulled in zip(
                 self._perceptrons, passes, (for_outputs_1, for_outputs_2), for_features, strict=True
             )
-            for gradient in perceptron.backward(found, for_outputs.mT, None if pulled is None else pulled.mT)
+            for gradient in perceptron.backward(done, for_outputs.mT, None if pulled is None else pulled.mT)
         ]
         return loss, torch.cat(gradients, 1)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
 from trainables.metrics.similarities import similarities
-from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
@@ -118,7 +118,7 @@ class Pack:
         return tuple(results)
 
     def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
-        """Both encoders of one replica as modules of their own; see `trainables.networks.encoders.SoloEncoder`."""
+        """Both encoders of one replica as modules of their own; see `trainables.networks.network.SoloEncoder`."""
         group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
