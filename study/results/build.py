@@ -25,7 +25,7 @@ from study.search.earlier import reordered
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
 from study.theory import rank_agreement
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 SCHEMA = 1
 
@@ -277,8 +277,8 @@ def _learning_curves(trials: Sequence[Asked]) -> list[dict[str, Any]]:
     return entries
 
 
-def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResult]]]:
-    found: dict[float, list[ReplicaResult]] = {}
+def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicateResult]]]:
+    found: dict[float, list[ReplicateResult]] = {}
     for trial in trials:
         strength = max(trial.setting.strength_1, trial.setting.strength_2)
         found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))

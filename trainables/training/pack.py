@@ -15,7 +15,7 @@ from trainables.networks.network import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
-from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
+from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
 from trainables.training.group import Group, group_size
 from trainables.training.optim import join_states, split_state
@@ -88,7 +88,7 @@ class Pack:
                 self._final = self._curve[-1][1] if few else self.score()
                 self._alignment = self._measure_alignment()
 
-    def results(self) -> tuple[ReplicaResult, ...]:
+    def results(self) -> tuple[ReplicateResult, ...]:
         """What each replica came to, in the spec's order.
 
         Raises:
@@ -105,7 +105,7 @@ class Pack:
         for k in range(len(self.spec.replicas)):
             score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
             results.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok" if sound[k] else "diverged",
                     scores=(score_1, score_2),
                     losses=(loss_1, loss_2),
