@@ -71,8 +71,8 @@ def r2(outputs: Tensor, target: Tensor) -> Tensor:
 
 SCORES: dict[str, Score] = {
     "accuracy": Score(measure=accuracy, kind="classes", loss="cross_entropy"),
-    "sign_accuracy": Score(measure=sign_accuracy, kind="real", loss="l1", signed=True),
     "r2": Score(measure=r2, kind="real", loss="mse"),
+    "sign_accuracy": Score(measure=sign_accuracy, kind="real", loss="l1", signed=True),
 }
 
 
