@@ -260,8 +260,9 @@ def _baseline(scores: Scores | None) -> dict[str, Any] | None:
 def _alignment(trials: Sequence[Asked]) -> list[dict[str, Any]]:
     entries = []
     for strength, results in _by_strength(trials):
-        names = results[0].alignment
-        values = {name: _mean(np.array([result.alignment[name] for result in results])) for name in names}
+        # A record may be older than a similarity, or than its removal.
+        names = dict.fromkeys(name for result in results for name in result.alignment)
+        values = {name: _mean(np.array([result.alignment.get(name, math.nan) for result in results])) for name in names}
         entries.append({"strength": strength, **{name: _number(value) for name, value in values.items()}})
     return entries
 
