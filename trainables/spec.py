@@ -138,7 +138,7 @@ class PackSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplicaResult:
+class ReplicateResult:
     """What one training came to; `scores` and `losses` are NaN and `status` is `diverged` where it blew up.
 
     `scores` are the primary metric of encoder 1 and 2 (higher is better, see `Target.metric`), `losses` their task
@@ -164,7 +164,7 @@ class ReplicaResult:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ReplicaResult:
+    def from_json(cls, value: Mapping[str, Any]) -> ReplicateResult:
         """The result that `to_json` was called on (None back to NaN)."""
         score_1, score_2 = map(_nan_if_none, value["scores"])
         loss_1, loss_2 = map(_nan_if_none, value["losses"])

@@ -203,7 +203,7 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
     one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
     if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:
         return
-    from trainables.networks.encoders import (
+    from trainables.networks.network import (
         build_networks,  # here: it brings torch, and most studies need not wait for that
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 # How strengths reach the encoders: one for both, one for a single encoder (the other is not pulled), or, to confirm
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
@@ -56,7 +56,7 @@ class Asked:
     slot: int
     setting: Setting
     replicates: tuple[int, ...]
-    results: Mapping[int, ReplicaResult] = field(default_factory=dict)
+    results: Mapping[int, ReplicateResult] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from study.search.earlier import reordered
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
 from study.theory import rank_agreement
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 SCHEMA = 1
 
@@ -260,8 +260,9 @@ def _baseline(scores: Scores | None) -> dict[str, Any] | None:
 def _alignment(trials: Sequence[Asked]) -> list[dict[str, Any]]:
     entries = []
     for strength, results in _by_strength(trials):
-        names = results[0].alignment
-        values = {name: _mean(np.array([result.alignment[name] for result in results])) for name in names}
+        # A record may be older than a similarity, or than its removal.
+        names = dict.fromkeys(name for result in results for name in result.alignment)
+        values = {name: _mean(np.array([result.alignment.get(name, math.nan) for result in results])) for name in names}
         entries.append({"strength": strength, **{name: _number(value) for name, value in values.items()}})
     return entries
 
@@ -277,8 +278,8 @@ def _learning_curves(trials: Sequence[Asked]) -> list[dict[str, Any]]:
     return entries
 
 
-def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicaResult]]]:
-    found: dict[float, list[ReplicaResult]] = {}
+def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicateResult]]]:
+    found: dict[float, list[ReplicateResult]] = {}
     for trial in trials:
         strength = max(trial.setting.strength_1, trial.setting.strength_2)
         found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from study.cells.trials import Asked
 from study.selection import counted, has_curve
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 Subject = Literal["encoder_1", "encoder_2", "pair"]
 ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
 SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
 
-_SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
+_SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
     "encoder_1": lambda result: result.scores[0],
     "encoder_2": lambda result: result.scores[1],
     "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,

@@ -33,7 +33,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.session.running import run_study
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 from trainables.training.pack import Pack as Training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ def evidence(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicaResult]) -> dict[str, Any]:
+def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) -> dict[str, Any]:
     """The report of a study trained in this process; `known` holds every training so far and takes the new ones.
 
     A training is the same in every study of these data, so that of two that differ in what they search the second one
@@ -141,7 +141,7 @@ def beside(configs: Mapping[str, StudyConfig]) -> None:
     """Print for every pair what `auto` and `always` recommend, with how many trainings."""
     print("| pair | `never` | `auto` | `always` | trainings |\n|---|---|---|---|---|", flush=True)
     for config in configs.values():
-        known: dict[Any, ReplicaResult] = {}
+        known: dict[Any, ReplicateResult] = {}
         cells = []
         for way in ("always", "auto", "never"):
             alignment = config.alignment.model_copy(update={"one_sided": way})

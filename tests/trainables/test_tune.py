@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from trainables.datasets import load
-from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaResult, ReplicaSpec, TrainingSpec
+from trainables.spec import (
+    AlignmentSpec,
+    DatasetSpec,
+    EncoderSpec,
+    PackSpec,
+    ReplicaSpec,
+    ReplicateResult,
+    TrainingSpec,
+)
 from trainables.training import pack as engine
 from trainables.tune import PackTrainable, is_out_of_memory
 
@@ -54,7 +62,7 @@ def test_steps_end_with_the_results_of_the_pack(begin, datasets):
         pass
     alone = engine.Pack(spec(), datasets["digits"].pair("left", "right"))
     alone.run()
-    assert tuple(ReplicaResult.from_json(value) for value in json.loads(progress["results"])) == alone.results()
+    assert tuple(ReplicateResult.from_json(value) for value in json.loads(progress["results"])) == alone.results()
 
 
 def test_one_pack_trains_on_one_thread(begin):

@@ -13,6 +13,7 @@ from trainables.datasets.labels import Labels, check_groups, read_labels, spelt_
 from trainables.datasets.leaks import columns_of_target, leak_note
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
+from trainables.metrics.scores import SCORES
 
 Arrays = Mapping[str, NDArray[Any]]
 _SPLIT_NAMES = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
@@ -36,7 +37,11 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         default="auto",
         choices=("auto", "classes", "real", "regression"),
     ),
-    "metric": Option(doc="score of a real target, r2 if none is given", types=(str,), choices=("r2", "sign_accuracy")),
+    "metric": Option(
+        doc="score of a real target, r2 if none is given",
+        types=(str,),
+        choices=lambda: tuple(name for name, score in SCORES.items() if score.kind == "real"),
+    ),
     "standardise": Option(
         doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True
     ),

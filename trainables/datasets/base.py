@@ -37,7 +37,7 @@ class Target:
     """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) real numbers for regression,
     in the user's unit: what reads them scales them (`trainables.datasets.columns.target_unit`).
 
-    `metric` names the primary score in `trainables.metrics.SCORES`, higher is better: `accuracy` (classes),
+    `metric` names the primary score in `trainables.metrics.scores.SCORES`, higher is better: `accuracy` (classes),
     `sign_accuracy` (real, > 0 against <= 0) or `r2` (real).
     """
 

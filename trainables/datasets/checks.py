@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
 from trainables.datasets.columns import columns_of
+from trainables.datasets.table import unknown
+from trainables.metrics.scores import SCORES
 
 _CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
 
@@ -77,3 +79,7 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
         if not columns_of(train.reshape(len(train), -1)).varies.all():
             raise DataError(f"{where} is constant over the training split; there is nothing to learn")
+    score = SCORES.get(target.metric)
+    if score is None or score.kind != target.kind:
+        known = (name for name, score in SCORES.items() if score.kind == target.kind)
+        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, known))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from trainables.datasets.base import Target
+from trainables.metrics.scores import SCORES
 
 Array = NDArray[np.float64]
 
@@ -71,8 +72,8 @@ def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Unit:
-    """Of a real target: each column is trained as (value - `centre`) / `scale`, both (outputs,)."""
+class TargetUnit:
+    """The unit of a real target: each column is trained as (value - `centre`) / `scale`, both (outputs,)."""
 
     centre: Array
     scale: Array
@@ -86,18 +87,18 @@ class Unit:
         return np.asarray(np.asarray(values, dtype=np.float64) * self.scale + self.centre)
 
 
-def target_unit(target: Target, rows: NDArray[np.int64]) -> Unit:
+def target_unit(target: Target, rows: NDArray[np.int64]) -> TargetUnit:
     """The unit in which a real target is learned, by these rows: mean 0 and variance 1 of every column.
 
-    Where the sign is what counts (`sign_accuracy`) zero stays zero, and the mean square is 1. A column that does not
+    Where the score is `signed` zero stays zero, and the mean square is 1. A column that does not
     vary keeps its scale.
     """
     values = np.asarray(target.values)[rows].reshape(len(rows), -1)
     columns = columns_of(values)
-    if target.metric == "sign_accuracy":
+    if SCORES[target.metric].signed:
         centre, scale = np.zeros_like(columns.mean), np.hypot(columns.mean, columns.deviation)
-        return Unit(centre=centre, scale=np.where(scale > 0, scale, 1.0))
-    return Unit(centre=columns.mean, scale=np.where(columns.varies, columns.deviation, 1.0))
+        return TargetUnit(centre=centre, scale=np.where(scale > 0, scale, 1.0))
+    return TargetUnit(centre=columns.mean, scale=np.where(columns.varies, columns.deviation, 1.0))
 
 
 def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Array:

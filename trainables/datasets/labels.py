@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
+from trainables.metrics.scores import SCORES
 
 MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
@@ -101,13 +102,13 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str | No
     With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
     whole values, or up to 20; all else is `real`. Where `metric` asks for their sign, integers and real numbers are
     classes only if they are two whole values. Where another reading is as likely, or classes leave a `metric` that was
-    given unused, a note says so. Real numbers for `sign_accuracy` that are 0 and 1 become -1 and 1.
+    given unused, a note says so. Real numbers for a `signed` score that are 0 and 1 become -1 and 1.
 
     Raises:
         DataError: a value is missing, or the values are not what `task` and `metric` say.
     """
-    if task == "classes" and metric == "sign_accuracy":
-        raise DataError(f"{where}: metric: sign_accuracy is of real numbers, not of task: classes; leave out either")
+    if task == "classes" and _is_signed(metric):
+        raise DataError(f"{where}: metric: {metric} is of real numbers, not of task: classes; leave out either")
     labels = _taken(where, values, task, metric)
     if labels.kind == "real" or metric is None:
         return labels
@@ -142,7 +143,7 @@ def _taken(where: str, values: NDArray[Any], task: str, metric: str | None) -> L
 def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) -> Labels:
     """Numbers (N,) that may be classes."""
     found = np.unique(values)
-    if values.dtype.kind != "f" and metric != "sign_accuracy":
+    if values.dtype.kind != "f" and not _is_signed(metric):
         few = len(found) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(found)
         told = f"{where} has {len(found)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,) if few and task == "auto" else ())
@@ -153,12 +154,12 @@ def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) 
         return Labels(values=values, kind="classes")
     few = len(found) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(found)
     shown = ", ".join(f"{float(value):g}" for value in found[:4]) + (", …" if len(found) > 4 else "")
-    if whole and (len(found) == 2 or (len(found) > 2 and few and metric != "sign_accuracy")):
+    if whole and (len(found) == 2 or (len(found) > 2 and few and not _is_signed(metric))):
         told = f"{where} has the whole numbers {shown}: taken as {len(found)} classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,))
     taken = _real(where, values, metric, asked=False)
     told = ""
-    if whole and 1 < len(found) <= len(values) // 2 and metric != "sign_accuracy":
+    if whole and 1 < len(found) <= len(values) // 2 and not _is_signed(metric):
         told = f"{where} has {len(found)} different whole numbers ({shown}): taken as real numbers; {_ASK_CLASSES}"
     elif not whole and len(found) > 1 and few and metric is None:
         told = f"{where} has {len(found)} different numbers ({shown}): taken as real numbers; if these are labels, "
@@ -174,12 +175,17 @@ def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) 
             f"{where} has {values.shape[1]} columns of 0 and 1, but not one 1 a row: taken as real numbers; "
             "give one column for classes",
         )
-    if metric == "sign_accuracy" and np.ptp(values.astype(float)):
+    if _is_signed(metric) and np.ptp(values.astype(float)):
         if binary:
-            notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for sign accuracy")
+            notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for {metric.replace('_', ' ')}")
             values = np.where(values > 0, 1.0, -1.0)
         check_signs(where, values, instead="set metric: r2 or task: classes in place of it")
     return Labels(values=values, kind="real", notes=notes)
+
+
+def _is_signed(metric: str | None) -> TypeGuard[str]:
+    """Whether the score asks for the sign of a target's numbers."""
+    return metric is not None and SCORES[metric].signed
 
 
 def _check_values(where: str, values: NDArray[Any]) -> None:

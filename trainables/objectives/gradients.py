@@ -61,8 +61,8 @@ def differentiate(
     leaves = [z.detach().requires_grad_(each) for z, each in zip(inputs, asked, strict=True)]
     with torch.enable_grad():
         value = loss(*leaves)
-    found = iter(torch.autograd.grad(value, [z for z in leaves if z.requires_grad], torch.ones_like(value)))
-    return value.detach(), [next(found) if each else None for each in asked]
+    gradients = iter(torch.autograd.grad(value, [z for z in leaves if z.requires_grad], torch.ones_like(value)))
+    return value.detach(), [next(gradients) if each else None for each in asked]
 
 
 def _factor(factor: float | Tensor, like: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def info_nce_and_gradients(
 def _scale(z: Tensor, temperature: float | Tensor) -> tuple[float | Tensor, _Weigh]:
     """1 / τ, one or (K, 1, 1), and how to weigh similarities that are multiplied by it."""
     smallest = smallest_temperature(temperature, n_replicas=len(z))
-    weigh = _weigh_bounded if _is_bounded(smallest, z.shape[1], z.dtype) else _weigh_shifted
+    weigh = _weigh_bounded if _is_bounded(smallest, z.shape[1], z.dtype) else weigh_shifted
     inverse = temperature.to(z).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
     return inverse, weigh
 
@@ -168,7 +168,7 @@ def _weigh_bounded(logits: Tensor, scratch: Tensor) -> Tensor:
     return losses
 
 
-def _weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
+def weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
     """As `_weigh_bounded`, for temperatures so small that rows and columns need a maximum of their own each."""
     diagonal = logits.diagonal(dim1=1, dim2=2)
     row_max, column_max = logits.amax(2, keepdim=True), logits.amax(1, keepdim=True)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.padding import Padding, find_padding, read_mask
 from trainables.spec import AlignmentSpec, EncoderSpec, PackSpec

@@ -37,7 +37,7 @@ _WORKING_SET_BYTES = {"cpu": 8 * 2**20, "cuda": 2**28}
 LEAST_PACK = 4  # a trial of Ray Tune costs a fraction of a second, whatever it trains
 
 
-class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class TensorMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts, while its context lasts, the bytes of all tensors that were created in it and are still alive."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ def _trace(
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
     spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid")
-    with _tensors_for(device), PeakMemory() as memory:
+    with _tensors_for(device), TensorMemory() as memory:
         pack = Pack(spec, batch, together=together)
         pack.train_epoch()
         step = memory.peak

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
-from trainables.metrics import alignment_metrics
-from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.metrics.similarities import similarities
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
-from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
+from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
 from trainables.training.group import Group, group_size
 from trainables.training.optim import join_states, split_state
@@ -88,7 +88,7 @@ class Pack:
                 self._final = self._curve[-1][1] if few else self.score()
                 self._alignment = self._measure_alignment()
 
-    def results(self) -> tuple[ReplicaResult, ...]:
+    def results(self) -> tuple[ReplicateResult, ...]:
         """What each replica came to, in the spec's order.
 
         Raises:
@@ -105,7 +105,7 @@ class Pack:
         for k in range(len(self.spec.replicas)):
             score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
             results.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok" if sound[k] else "diverged",
                     scores=(score_1, score_2),
                     losses=(loss_1, loss_2),
@@ -118,7 +118,7 @@ class Pack:
         return tuple(results)
 
     def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
-        """Both encoders of one replica as modules of their own; see `trainables.networks.encoders.SoloEncoder`."""
+        """Both encoders of one replica as modules of their own; see `trainables.networks.network.SoloEncoder`."""
         group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
@@ -206,7 +206,7 @@ class Pack:
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
         rows = self._evenly_spaced(ALIGNMENT_ROWS)
-        measured = [alignment_metrics(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
+        measured = [similarities(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
         return {name: torch.cat([values[name] for values in measured]).cpu() for name in measured[0]}
 
 

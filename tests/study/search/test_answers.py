@@ -28,7 +28,7 @@ from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.selection import strengths_by_encoder
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 STUDY = """
 study: decided
@@ -49,11 +49,11 @@ def prepared() -> dict[str, Cells]:
     return {sided: build_cells(parse_config(STUDY % sided))[0] for sided in ("never", "always")}
 
 
-def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicaResult]]:
+def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicateResult]]:
     """A trainer whose scores rise by `effects` at λ = 1, of the encoder that is pulled, with luck around it."""
     place = {cell.id: index for index, cell in enumerate(cells)}
 
-    def train(pack: Pack) -> list[ReplicaResult]:
+    def train(pack: Pack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strengths = (asked.setting.strength_1, asked.setting.strength_2)
@@ -65,7 +65,7 @@ def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pa
             )
             curve = ((1.0, first, second, 1.0, 1.0),)
             found.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok", scores=(first, second), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
                 )
             )
@@ -81,7 +81,7 @@ def memory() -> Ledger:
 def drain(
     cells: Cells,
     ledger: Ledger,
-    train: Callable[[Pack], list[ReplicaResult]],
+    train: Callable[[Pack], list[ReplicateResult]],
     *,
     seed: int = 0,
     pack_size: int = 7,
@@ -190,7 +190,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
     ledger = Ledger(open_storage(folder=tmp_path), name="decided", space={"strength": (0, 4)})
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 1.0))
 
-    def noting(pack: Pack) -> list[ReplicaResult]:
+    def noting(pack: Pack) -> list[ReplicateResult]:
         order.append((pack.cell.id, pack.members[0][0].arm))
         return train(pack)
 

@@ -26,7 +26,7 @@ from study.search.answers import recommended_settings
 from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.rounds import Round, rounds
 from study.selection import prospect
-from trainables.spec import ReplicaResult, derive_seed
+from trainables.spec import ReplicateResult, derive_seed
 from trainables.training.pack import Pack as Training
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
@@ -96,7 +96,7 @@ WORLDS: Mapping[str, tuple[str, World]] = {
 }  # fmt: skip
 
 
-def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
+def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicateResult]:
     """Trains by looking up: a seed's own level, luck that neighbouring strengths share, and noise."""
 
     @cache
@@ -105,7 +105,7 @@ def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
         level, slope, bend = seed.normal(size=3)
         return float(level), float(slope), float(bend)
 
-    def train(asked: Asked, index: int) -> ReplicaResult:
+    def train(asked: Asked, index: int) -> ReplicateResult:
         setting = asked.setting
         pulled = (setting.strength_1, setting.strength_2)
         curves = world.both if all(pulled) else world.alone
@@ -119,7 +119,7 @@ def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
             own = np.random.default_rng(derive_seed(cell.config.seed, phase, side, index, strength, way)).normal()
             luck = 0.6 * slope * warped + 0.6 * bend * warped**2
             scores.append(0.7 + (gain + 2 * level + luck + 0.8 * own) / 100)
-        return ReplicaResult(
+        return ReplicateResult(
             status="ok", scores=(scores[0], scores[1]), losses=(1.0, 1.0), alignment={"cka": 0.5},
             curve=((1.0, scores[0], scores[1], 1.0, 1.0),),
         )  # fmt: skip
@@ -207,7 +207,7 @@ def test_never_searches_the_shared_strength_alone() -> None:
 @pytest.mark.timeout(600)
 def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(shared_data: Path) -> None:
     """Text and vision of CMU-MOSI: what vision gains at one strength for both, text loses in part."""
-    known: dict[Any, ReplicaResult] = {}
+    known: dict[Any, ReplicateResult] = {}
     choices = {}
     for way in ("auto", "always"):
         text = REAL % (shared_data / "mosi752/mosi752.npz", way)

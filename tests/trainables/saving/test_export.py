@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.metrics import SCORES
+from trainables.metrics.scores import SCORES
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.export import load_encoder, trained_encoders, training_hash
 from trainables.saving.padding import Padding, find_padding
@@ -211,7 +211,9 @@ def test_a_file_scores_what_the_pack_scored(kind: str, projector: str, tmp_path:
             outputs = torch.from_numpy(said["logits" if modality == 0 else "predictions"])[None]
             target = data.targets[modality]
             truth = torch.from_numpy(target.values[data.rows("test")])[None]
-            assert float(SCORES[target.metric](outputs, truth)[0]) == pytest.approx(result.scores[modality], abs=1e-6)
+            assert float(SCORES[target.metric].measure(outputs, truth)[0]) == pytest.approx(
+                result.scores[modality], abs=1e-6
+            )
             assert said["features"].shape == (N // 3, 6)
 
 
