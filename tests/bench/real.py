@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
 from study.results.build import build_report

@@ -33,7 +33,8 @@ import optuna
 import psutil
 from optuna.storages import InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage

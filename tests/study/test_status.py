@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator, Pack

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cluster.failures import last_exception
 from study.cluster.pool import Cluster
 from study.cluster.searcher import PackSearcher

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report

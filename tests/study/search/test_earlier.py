@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import parse_config
 from study.search import Ledger, open_storage
 from study.search.earlier import beside, experiences, most_similar, reordered

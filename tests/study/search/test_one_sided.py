@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
