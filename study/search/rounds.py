@@ -6,7 +6,7 @@ but the ledger; so with the same records it asks for the same rounds, in a first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +23,6 @@ from study.selection import Selection, Unit, select, warp_scale
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
-# The confirmed settings that both encoders of each cell should have, by cell id, once all cells are confirmed.
-Recommend = Callable[[Sequence[Cell], Ledger], Mapping[str, tuple[Setting, Setting]]]
 _SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
 LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 

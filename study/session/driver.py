@@ -20,7 +20,6 @@ from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.answers import recommended_settings
 from study.search.earlier import COMPONENTS, beside, experiences, most_similar
 from study.search.record.events import EventLog
 from study.search.rounds import LEARNT
@@ -96,7 +95,6 @@ def drive(
             cells,
             ledger,
             pack_size=ledger.note(PACK_SIZE),
-            recommend=recommended_settings,
             on_progress=on_progress,
             on_cell_end=show_in_mlflow,
         )
