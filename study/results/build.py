@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked
+from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
 from study.results.encoders import kept_encoder
 from study.results.figures.theory import with_measured
@@ -20,7 +20,7 @@ from study.results.reading import file_stem
 from study.results.run import Run
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Finding, Scores, decide, encoder_settings, evaluate
-from study.search.curves import ENCODERS, scores_by_setting
+from study.search.curves import scores_by_setting
 from study.search.earlier import reordered
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude

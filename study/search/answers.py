@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import Asked, Setting
+from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, Subject
 from study.search import Ledger
-from study.search.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
+from study.search.curves import Curve, curve, scores_by_setting
 from study.search.rounds import has_answer, rounded, select_curve
 from study.selection import (
     SIZE,

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm
+from study.cells.trials import ENCODERS, Arm, Subject
 from study.search import Ledger
-from study.search.curves import ENCODERS, Curve, Subject, curve
+from study.search.curves import Curve, curve
 from study.selection import Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 

@@ -7,15 +7,14 @@ but the ledger; so with the same records it asks for the same rounds, in a first
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
-from scipy.stats import qmc
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked, Setting
+from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting
 from study.search import Ledger
-from study.search.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
+from study.search.curves import Curve, curve
+from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
 from study.search.one_sided import ONE_SIDED, opening, worthwhile
 from study.search.samplers import suggest
@@ -23,7 +22,6 @@ from study.selection import Selection, Unit, select, warp_scale
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
-_SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
 LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
@@ -107,13 +105,13 @@ def _begun_before(cell: Cell, ledger: Ledger) -> bool:
         own = _opening(cell, ledger, arm) if first else ()
         for trial in first:
             place = trial.slot // count
-            if place >= len(own) or own[place] != max(trial.setting.strength_1, trial.setting.strength_2):
+            if place >= len(own) or own[place] != trial.setting.strength:
                 return True
     return False
 
 
 def _opening(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
-    shared = curve(ledger.trials(cell.id, "shared"), _SERVED[arm][0])
+    shared = curve(ledger.trials(cell.id, "shared"), SERVED[arm][0])
     return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
 
 
@@ -218,7 +216,7 @@ def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_
                 cell.id,
                 arm,
                 round_=round_,
-                settings=[_at(setting, unit.strength, arm) for setting in nuisance],
+                settings=[setting.at(unit.strength, arm) for setting in nuisance],
                 replicates=unit.columns,
                 first_slot=place * len(nuisance),
             )
@@ -226,33 +224,12 @@ def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_
     return tuple(asked)
 
 
-def nuisance_settings(cell: Cell) -> tuple[Setting, ...]:
-    """The nuisance settings that every strength is tried with: those of `training`, then a Sobol sequence."""
-    config = cell.config
-    ranges = dict(sorted(config.search.nuisance.items()))
-    own = Setting(
-        strength_1=0.0, strength_2=0.0, nuisance={name: float(getattr(config.training, name)) for name in ranges}
-    )
-    count = config.search.trials_per_strength - 1
-    if not count or not ranges:
-        return (own,)
-    sobol = qmc.Sobol(len(ranges), seed=derive_seed(config.seed, cell.id, "nuisance") % 2**32)
-    points = sobol.random_base2((count - 1).bit_length())[:count]
-    return (
-        own,
-        *(
-            replace(own, nuisance={name: r.value(float(x)) for (name, r), x in zip(ranges.items(), point, strict=True)})
-            for point in points
-        ),
-    )
-
-
 def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     """Whether more strengths are not worth their cost: a target of the study file is met by everything the arm serves,
     or there is no curve to refine, by the rounds before this one.
     """
     trials = ledger.trials_before(cell.id, arm, round_=before)
-    curves = [curve(trials, subject) for subject in _SERVED[arm]]
+    curves = [curve(trials, subject) for subject in SERVED[arm]]
     if not all(one.is_drawable for one in curves):
         return True
     targets = cell.config.search
@@ -264,12 +241,6 @@ def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     return max(widths) < targets.stop_interval or max(regrets) < targets.stop_regret
 
 
-def _at(setting: Setting, strength: float, arm: Arm) -> Setting:
-    return replace(
-        setting, strength_1=0.0 if arm == "to_2" else strength, strength_2=0.0 if arm == "to_1" else strength
-    )
-
-
 def _like_nearest(found: Curve, strength: float, arm: Arm) -> Setting:
     nearest = int(np.abs(found.strengths - strength).argmin())
-    return _at(found.chosen[nearest].setting, strength, arm)
+    return found.chosen[nearest].setting.at(strength, arm)

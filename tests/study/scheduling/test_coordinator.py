@@ -19,7 +19,8 @@ from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.curves import curve
-from study.search.rounds import has_answer, nuisance_settings
+from study.search.design import nuisance_settings
+from study.search.rounds import has_answer
 from trainables.spec import ReplicaResult
 from trainables.training import pack as engine
 
