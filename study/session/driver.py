@@ -13,14 +13,15 @@ from study.cells.cell import Cell
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.cluster.tuner import train
-from study.pid import PIDProfile
+from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
+from study.results.experience import beside, experiences
 from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.earlier import COMPONENTS, beside, experiences, most_similar
+from study.search.earlier import most_similar
 from study.search.record.events import EventLog
 from study.search.rounds import LEARNT
 from study.session.background import Forecasts, Profiling

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from study.cells.building import build_cells
 from study.config import parse_config
+from study.results.experience import beside, experiences
 from study.search import Ledger, open_storage
-from study.search.earlier import beside, experiences, most_similar, reordered
+from study.search.earlier import most_similar, reordered
 from study.search.rounds import LEARNT, rounds
 from trainables.spec import ReplicaResult
 
