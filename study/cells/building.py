@@ -83,7 +83,7 @@ def _cell(
 
 
 def _title(spec: DatasetSpec, variant: Mapping[str, object], data: MultimodalData) -> str:
-    """What the dataset calls this variant of itself, or else its name and what is special about it."""
+    """The title that the dataset gives this variant of itself, or else its name and what is special about it."""
     if data.name != spec.name:
         return data.name
     return " ".join([spec.name, *(f"{key} {value}" for key, value in variant.items())])

@@ -58,7 +58,7 @@ class Cell:
         return cls(config=config, dataset=DatasetSpec(**value["dataset"]), encoders=(first, second), **plain)
 
     def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
-        """What trains these (setting, replicate index) members in lockstep.
+        """The pack that trains these (setting, replicate index) members in lockstep.
 
         Searching scores on the validation split, confirming on the test split with seeds that the search never saw.
         Both train on the training split alone: λ* depends on the number of training rows, so that adding the

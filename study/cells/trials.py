@@ -1,4 +1,4 @@
-"""What a study asks for: settings, and trials with the replicates that they need and have."""
+"""Settings that a study asks for, and trials of them with the replicates that they need and have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What one trial stands for: a strength per encoder and values of the nuisance hyperparameters."""
+    """A strength per encoder and values of the nuisance hyperparameters: what one trial stands for."""
 
     strength_1: float
     strength_2: float
@@ -85,7 +85,7 @@ class Asked:
 
     @property
     def scores(self) -> list[float | None]:
-        """What the arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled.
+        """Scores that the arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled.
 
         None where the training diverged.
         """

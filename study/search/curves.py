@@ -16,7 +16,7 @@ Nuisance = tuple[tuple[str, float], ...]  # values by name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class ScoreCurve:
     """Scores (S, R) at ascending strengths (S,), one column a replicate; NaN where a training diverged or is missing.
 
     `diverged` (S, R) is True where one did; `chosen` names the trial whose nuisance setting was best at each
@@ -34,13 +34,13 @@ class Curve:
         return has_curve(self.scores, diverged=self.diverged)
 
 
-def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
+def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
     """The curve of one encoder, or of the pair (mean of the two), over the trials of an arm.
 
     Where a strength was tried with several nuisance settings, the best stands for it: see `best_by_strength`.
     """
     known = [trial for trial in trials if trial.results]
-    known.sort(key=nuisance_of, reverse=True)  # of equally good settings the one of the largest values stands
+    known.sort(key=nuisance_of, reverse=True)  # of equals the one of the largest values, as ever
     first: dict[tuple[float, Nuisance], Asked] = {}
     for trial in known:
         first.setdefault((trial.setting.strength, nuisance_of(trial)), trial)
@@ -50,7 +50,7 @@ def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
     )
     replicates = sorted({index for trial in known for index in trial.results})
     scores, diverged = score_table([one.scores for one in best], replicates=replicates)
-    return Curve(
+    return ScoreCurve(
         strengths=np.array([one.strength for one in best]),
         scores=scores,
         diverged=diverged,

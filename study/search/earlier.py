@@ -23,14 +23,14 @@ def most_similar(
     Profiles (redundancy, unique 1, unique 2, synergy) are compared by the sum of absolute differences, in the order of
     the pair that is nearer; only those of the same estimator, and with λ* inside the range, say anything.
     """
-    found = []
+    similar = []
     for one in earlier:
         redundancy, first, second, synergy = one["profile"]
         turned = (redundancy, second, first, synergy)
         near = min(_distance(profile, one["profile"]), _distance(profile, turned))
         if one["estimator"] == estimator and range_[0] <= one["lambda_star"] <= range_[1]:
-            found.append({**one, "distance": near})
-    return sorted(found, key=lambda one: (one["distance"], one["study"], str(one["label"])))[:NEIGHBOURS]
+            similar.append({**one, "distance": near})
+    return sorted(similar, key=lambda one: (one["distance"], one["study"], str(one["label"])))[:NEIGHBOURS]
 
 
 def reordered(design: Sequence[float], learnt: Sequence[Experience]) -> tuple[tuple[float, ...], tuple[float, ...]]:

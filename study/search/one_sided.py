@@ -1,4 +1,4 @@
-"""Which one-sided strengths a cell searches: each arm is begun, and goes on unless it is shown to be of no use.
+"""One-sided strengths of a cell: the search of each arm is begun, and goes on unless it is shown to be of no use.
 
 How an encoder does when it alone is pulled cannot be read off the shared curves, where the other one is pulled too. So
 each arm begins with half of the design, λ = 0 being that of the shared arm, and before every further round it is asked
@@ -20,18 +20,17 @@ import numpy as np
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Subject
 from study.search import Ledger
-from study.search.curves import Curve, curve
-from study.selection import Prospect, prospect, warp, warp_scale
+from study.search.curves import ScoreCurve, curve
+from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 
 ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
-SIZE = 0.05
 _FEWEST = 3  # strengths that an arm begins with, where the design has as many
 _EVERY = 2**31  # after all rounds
 
 
 def opening_size(design: Sequence[float]) -> int:
-    """How many strengths above 0 an arm begins with: half of the design's."""
+    """The number of strengths above 0 that an arm begins with: half of the design's."""
     count = sum(strength > 0 for strength in design)
     return max(min(_FEWEST, count), -(-count // 2))
 
@@ -63,9 +62,9 @@ def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm
     """
     prospects: dict[Arm, Prospect | None] = {}
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
-        found = curve(ledger.trials_before(cell.id, arm, round_=before), subject)
-        if found.is_drawable:
-            prospects[arm] = _prospect(cell, found, subject)
+        own = curve(ledger.trials_before(cell.id, arm, round_=before), subject)
+        if own.is_drawable:
+            prospects[arm] = _prospect(cell, own, subject)
     useful = tuple(arm for arm, one in prospects.items() if one is None or not one.is_negligible)
     if not useful or any(one is None for one in prospects.values()):
         return useful
@@ -76,14 +75,14 @@ def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm
     return useful if np.mean(together > shared.sure) > SIZE else ()
 
 
-def _prospect(cell: Cell, found: Curve, subject: Subject) -> Prospect | None:
+def _prospect(cell: Cell, searched: ScoreCurve, subject: Subject) -> Prospect | None:
     config = cell.config
     return prospect(
-        found.strengths,
-        found.scores,
+        searched.strengths,
+        searched.scores,
         confirm=config.replicates.confirm or config.replicates.search,
         seed=derive_seed(config.seed, cell.id, "prospect", subject),
         range_=config.strength.range,
         scale=warp_scale(config.strength.design),
-        diverged=found.diverged,
+        diverged=searched.diverged,
     )

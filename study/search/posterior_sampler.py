@@ -71,7 +71,7 @@ class PosteriorSampler(optuna.samplers.BaseSampler):
 
 
 def _read(trials: Sequence[FrozenTrial], name: str) -> tuple[list[Tried[str]], list[Unit]]:
-    """What trials came to, and what is still running; `name` is the parameter that is the strength."""
+    """Trials with their scores, and those that still run; `name` is the parameter that is the strength."""
     tried: list[Tried[str]] = []
     running: list[Unit] = []
     taken: dict[tuple[float, str], set[int]] = {}

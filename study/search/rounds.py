@@ -13,7 +13,7 @@ import numpy as np
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting
 from study.search import Ledger
-from study.search.curves import Curve, curve
+from study.search.curves import ScoreCurve, curve
 from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
 from study.search.one_sided import ONE_SIDED, opening, worthwhile
@@ -45,7 +45,7 @@ def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
 
 
 def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting]) -> Round:
-    """What trains the encoders that are kept, at the setting of each; they differ where each has its own strength.
+    """The round that trains the encoders that are kept, at the setting of each; two where each has its own strength.
 
     Asked for once: a decision that has changed since (a cell that had failed was confirmed meanwhile) is another round.
     """
@@ -57,9 +57,9 @@ def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting])
 
 
 def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
-    """What the study chose of earlier ones for this cell when it started; nothing where it was not to."""
-    found: Sequence[Experience] = (ledger.note(LEARNT) or {}).get(cell.id, ())
-    return found
+    """Experiences that the study chose for this cell when it started; none where it was not to learn."""
+    chosen: Sequence[Experience] = (ledger.note(LEARNT) or {}).get(cell.id, ())
+    return chosen
 
 
 def has_answer(cell: Cell, ledger: Ledger) -> bool:
@@ -69,7 +69,7 @@ def has_answer(cell: Cell, ledger: Ledger) -> bool:
 
 
 def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
-    """Everything that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
+    """The trials that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
     trials = ledger.trials(cell.id, arm)
     if arm == "shared" or not trials:
         return trials
@@ -115,19 +115,19 @@ def _opening(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
     return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
 
 
-def select_curve(cell: Cell, found: Curve) -> Selection:
+def select_curve(cell: Cell, scores: ScoreCurve) -> Selection:
     """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
 
     The warp is that of the first round's design: refinements near 0 must not stretch the axis there ever further.
     """
     strength = cell.config.strength
     return select(
-        found.strengths,
-        found.scores,
+        scores.strengths,
+        scores.scores,
         seed=derive_seed(cell.config.seed, cell.id, "select"),
         range_=strength.range,
         scale=warp_scale(strength.design),
-        diverged=found.diverged,
+        diverged=scores.diverged,
     )
 
 
@@ -142,9 +142,9 @@ def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
     useful = worthwhile(cell, ledger) if _gives_up(cell, ledger) else ONE_SIDED
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
         if arm in useful and (trials := searched(cell, ledger, arm)):
-            found = curve(trials, subject)
-            if found.is_drawable and (star := rounded(select_curve(cell, found).lambda_star)):
-                settings.append(_like_nearest(found, star, arm))
+            own = curve(trials, subject)
+            if own.is_drawable and (star := rounded(select_curve(cell, own).lambda_star)):
+                settings.append(_like_nearest(own, star, arm))
     return tuple(settings)
 
 
@@ -210,9 +210,9 @@ def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_
     nuisance = nuisance_settings(cell)
     asked: list[Asked] = []
     for arm, wanted in units.items():
-        found: Round = ()
+        own: Round = ()
         for place, unit in enumerate(wanted):
-            found = ledger.ask(
+            own = ledger.ask(
                 cell.id,
                 arm,
                 round_=round_,
@@ -220,7 +220,7 @@ def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_
                 replicates=unit.columns,
                 first_slot=place * len(nuisance),
             )
-        asked += found
+        asked += own
     return tuple(asked)
 
 
@@ -235,12 +235,12 @@ def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     targets = cell.config.search
     if not (targets.stop_interval or targets.stop_regret):
         return False
-    found = [select_curve(cell, one) for one in curves]
-    widths = [selection.interval[1] - selection.interval[0] for selection in found]
-    regrets = [selection.expected_regret for selection in found]
+    selections = [select_curve(cell, one) for one in curves]
+    widths = [selection.interval[1] - selection.interval[0] for selection in selections]
+    regrets = [selection.expected_regret for selection in selections]
     return max(widths) < targets.stop_interval or max(regrets) < targets.stop_regret
 
 
-def _like_nearest(found: Curve, strength: float, arm: Arm) -> Setting:
-    nearest = int(np.abs(found.strengths - strength).argmin())
-    return found.chosen[nearest].setting.at(strength, arm)
+def _like_nearest(searched: ScoreCurve, strength: float, arm: Arm) -> Setting:
+    nearest = int(np.abs(searched.strengths - strength).argmin())
+    return searched.chosen[nearest].setting.at(strength, arm)

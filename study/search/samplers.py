@@ -1,4 +1,4 @@
-"""What an arm's next round tries: by our own rule, which knows that strengths share seeds, or by Optuna's samplers."""
+"""The next strengths of an arm: by our own rule, which knows that strengths share seeds, or by Optuna's samplers."""
 
 from __future__ import annotations
 

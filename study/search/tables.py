@@ -55,7 +55,7 @@ def score_table(rows: Sequence[Row], *, replicates: Sequence[int]) -> tuple[NDAr
 
 
 def _standing(row: Row) -> tuple[bool, float]:
-    """How a setting ranks: whether its scores count, and their mean."""
+    """The rank of a setting: whether its scores count, and their mean."""
     scores, diverged = score_table([row], replicates=sorted(row))
     known = scores[np.isfinite(scores)]
     return bool(counted(scores, diverged=diverged).any()), float(known.mean()) if known.size else -math.inf
