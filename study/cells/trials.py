@@ -36,6 +36,11 @@ class Setting:
     nuisance: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def strengths(self) -> tuple[float, float]:
+        """The strength of encoder 1 and that of encoder 2."""
+        return self.strength_1, self.strength_2
+
+    @property
     def strength(self) -> float:
         """The strength of a shared or one-sided setting."""
         return max(self.strength_1, self.strength_2)

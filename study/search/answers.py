@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, Subject
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve, scores_by_setting
-from study.search.rounds import has_answer, rounded, select_curve
+from study.search.curves import ScoreCurve, curve, scores_by_setting, select_curve
+from study.search.rounds import has_answer, rounded
 from study.selection import (
     SIZE,
     Gain,
@@ -61,12 +61,12 @@ class Answer:
 
     subjects: Mapping[Subject, SubjectAnswer]
     candidates: Mapping[Strategy, StrategyGains]
-    strengths: Mapping[Strategy, tuple[float, float]]
+    strengths: Mapping[Strategy, StrengthPair]
     sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
 
 
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
-    """The findings of a cell that has a curve, and every strategy that its records can judge."""
+    """The answer of a cell that has a curve."""
     confirmed = ledger.trials(cell.id, "confirm")
     scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
     subjects: dict[Subject, SubjectAnswer] = {}
@@ -86,20 +86,15 @@ def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
     The claims of all pairs are corrected together, so it takes the answers of all of them.
     """
     adjusted = adjusted_p_values(answers)
-    needed = p_needed([p_value for (_, claim), p_value in adjusted.items() if claim != "pair"])
-    return {
-        cell: Decision(
-            choice=(
-                choice := choose_strategy(
-                    answer.candidates, adjusted_p={name: adjusted[cell, name] for name in answer.candidates}
-                )
-            ),
-            strengths=answer.strengths[choice.strategy],
-            adjusted_p={claim: adjusted[cell, claim] for claim in (*SUBJECTS, *answer.candidates)},
-            p_needed=needed,
+    needed = p_needed([p_value for (_, claimant), p_value in adjusted.items() if claimant != "pair"])
+    decisions = {}
+    for cell, answer in answers.items():
+        own = {claimant: adjusted[cell, claimant] for claimant in (*SUBJECTS, *answer.candidates)}
+        choice = choose_strategy(answer.candidates, adjusted_p={name: own[name] for name in answer.candidates})
+        decisions[cell] = Decision(
+            choice=choice, strengths=answer.strengths[choice.strategy], adjusted_p=own, p_needed=needed
         )
-        for cell, answer in answers.items()
-    }
+    return decisions
 
 
 def p_needed(adjusted: Sequence[float]) -> float:
@@ -118,7 +113,7 @@ def recommended_settings(cells: Sequence[Cell], ledger: Ledger) -> dict[str, tup
 
 def encoder_settings(confirmed: Iterable[Asked], decision: Decision) -> tuple[Setting, Setting] | None:
     """The setting of each encoder by a decision; None where its strengths were not confirmed."""
-    settings = {(trial.setting.strength_1, trial.setting.strength_2): trial.setting for trial in confirmed}
+    settings = {trial.setting.strengths: trial.setting for trial in confirmed}
     one, two = map(settings.get, strengths_by_encoder(decision.choice.strategy, decision.strengths))
     return (one, two) if one and two else None
 
@@ -143,7 +138,7 @@ def _strategies(
 ) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, StrengthPair], dict[Strategy, str]]:
     """Gains of each strategy, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
-    strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
+    strengths: dict[Strategy, StrengthPair] = {"none": (0.0, 0.0), "shared": (star, star)}
     judged = [_gain(subjects[subject].curve, confirmed[subject], star) for subject in SUBJECTS]
     gains = [gain for gain, _ in judged]
     sources: dict[Strategy, str] = {"shared": judged[-1][1]}

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from study.cells.cell import Cell
 from study.cells.trials import Asked, Subject
 from study.search.tables import Tried, best_by_strength, score_table
-from study.selection import has_curve
+from study.selection import Selection, has_curve, select, warp_scale
+from trainables.spec import derive_seed
 
 Nuisance = tuple[tuple[str, float], ...]  # values by name
 
@@ -58,12 +60,26 @@ def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
     )
 
 
+def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
+    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
+
+    The warp is that of the first round's design: refinements near 0 must not stretch the axis there ever further.
+    """
+    strength = cell.config.strength
+    return select(
+        searched.strengths,
+        searched.scores,
+        seed=derive_seed(cell.config.seed, cell.id, "select"),
+        range_=strength.range,
+        scale=warp_scale(strength.design),
+        diverged=searched.diverged,
+    )
+
+
 def scores_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[tuple[float, float], NDArray[np.float64]]:
     """Scores (R,) of confirming trials by their two strengths; position r is one seed everywhere, NaN is diverged."""
     return {
-        (trial.setting.strength_1, trial.setting.strength_2): score_table(
-            [trial.scores_of(subject)], replicates=trial.replicates
-        )[0][0]
+        trial.setting.strengths: score_table([trial.scores_of(subject)], replicates=trial.replicates)[0][0]
         for trial in trials
         if trial.results
     }

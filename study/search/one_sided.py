@@ -18,9 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, Arm, Subject
+from study.cells.trials import ENCODERS, SERVED, Arm, Subject
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve
+from study.search.curves import ScoreCurve, curve, select_curve
+from study.search.design import nuisance_settings
 from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 
@@ -53,6 +54,47 @@ def opening(design: Sequence[float], *, near: float) -> tuple[float, ...]:
         left = [strength for strength in positive if strength not in chosen]
         chosen.add(max(left, key=lambda strength: (min(abs(place[strength] - place[c]) for c in chosen), strength)))
     return tuple(sorted(chosen - {0.0}))
+
+
+def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
+    """Whether one-sided strengths are begun: unless the study file rules them out.
+
+    By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
+    was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
+    it had decided stands.
+    """
+    alignment = cell.config.alignment
+    if alignment.direction != "both" or alignment.one_sided == "never":
+        return False
+    begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
+    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
+    return begun or alignment.one_sided == "always" or undecided
+
+
+def may_give_up(cell: Cell, ledger: Ledger) -> bool:
+    """Whether a one-sided arm may be given up: not where `always` is asked for, nor where a version before this one
+    began it, with strengths that this one would not have begun with: it goes on as it was begun.
+    """
+    return cell.config.alignment.one_sided == "auto" and not begun_before(cell, ledger)
+
+
+def begun_before(cell: Cell, ledger: Ledger) -> bool:
+    """Whether a version before this one began a one-sided arm, with strengths that this one would not begin with."""
+    count = len(nuisance_settings(cell))
+    for arm in ONE_SIDED:
+        first = [trial for trial in ledger.trials(cell.id, arm) if trial.round == 0]
+        own = first_strengths(cell, ledger, arm) if first else ()
+        for trial in first:
+            place = trial.slot // count
+            if place >= len(own) or own[place] != trial.setting.strength:
+                return True
+    return False
+
+
+def first_strengths(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
+    """The strengths above 0 that the arm begins with, by what the shared curve says of its encoder: see `opening`."""
+    shared = curve(ledger.trials(cell.id, "shared"), SERVED[arm][0])
+    return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
 
 
 def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm, ...]:

@@ -13,12 +13,12 @@ import numpy as np
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve
+from study.search.curves import ScoreCurve, curve, select_curve
 from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
-from study.search.one_sided import ONE_SIDED, opening, worthwhile
+from study.search.one_sided import ONE_SIDED, begun_before, first_strengths, may_give_up, wants_one_sided, worthwhile
 from study.search.samplers import suggest
-from study.selection import Selection, Unit, select, warp_scale
+from study.selection import Unit, warp_scale
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
@@ -76,61 +76,6 @@ def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
     return tuple(trial for trial in ledger.trials(cell.id, "shared") if not trial.setting.strength_1) + trials
 
 
-def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
-    """Whether one-sided strengths are begun: unless the study file rules them out.
-
-    By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
-    was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
-    it had decided stands.
-    """
-    alignment = cell.config.alignment
-    if alignment.direction != "both" or alignment.one_sided == "never":
-        return False
-    begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
-    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
-    return begun or alignment.one_sided == "always" or undecided
-
-
-def _gives_up(cell: Cell, ledger: Ledger) -> bool:
-    """Whether a one-sided arm may be given up: not where `always` is asked for, nor where a version before this one
-    began it, with strengths that this one would not have begun with: it goes on as it was begun.
-    """
-    return cell.config.alignment.one_sided == "auto" and not _begun_before(cell, ledger)
-
-
-def _begun_before(cell: Cell, ledger: Ledger) -> bool:
-    count = len(nuisance_settings(cell))
-    for arm in ONE_SIDED:
-        first = [trial for trial in ledger.trials(cell.id, arm) if trial.round == 0]
-        own = _opening(cell, ledger, arm) if first else ()
-        for trial in first:
-            place = trial.slot // count
-            if place >= len(own) or own[place] != trial.setting.strength:
-                return True
-    return False
-
-
-def _opening(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
-    shared = curve(ledger.trials(cell.id, "shared"), SERVED[arm][0])
-    return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
-
-
-def select_curve(cell: Cell, scores: ScoreCurve) -> Selection:
-    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
-
-    The warp is that of the first round's design: refinements near 0 must not stretch the axis there ever further.
-    """
-    strength = cell.config.strength
-    return select(
-        scores.strengths,
-        scores.scores,
-        seed=derive_seed(cell.config.seed, cell.id, "select"),
-        range_=strength.range,
-        scale=warp_scale(strength.design),
-        diverged=scores.diverged,
-    )
-
-
 def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
     """λ = 0, the shared λ* of both encoders and of the pair, and the one-sided λ* that may be of use.
 
@@ -139,7 +84,7 @@ def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
     shared = {subject: curve(ledger.trials(cell.id, "shared"), subject) for subject in SUBJECTS}
     strengths = {0.0, *(rounded(select_curve(cell, shared[subject]).lambda_star) for subject in SUBJECTS)}
     settings = [_like_nearest(shared["pair"], strength, "shared") for strength in sorted(strengths)]
-    useful = worthwhile(cell, ledger) if _gives_up(cell, ledger) else ONE_SIDED
+    useful = worthwhile(cell, ledger) if may_give_up(cell, ledger) else ONE_SIDED
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
         if arm in useful and (trials := searched(cell, ledger, arm)):
             own = curve(trials, subject)
@@ -156,7 +101,7 @@ def rounded(strength: float) -> float:
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
     config = cell.config
     seeds = config.replicates.search
-    droppable = "shared" not in arms and _gives_up(cell, ledger)
+    droppable = "shared" not in arms and may_give_up(cell, ledger)
     parts = {arm: _parts(cell, ledger, arm) for arm in arms}  # as many for one arm as for the other
     for index in range(len(parts[arms[0]])):
         open_arms = _open(cell, ledger, arms, before=index, droppable=droppable) if index else arms
@@ -192,10 +137,10 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
 def _parts(cell: Cell, ledger: Ledger, arm: Arm) -> list[tuple[float, ...]]:
     """The strengths of the arm's design, round by round; λ = 0 of a one-sided arm is that of the shared one."""
     design = cell.config.strength.design
-    if arm == "shared" or _begun_before(cell, ledger):
+    if arm == "shared" or begun_before(cell, ledger):
         parts = reordered(design, learnt(cell, ledger))
         return [tuple(s for s in part if s or arm == "shared") for part in parts if part]
-    first = _opening(cell, ledger, arm)
+    first = first_strengths(cell, ledger, arm)
     rest = tuple(strength for strength in design if strength and strength not in first)
     return [first, rest] if rest else [first]
 
