@@ -142,26 +142,27 @@ def _strategies(
     judged = [_gain(subjects[subject].curve, confirmed[subject], star) for subject in SUBJECTS]
     gains = [gain for gain, _ in judged]
     sources: dict[Strategy, str] = {"shared": judged[-1][1]}
-    candidates: dict[Strategy, StrategyGains] = {}
-    candidates["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    candidates: dict[Strategy, StrategyGains] = {
+        "shared": StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    }
     first, second = confirmed["encoder_1"], confirmed["encoder_2"]
-    one_sided = [setting for setting in first if (setting[0] == 0) != (setting[1] == 0)]
-    to_1 = next((setting for setting in one_sided if setting[0]), None)
-    to_2 = next((setting for setting in one_sided if setting[1]), None)
+    one_sided = [pair for pair in first if (pair[0] == 0) != (pair[1] == 0)]
+    to_1 = next((pair for pair in one_sided if pair[0]), None)
+    to_2 = next((pair for pair in one_sided if pair[1]), None)
     zero = (0.0, 0.0)
-    trained: dict[Strategy, tuple[StrengthPair, StrengthPair]] = {}
+    trained: dict[Strategy, tuple[StrengthPair, StrengthPair]] = {}  # which trainings stand for each encoder
     if to_1:
         trained["to_1"], strengths["to_1"] = (to_1, zero), to_1
     if to_2:
         trained["to_2"], strengths["to_2"] = (zero, to_2), to_2
     if to_1 and to_2:
         trained["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
-    for strategy, (setting_1, setting_2) in trained.items():
+    for strategy, (of_1, of_2) in trained.items():
         sources[strategy] = "confirm"
-        before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
+        before, after = (first[zero] + second[zero]) / 2, (first[of_1] + second[of_2]) / 2
         candidates[strategy] = StrategyGains(
-            gain_1=paired_gain(first[zero], first[setting_1]),
-            gain_2=paired_gain(second[zero], second[setting_2]),
+            gain_1=paired_gain(first[zero], first[of_1]),
+            gain_2=paired_gain(second[zero], second[of_2]),
             gain_mean=paired_gain(before, after),
         )
     return candidates, strengths, sources
