@@ -12,15 +12,15 @@ from typing import Any, get_args
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked
+from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
 from study.results.encoders import kept_encoder
 from study.results.figures.theory import with_measured
 from study.results.reading import file_stem
 from study.results.run import Run
 from study.search import Ledger
-from study.search.answers import Answer, Decision, Finding, Scores, decide, encoder_settings, evaluate
-from study.search.curves import ENCODERS, scores_by_setting
+from study.search.answers import Answer, Decision, Scores, SubjectAnswer, decide, encoder_settings, evaluate
+from study.search.curves import scores_by_setting
 from study.search.earlier import reordered
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
@@ -148,8 +148,8 @@ def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> dict[str, 
     }
 
 
-def _answer(subject: Finding, adjusted_p: float, p_needed: float) -> dict[str, Any]:
-    selection, found = subject.selection, subject.found
+def _answer(subject: SubjectAnswer, adjusted_p: float, p_needed: float) -> dict[str, Any]:
+    selection, found = subject.selection, subject.curve
     concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
     corrected = {"p_adjusted": adjusted_p, "p_needed": p_needed, "source": subject.source}
     tried = {**_gain_json(subject.gain), **corrected}
@@ -235,13 +235,13 @@ def _gain_json(gain: Gain) -> dict[str, Any]:
     }
 
 
-def _undertrained(subject: Finding, encoder: int) -> bool:
+def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
     """Whether trainings near λ* still improved over their last fifth, so that longer ones might move λ*.
 
     By 2 standard errors, and by a quarter of the seeds' sd.
     """
-    nearest = int(np.abs(subject.found.strengths - subject.lambda_star).argmin())
-    curves = [r.curve for r in subject.found.chosen[nearest].results.values() if r.status == "ok"]
+    nearest = int(np.abs(subject.curve.strengths - subject.lambda_star).argmin())
+    curves = [r.curve for r in subject.curve.chosen[nearest].results.values() if r.status == "ok"]
     if len(curves) < 3 or len(curves[0]) < 5:
         return False
     scores = np.array([[row[1 + encoder] for row in points] for points in curves])

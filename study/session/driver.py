@@ -13,15 +13,15 @@ from study.cells.cell import Cell
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.cluster.tuner import train
-from study.pid import PIDProfile
+from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
+from study.results.experience import beside, experiences
 from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.answers import recommended_settings
-from study.search.earlier import COMPONENTS, beside, experiences, most_similar
+from study.search.earlier import most_similar
 from study.search.record.events import EventLog
 from study.search.rounds import LEARNT
 from study.session.background import Forecasts, Profiling
@@ -96,7 +96,6 @@ def drive(
             cells,
             ledger,
             pack_size=ledger.note(PACK_SIZE),
-            recommend=recommended_settings,
             on_progress=on_progress,
             on_cell_end=show_in_mlflow,
         )

@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from study.cells.cell import Cell, build_cells, data_notes
+from study.cells.building import build_cells, data_notes
+from study.cells.cell import Cell
 from study.cells.same_data import DATA, check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.cli.display import Display
 from study.cluster.pool import Cluster

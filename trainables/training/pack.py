@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
+from trainables.metrics.outcomes import ByUnit
 from trainables.metrics.similarities import similarities
 from trainables.networks.network import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
-from trainables.outcomes import ByUnit
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
 from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.resampling import draw_rows, pool_of
-from trainables.outcomes import ByUnit
+from trainables.metrics.outcomes import ByUnit
 from trainables.spec import (
     AlignmentSpec,
     DatasetSpec,

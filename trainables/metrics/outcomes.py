@@ -33,7 +33,7 @@ class ByUnit:
         """Share of the rows (N,) that each unit has."""
         if self.rows is None:
             return np.full(len(self.values[0]), 1 / len(self.values[0]))
-        return self.rows / self.rows.sum()
+        return np.asarray(self.rows / self.rows.sum(), np.float64)
 
     @classmethod
     def of(cls, first: Floats, second: Floats, groups: NDArray[np.int64] | None) -> ByUnit:
