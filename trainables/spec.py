@@ -157,8 +157,9 @@ class ReplicateResult:
     `scores` are the primary metric of encoder 1 and 2 (higher is better, see `Target.metric`), `losses` their task
     losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `alignment` holds
     `cka`, `svcca`, `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of
-    the split: epoch, score 1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `trainables.metrics.outcomes.ByUnit`, what
-    each unit of the test split adds to the scores, where replicates have rows of their own.
+    the split: epoch, score 1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of
+    `trainables.metrics.outcomes`: what each unit of the test split adds to the scores, where replicates have rows of
+    their own.
     """
 
     status: Literal["ok", "diverged"]

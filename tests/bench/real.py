@@ -25,6 +25,7 @@ from study.cells.building import build_cells
 from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.results.text import amounts
 from study.results.text import sentences as words
@@ -131,7 +132,7 @@ def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) 
             training.run()
             known |= zip((key for key in keys if key not in known), training.results(), strict=True)
         coordinator.complete(pack.id, [known[key] for key in keys])
-    report = build_report(cells, ledger, {}, {}, run=Run(complete=True))
+    report: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))
     ledger.close()
     return report
 

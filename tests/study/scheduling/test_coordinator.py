@@ -15,6 +15,7 @@ from study.cells.cell import Cell
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
@@ -70,7 +71,8 @@ def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, sto
 
 def report(cells: Cells, ledger: Ledger) -> dict[str, object]:
     profiles: dict[str, PIDProfile] = {}
-    return build_report(cells, ledger, profiles, {}, run=Run(complete=True))
+    told: dict[str, object] = to_json(build_report(cells, ledger, profiles, {}, run=Run(complete=True)))
+    return told
 
 
 def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(tmp_path: Path) -> None:

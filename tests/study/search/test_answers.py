@@ -24,6 +24,7 @@ from study.cells.cell import Cell
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
+from study.results.model import Report, to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
@@ -109,7 +110,8 @@ def drain(
 
 def report_of(cells: Cells, ledger: Ledger, coordinator: Coordinator | None = None) -> dict[str, Any]:
     errors = dict(coordinator.errors) if coordinator else {}
-    return build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors))
+    told: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors)))
+    return told
 
 
 def trained_as_told(report: Mapping[str, Any]) -> list[bool]:
@@ -238,9 +240,9 @@ def test_encoders_of_an_earlier_decision_are_not_shown_and_trained_anew(prepared
             ledger.record(cell.id, asked, {0: result})
     before = report_of(cells, ledger)
     assert [entry["model"] is None for entry in before["cells"][0]["encoders"]] == [True, True]
-    assert lacks_encoders(before, cells, ledger)
+    assert lacks_encoders(Report.from_json(before), cells, ledger)
 
     drain(cells, ledger, train)
     after = report_of(cells, ledger)
     assert trained_as_told(after) == [True] * 6
-    assert not lacks_encoders(after, cells, ledger)
+    assert not lacks_encoders(Report.from_json(after), cells, ledger)

@@ -20,6 +20,7 @@ from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger
@@ -150,7 +151,7 @@ def run(cell: Cell, ledger: Ledger, world: World) -> dict[str, Any]:
     """The cell's entry of the report once everything that it asks for is trained."""
     for asked in asked_rounds(cell, ledger):
         fill(cell, ledger, world, asked)
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     return dict(entry)
 
 
@@ -221,7 +222,7 @@ def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(
                 training.run()
                 known |= zip(keys, training.results(), strict=True)
             coordinator.complete(pack.id, [known[key] for key in keys])
-        choices[way] = build_report(cells, ledger, {}, {}, run=Run(complete=True))["cells"][0]["pair_choice"]
+        choices[way] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))["cells"][0]["pair_choice"]
 
     assert choices["auto"]["strategy"] == choices["always"]["strategy"]
     assert choices["auto"]["strategy"] in ("to_2", "per_encoder")
@@ -284,7 +285,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
         pack = out.pop(order.randrange(len(out)))
         coordinator.complete(pack.id, [train(trial, index) for trial, index in pack.members])
 
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     assert entry == undisturbed
     assert coordinator.progress.done == coordinator.progress.planned
 
