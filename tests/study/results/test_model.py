@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.pid.profile import COMPONENTS, Dominant
@@ -25,9 +25,8 @@ from study.results.model.schema import report_schema
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger
-from study.search.answers import recommended_settings
 from study.selection import Shape, Strategy, Verdict
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 STUDY = """
 study: typed
@@ -114,7 +113,7 @@ def built() -> dict[str, Report]:
     """What the product reports of a study: before its first training, half-way, and in the end."""
     cells, _ = build_cells(parse_config(STUDY))
     ledger = Ledger(InMemoryStorage(), name="typed", space={"strength": (0, 4)})
-    coordinator = Coordinator(cells, ledger, pack_size=40, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=40)
     profiles, forecasts = {cells[0].id: PROFILE}, {cells[0].id: FORECAST}
     reports = {"begun": build_report(cells, ledger, {}, {}, run=Run(complete=False))}
     while (pack := coordinator.next_pack()) is not None:
@@ -122,7 +121,7 @@ def built() -> dict[str, Report]:
         for asked, index in pack.members:
             one, two = score(asked.setting.strength_1, index, 0), score(asked.setting.strength_2, index, 1)
             results.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok", scores=(one, two), losses=(1.0, 1.0), curve=((1.0, one, two, 1.0, 1.0),),
                     alignment={"cka": 0.5, "svcca": math.nan, "mutual_knn": 0.25},
                 )
