@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainables.datasets.base import MultimodalData
 
 WHOLE_BYTES = 2**30  # memory maps above it are read in blocks
-_BLOCKS, _BLOCK_BYTES = 1024, 2**18  # evenly spaced, the first and the last among them: 256 MiB
+BLOCKS, BLOCK_BYTES = 1024, 2**18  # evenly spaced, the first and the last among them: 256 MiB
 _CHUNK_BYTES = 2**24
 _SAMPLED, _SKETCH = "sampled ", "sketch "  # how a digest begins that did not see every byte
 _REAL = "real steps of "  # part of a digest: a modality without what its mask leaves out
@@ -86,8 +86,8 @@ def _chunks(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Iterator[ND
 
 def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
     data = values.reshape(-1).view(np.uint8)
-    starts = np.linspace(0, len(data) - _BLOCK_BYTES, _BLOCKS).astype(np.int64)
-    return (np.ascontiguousarray(data[start : start + _BLOCK_BYTES]) for start in starts)
+    starts = np.linspace(0, len(data) - BLOCK_BYTES, BLOCKS).astype(np.int64)
+    return (np.ascontiguousarray(data[start : start + BLOCK_BYTES]) for start in starts)
 
 
 def _is_mapped(values: NDArray[Any]) -> bool:

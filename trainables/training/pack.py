@@ -198,8 +198,15 @@ class Pack:
             rows = torch.arange(self.evaluated.rows, device=self._device)
         return torch.cat([group.score(self.evaluated, rows) for group in self._groups], 1)
 
+    def predictions(self) -> tuple[Tensor, Tensor]:
+        """Task outputs of both encoders for all evaluated rows, (K, rows, outputs) each."""
+        rows = torch.arange(self.evaluated.rows, device=self._device)
+        said = [group.predict(self.evaluated, rows, "predictions") for group in self._groups]
+        first, second = (torch.cat(outputs) for outputs in zip(*said, strict=True))
+        return first, second
+
     def _evenly_spaced(self, most: int) -> Tensor:
-        """At most so many of the evaluated rows."""
+        """Numbers of at most so many of the evaluated rows."""
         n = self.evaluated.rows
         return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
 

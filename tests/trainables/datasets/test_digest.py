@@ -121,8 +121,8 @@ def test_large_memory_maps_are_sampled_and_say_so(tmp_path, monkeypatch):
     whole = digest(made(**with_values(mapped)), generated=False)["modality b"]
     assert not whole.startswith("sampled")
     monkeypatch.setattr(module, "WHOLE_BYTES", 100)
-    monkeypatch.setattr(module, "_BLOCKS", 4)
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(module, "BLOCKS", 4)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 16)
     parts = digest(made(**with_values(mapped)), generated=False)
     assert parts["modality b"].startswith("sampled ")
     assert not parts["modality a"].startswith("sampled")  # in memory: whole

@@ -96,8 +96,7 @@ def padded(kind: str, fill: str, *, projector: str = "none") -> tuple[Pack, Pair
 
 def said_by_the_pack(pack: Pack) -> np.ndarray:
     """The first encoder's outputs for the rows that the pack evaluates on."""
-    rows = torch.arange(pack.evaluated.rows)
-    return pack._groups[0].predict(pack.evaluated, rows, "predictions")[0][0].numpy()
+    return pack.predictions()[0][0].numpy()
 
 
 @pytest.mark.parametrize("fill", FILL)
