@@ -27,7 +27,7 @@ def features(modality: Modality) -> NDArray[np.float64]:
     """One row per sample: (N, d) as it is, (N, T, d) averaged over the real time steps, images flattened.
 
     Raises:
-        ValueError: a value is NaN or infinite.
+        ValueError: a value is NaN or infinite, padded steps aside.
     """
     pieces = np.array_split(np.arange(len(modality.values)), len(modality.values) // _PIECE + 1)
     return np.concatenate([_features(modality, slice(rows[0], rows[-1] + 1)) for rows in pieces if len(rows)])
@@ -35,10 +35,11 @@ def features(modality: Modality) -> NDArray[np.float64]:
 
 def _features(modality: Modality, rows: slice) -> NDArray[np.float64]:
     values = np.asarray(modality.values[rows], dtype=np.float64)
-    if not np.isfinite(values).all():
+    mask = None if modality.mask is None else modality.mask[rows]
+    if not np.isfinite(values if mask is None else values[mask]).all():
         raise ValueError(f"modality {modality.name!r} has NaN or infinite values; clean or impute them first")
-    if values.ndim == 3 and modality.mask is not None:
-        return mean_over_steps(values, modality.mask[rows])
+    if values.ndim == 3 and mask is not None:
+        return mean_over_steps(values, mask)
     return values.reshape(len(values), -1)
 
 

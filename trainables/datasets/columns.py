@@ -39,14 +39,14 @@ class Columns:
 
 
 def columns_of(values: NDArray[Any], *, precision: DTypeLike | None = None) -> Columns:
-    """Of `values` (N, features), given in `precision` at first (None: in their own)."""
+    """Columns of `values` (N, features), given in `precision` at first (None: in their own)."""
     return columns_of_pieces(
         lambda: [values], features=values.shape[1], precision=values.dtype if precision is None else precision
     )
 
 
 def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features: int, precision: DTypeLike) -> Columns:
-    """Of rows that come in `pieces` (n, features), which is called twice: float64 costs no memory of the data's size.
+    """Columns of rows that come in `pieces` (n, features), which is called twice, so that float64 costs no memory.
 
     Sums are of differences from the first row and of shares of the largest: a constant column has the deviation 0, and
     squares neither overflow nor vanish.
@@ -107,7 +107,7 @@ def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Arr
     Differences from one and the same real step are averaged, so that a constant stays one, to the last bit, and what
     stands in padded steps rounds nothing.
     """
-    found = np.empty((len(values), values.shape[2]))
+    means = np.empty((len(values), values.shape[2]))
     row, step = (0, 0) if mask is None or not mask.size else np.unravel_index(int(mask.argmax()), mask.shape)
     origin = np.asarray(values[row : row + 1, step : step + 1], dtype=np.float64)
     for start in range(0, len(values), _PIECE):
@@ -116,9 +116,9 @@ def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Arr
         if mask is not None:
             differences[~mask[rows]] = 0.0
         count = np.full(len(differences), values.shape[1]) if mask is None else mask[rows].sum(axis=1)
-        found[rows] = differences.sum(axis=1) / np.maximum(count, 1)[:, None] + origin[:, 0]
-        found[rows][count == 0] = 0.0
-    return found
+        means[rows] = differences.sum(axis=1) / np.maximum(count, 1)[:, None] + origin[:, 0]
+        means[rows][count == 0] = 0.0
+    return means
 
 
 def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:
@@ -126,6 +126,6 @@ def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:
 
 
 def _limits(precision: DTypeLike) -> np.finfo[Any]:
-    """Of the numbers; integers count as the float64 in which they are computed."""
+    """Limits of the numbers; integers count as the float64 in which they are computed."""
     dtype = np.dtype(precision)
     return np.finfo(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)

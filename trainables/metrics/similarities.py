@@ -20,7 +20,7 @@ from torch.nn import functional
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
-_ROW_BLOCK_BYTES = 2**24
+ROW_BLOCK_BYTES = 2**24
 _ROUNDINGS = 64  # of which a number that went through a network may be off
 
 
@@ -146,7 +146,7 @@ def mutual_knn(x: Array, y: Array, k: int = 10) -> Array:
 
     def overlap(x: Tensor, y: Tensor) -> Tensor:
         n = len(x)
-        block = max(1, _ROW_BLOCK_BYTES // (n * x.element_size()))
+        block = max(1, ROW_BLOCK_BYTES // (n * x.element_size()))
         shared = x.new_zeros(())
         for start in range(0, n, block):
             rows = slice(start, min(start + block, n))

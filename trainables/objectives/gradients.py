@@ -70,7 +70,7 @@ def _factor(factor: float | Tensor, like: Tensor) -> Tensor:
 
 
 class _UnitRows(torch.autograd.Function):
-    """Half the passes over memory of `functional.normalize`."""
+    """`unit_rows` with half the passes over memory of `functional.normalize`."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:

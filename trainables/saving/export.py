@@ -50,7 +50,7 @@ class TrainedEncoder:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the inputs that it was trained on: what is less may not hold them."""
+        """The type of the inputs that it was trained on: what is less may not hold them."""
         return np.dtype(np.float64 if self.module.mean.dtype == torch.float64 else np.float32)
 
     @property

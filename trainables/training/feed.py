@@ -20,7 +20,7 @@ from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.columns import columns_of_pieces, target_unit
 from trainables.spec import derive_seed
 
-_LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
+LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
 
 
 class Scaling(NamedTuple):
@@ -161,7 +161,7 @@ def load_feeds(
 
 def stays_shared(modality: Modality, rows: int, device: str) -> bool:
     """Whether that many rows are read where they are on a kind of device, because a copy of them would be large."""
-    return device == "cpu" and rows * modality.values[0].nbytes >= _LARGE_BYTES
+    return device == "cpu" and rows * modality.values[0].nbytes >= LARGE_BYTES
 
 
 def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Source:

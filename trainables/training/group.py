@@ -164,7 +164,7 @@ class Group:
 
     @torch.no_grad()
     def _loss_and_gradient(self, fit: Feed, index: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_loss`, and its gradient (K, P), for networks that have one written out."""
+        """The loss as in `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
             task_loss_and_gradient(SCORES[target.metric].loss, done.outputs.mT, values)

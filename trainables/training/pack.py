@@ -215,6 +215,13 @@ class Pack:
             rows = self._evenly_spaced(self._evaluated_rows)
         return torch.cat([group.score(self.evaluated, rows) for group in self._groups], 1)
 
+    def predictions(self) -> tuple[Tensor, Tensor]:
+        """Task outputs of both encoders for all evaluated rows, (K, rows, outputs) each."""
+        rows = torch.arange(self.evaluated.rows, device=self._device)
+        said = [group.predict(self.evaluated, rows, "predictions") for group in self._groups]
+        first, second = (torch.cat(outputs) for outputs in zip(*said, strict=True))
+        return first, second
+
     def _evenly_spaced(self, most: int) -> Tensor:
         """At most so many of the evaluated rows: (N,), or (S, N) where each seed has its own."""
         n = self._evaluated_rows

@@ -137,7 +137,9 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_absent(told: Said, value: object) -> bool:
-    return (value is None and (told.absent or not told.null)) or (value == () and told.absent)
+    return (value is None and (told.absent or not told.null)) or (
+        isinstance(value, tuple) and not value and told.absent
+    )
 
 
 def _read(hint: Any, value: object) -> Any:

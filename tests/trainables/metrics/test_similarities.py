@@ -108,7 +108,7 @@ class TestDefinitions:
 
     def test_mutual_knn_in_blocks_of_rows(self, monkeypatch):
         x, y = features(30, 12, 7)
-        monkeypatch.setattr("trainables.metrics.similarities._ROW_BLOCK_BYTES", 7 * 30 * 8)
+        monkeypatch.setattr("trainables.metrics.similarities.ROW_BLOCK_BYTES", 7 * 30 * 8)
         assert mutual_knn(x, y) == pytest.approx(reference_mutual_knn(x, y, 10), abs=1e-12)
 
 

@@ -167,7 +167,7 @@ class TestSymmetricInfoNCE:
         z_1, z_2 = units(7, 32, 5)
         whole = symmetric_info_nce(z_1, z_2, 0.1)
         expected = whole.detach(), *gradients(whole, z_1, z_2)
-        monkeypatch.setattr("trainables.objectives.info_nce._CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
+        monkeypatch.setattr("trainables.objectives.info_nce.CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
         chunked = symmetric_info_nce(z_1, z_2, 0.1)
         for mine, theirs in zip((chunked.detach(), *gradients(chunked, z_1, z_2)), expected, strict=True):
             torch.testing.assert_close(mine, theirs)

@@ -21,7 +21,10 @@ from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, R
 from trainables.training.pack import Pack
 
 N = 60
-FILL = {"zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0}
+FILL = {
+    "zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0,
+    "missing": np.nan,
+}  # fmt: skip
 SPECS = {
     "linear": (EncoderSpec(kind="linear", width=6), (5,)),
     "mlp": (EncoderSpec(kind="mlp", width=6), (5,)),
@@ -93,8 +96,7 @@ def padded(kind: str, fill: str, *, projector: str = "none") -> tuple[Pack, Pair
 
 def said_by_the_pack(pack: Pack) -> np.ndarray:
     """The first encoder's outputs for the rows that the pack evaluates on."""
-    rows = torch.arange(pack.evaluated.rows)
-    return pack._groups[0].predict(pack.evaluated, rows, "predictions")[0][0].numpy()
+    return pack.predictions()[0][0].numpy()
 
 
 @pytest.mark.parametrize("fill", FILL)

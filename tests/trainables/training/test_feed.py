@@ -38,7 +38,7 @@ def feeds(pair):
 @pytest.mark.parametrize("modality", [0, 1])
 def test_shared_data_give_the_same_bits_as_a_copy(pair, monkeypatch, which, modality):
     copied = feeds(pair)[which]
-    monkeypatch.setattr(module, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(module, "LARGE_BYTES", 1)
     shared = feeds(pair)[which]
     index = torch.from_numpy(np.random.default_rng(1).integers(0, copied.rows, size=(3, 7)))
     for expected, actual in (
@@ -50,7 +50,7 @@ def test_shared_data_give_the_same_bits_as_a_copy(pair, monkeypatch, which, moda
 
 
 def test_shared_data_are_neither_copied_nor_changed(pair, monkeypatch):
-    monkeypatch.setattr(module, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(module, "LARGE_BYTES", 1)
     before = [modality.values.copy() for modality in pair.modalities]
     fit, evaluated = feeds(pair)
     for i, modality in enumerate(pair.modalities):

@@ -101,8 +101,8 @@ def _target(name: str, labels: NDArray[Any], task: str) -> Target:
 def _check_layout(name: str, raw: Any) -> None:
     """Refuses anything but the published layout, in the words of the file."""
     if not isinstance(raw, dict) or not set(SPLITS) <= set(raw):
-        found = f"keys {', '.join(map(str, raw))}" if isinstance(raw, dict) else f"a {type(raw).__name__}"
-        raise DataError(f"{name}: the file holds {found:.200}; it must hold train, valid and test")
+        held = f"keys {', '.join(map(str, raw))}" if isinstance(raw, dict) else f"a {type(raw).__name__}"
+        raise DataError(f"{name}: the file holds {held:.200}; it must hold train, valid and test")
     widths: dict[str, tuple[int, ...]] = {}
     for key in SPLITS:
         part = raw[key]
