@@ -13,6 +13,7 @@ from trainables.spec import ReplicateResult
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
 Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
 PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
+StrengthPair = tuple[float, float]  # strength of encoder 1 and of encoder 2
 # Whose score a curve shows: an encoder's, or the mean of both.
 Subject = Literal["encoder_1", "encoder_2", "pair"]
 ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")

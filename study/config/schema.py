@@ -31,7 +31,7 @@ from study.config.values import (
     objectives,
 )
 from trainables.datasets import cells
-from trainables.spec import DatasetSpec, Direction, Precision, content_hash
+from trainables.spec import DatasetSpec, Direction, Precision, Rows, content_hash
 
 
 class _Section(BaseModel):
@@ -160,6 +160,10 @@ class ReplicatesSection(_Section):
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
     confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
+    splits: Rows = "fixed"
+    """Rows of a replicate: `fixed`, those of the split, as the papers train; or `resampled`, a draw of its own for
+    training and validation (whole groups, where the data have some). Test rows are set aside once. Only with
+    `resampled` do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
 
 
 class NuisanceRange(_Section):
@@ -313,6 +317,8 @@ class StudyConfig(_Section):
         value = self.to_json()
         del value["storage"]
         value["resources"] = {"pack": value["resources"]["pack"]}
+        if self.replicates.splits == "fixed":
+            del value["replicates"]["splits"]  # a study of the version before is one of fixed splits
         return value
 
     @property

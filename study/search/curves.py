@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import Asked, Subject
+from study.cells.trials import Asked, StrengthPair, Subject
 from study.search.tables import Tried, best_by_strength, score_table
-from study.selection import Selection, has_curve, select, warp_scale
+from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
+from trainables.metrics.outcomes import ByUnit
 from trainables.spec import derive_seed
 
 Nuisance = tuple[tuple[str, float], ...]  # values by name
@@ -76,13 +77,24 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     )
 
 
-def scores_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[tuple[float, float], NDArray[np.float64]]:
-    """Scores (R,) of confirming trials by their two strengths; position r is one seed everywhere, NaN is diverged."""
-    return {
-        trial.setting.strengths: score_table([trial.scores_of(subject)], replicates=trial.replicates)[0][0]
-        for trial in trials
-        if trial.results
-    }
+def confirmed_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[StrengthPair, Confirmed]:
+    """Scores of confirming trials by their two strengths; position r is one seed everywhere."""
+    return {trial.setting.strengths: _confirmed(trial, subject) for trial in trials if trial.results}
+
+
+def _confirmed(trial: Asked, subject: Subject) -> Confirmed:
+    scores = score_table([trial.scores_of(subject)], replicates=trial.replicates)[0][0]
+    kept = {index: ByUnit.from_json(one.by_unit) for index, one in trial.results.items() if one.by_unit is not None}
+    if not kept:
+        return Confirmed(scores=scores)
+    any_one = next(iter(kept.values()))
+    values = np.full((len(trial.replicates), len(any_one.weights)), np.nan)
+    for place, index in enumerate(trial.replicates):
+        if index in kept:
+            first, second = kept[index].values
+            values[place] = {"encoder_1": first, "encoder_2": second}.get(subject, (first + second) / 2)
+    unit: OutcomeUnit = "rows" if any_one.rows is None else "groups"
+    return Confirmed(scores=scores, outcomes=Outcomes(values=values, weights=any_one.weights, unit=unit))
 
 
 def nuisance_of(trial: Asked) -> Nuisance:
