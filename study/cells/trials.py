@@ -28,6 +28,11 @@ _SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
 }
 
 
+def score_of(result: ReplicateResult, subject: Subject) -> float:
+    """The subject's score; NaN where the training diverged."""
+    return _SCORE[subject](result)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """A strength per encoder and values of the nuisance hyperparameters: what one trial stands for."""
@@ -86,7 +91,7 @@ class Asked:
 
     def scores_of(self, subject: Subject) -> dict[int, float | None]:
         """Scores by replicate; None where the training diverged."""
-        values = {index: _SCORE[subject](self.results[index]) for index in sorted(self.results)}
+        values = {index: score_of(self.results[index], subject) for index in sorted(self.results)}
         return {index: None if math.isnan(value) else value for index, value in values.items()}
 
     @property
