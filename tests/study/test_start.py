@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from study.cells.cell import READ_ANYTHING
+from study.cells.building import READ_ANYTHING
 from study.config import values
 from study.pid import ESTIMATORS
 from trainables.networks.encoders import ENCODERS
@@ -21,7 +21,7 @@ HEAVY = ("torch", "scipy", "sklearn", "pandas", "matplotlib", "mlflow", "ray.tun
 CHECKS_A_STUDY = f"""
 import sys
 from study.api import read_study
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 import study.session.running
 build_cells(read_study({{
     "study": "quick", "dataset": {{"name": "gates"}}, "pid": {{"estimator": "broja"}},

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, close_storage, open_storage, read_studies
-from study.search.answers import recommended_settings
 from study.search.record.storage import Storage
 from study.status import main, study_status
 from trainables.spec import ReplicateResult
@@ -92,7 +91,7 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     ledger.set_note("cells", [cell.to_json() for cell in cells])
     ledger.set_note("configuration", config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
-    coordinator = Coordinator(cells, ledger, pack_size=8, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=8)
     out: list[Pack] = []
     moments, totals = 0, set()
 

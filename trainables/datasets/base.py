@@ -64,6 +64,7 @@ class PairData:
     split: NDArray[np.int8]
     exact_profile: Mapping[str, float] | None = None  # bits, where the generator's PID is known
     stand_in: bool = False  # generated data in place of a file that is not there
+    groups: NDArray[np.int64] | None = None  # of rows that the split keeps together
 
     @property
     def names(self) -> tuple[str, str]:
@@ -126,6 +127,7 @@ class MultimodalData:
             split=self.split,
             exact_profile=profile,
             stand_in=self.stand_in,
+            groups=self.groups,
         )
 
 

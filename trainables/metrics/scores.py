@@ -22,17 +22,23 @@ class Score:
 
     `kind` is that of the targets it is for: classes (N,) or (K, N) against logits, or real numbers (N, m) or (K, N, m).
     What an encoder minimises for it is `loss`, a line of `trainables.objectives.tasks.TASK_LOSSES`. Where `signed`, the
-    target's zero means something: scaling leaves it where it is.
+    target's zero means something: scaling leaves it where it is. `by_row` gives (K, N) of which the score is the mean,
+    so that the luck of the rows can be told from their spread; without it only that of the trainings can.
     """
 
     measure: Callable[[Tensor, Tensor], Tensor]
     kind: Literal["classes", "real"]
     loss: str
     signed: bool = False
+    by_row: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def accuracy(outputs: Tensor, target: Tensor) -> Tensor:
     """Share of samples whose largest output (K, N, C) is at their class (N,) or (K, N); (K,), range [0, 1]."""
+    return _scored(outputs, _hits(outputs, target).mean(1))
+
+
+def _hits(outputs: Tensor, target: Tensor) -> Tensor:
     import torch
 
     by_class, classes = outputs.mT, target.unsqueeze(-2)
@@ -41,7 +47,7 @@ def accuracy(outputs: Tensor, target: Tensor) -> Tensor:
     numbers = torch.arange(outputs.shape[-1], device=outputs.device).unsqueeze(-1)
     others = torch.where(numbers < classes, 0.0, -torch.inf)
     right = (by_class.amax(1, keepdim=True) == own) & ((by_class + others).amax(1, keepdim=True) < own)
-    return _scored(outputs, right.double().mean((1, 2)))
+    return right.double().squeeze(1)
 
 
 def sign_accuracy(outputs: Tensor, target: Tensor) -> Tensor:
@@ -50,8 +56,11 @@ def sign_accuracy(outputs: Tensor, target: Tensor) -> Tensor:
     The score of the sentiment sets, neutral samples included. Target (N, m) or (K, N, m), or without the m where it
     is 1.
     """
-    agree = (outputs > 0) == (match_target(target, outputs) > 0)
-    return _scored(outputs, agree.double().mean((1, 2)))
+    return _scored(outputs, _agreements(outputs, target).mean(1))
+
+
+def _agreements(outputs: Tensor, target: Tensor) -> Tensor:
+    return ((outputs > 0) == (match_target(target, outputs) > 0)).double().mean(2)
 
 
 def r2(outputs: Tensor, target: Tensor) -> Tensor:
@@ -61,18 +70,31 @@ def r2(outputs: Tensor, target: Tensor) -> Tensor:
     """
     import torch
 
-    target = match_target(target, outputs).double()
-    residual = (outputs.double() - target).square().sum(1)
-    total = (target - target.mean(-2, keepdim=True)).square().sum(-2)
-    varies = (target != target[..., :1, :]).any(-2)
+    squares, total, varies = _squares(outputs, target)
+    residual = squares.sum(1)
     explained = torch.where(varies, 1 - residual / total, (residual == 0).double())
     return _scored(outputs, explained.mean(1))
 
 
+def _explained(outputs: Tensor, target: Tensor) -> Tensor:
+    import torch
+
+    squares, total, varies = _squares(outputs, target)
+    share = 1 - outputs.shape[1] * squares / total.unsqueeze(-2)
+    return torch.where(varies.unsqueeze(-2), share, (squares == 0).double()).mean(2)
+
+
+def _squares(outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Squared errors (K, N, m), the target's own sum of squares, and whether it varies, (m,) or (K, m)."""
+    target = match_target(target, outputs).double()
+    total = (target - target.mean(-2, keepdim=True)).square().sum(-2)
+    return (outputs.double() - target).square(), total, (target != target[..., :1, :]).any(-2)
+
+
 SCORES: dict[str, Score] = {
-    "accuracy": Score(measure=accuracy, kind="classes", loss="cross_entropy"),
-    "r2": Score(measure=r2, kind="real", loss="mse"),
-    "sign_accuracy": Score(measure=sign_accuracy, kind="real", loss="l1", signed=True),
+    "accuracy": Score(measure=accuracy, kind="classes", loss="cross_entropy", by_row=_hits),
+    "r2": Score(measure=r2, kind="real", loss="mse", by_row=_explained),
+    "sign_accuracy": Score(measure=sign_accuracy, kind="real", loss="l1", signed=True, by_row=_agreements),
 }
 
 

@@ -118,7 +118,7 @@ class Group:
     def score(self, evaluated: Feed, rows: Tensor) -> Tensor:
         """Scores and task losses of both encoders on evaluated `rows`, (4, K); NaN for a frozen replica."""
         outputs = self.predict(evaluated, rows, "predictions")
-        first, second = (values[rows] for values in evaluated.targets)
+        first, second = evaluated.batch_targets(self._own(rows))
         scores = [
             SCORES[target.metric].measure(out, values)
             for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
@@ -127,8 +127,28 @@ class Group:
         return values.masked_fill_(self.frozen, float("nan")).cpu()
 
     @torch.no_grad()
+    def score_by_row(self, evaluated: Feed, rows: Tensor) -> Tensor | None:
+        """What each of the evaluated `rows` adds to the scores of both encoders, (2, K, rows); see `Score.by_row`."""
+        outputs, targets = self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows))
+        values = []
+        for target, out, wanted in zip(self._targets, outputs, targets, strict=True):
+            measure = SCORES[target.metric].by_row
+            if measure is None:
+                return None
+            values.append(measure(out, wanted))
+        return torch.stack(values).cpu()
+
+    def _own(self, rows: Tensor) -> Tensor:
+        """Rows (N,) as they are, or those of each replica (K, N) out of those of each seed of the pack (S, N)."""
+        return rows if rows.ndim == 1 else rows.index_select(0, self._order_of)
+
+    @torch.no_grad()
     def predict(self, evaluated: Feed, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
-        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory."""
+        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory.
+
+        `rows` (N,) are the same for all, or (S, N) those of each seed of the pack.
+        """
+        rows = self._own(rows)
         room = _CPU_EVALUATION_VALUES if self._device.type == "cpu" else _DEVICE_EVALUATION_VALUES
         outputs = []
         with _arithmetic(self._spec.training.precision, self._device):
@@ -136,8 +156,8 @@ class Group:
                 each = _values_per_sample(self._spec.encoders[i].width, evaluated.inputs[i].values.shape[1:])
                 size = max(self._spec.training.batch_size, room // (self.n_replicas * each))
                 chunks = [
-                    getattr(self._networks[i](flat, *evaluated.chunk(i, r, self.n_replicas)), field).mT
-                    for r in torch.split(rows, size)
+                    getattr(self._networks[i](flat, *evaluated.samples(i, r, self.n_replicas)), field).mT
+                    for r in torch.split(rows, size, dim=-1)
                 ]
                 outputs.append(torch.cat(chunks, 2).mT)  # feature by feature in memory, as the chunks
         return outputs

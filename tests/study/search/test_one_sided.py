@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger
-from study.search.answers import recommended_settings
 from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.rounds import Round, rounds
 from study.selection import prospect
@@ -150,7 +151,7 @@ def run(cell: Cell, ledger: Ledger, world: World) -> dict[str, Any]:
     """The cell's entry of the report once everything that it asks for is trained."""
     for asked in asked_rounds(cell, ledger):
         fill(cell, ledger, world, asked)
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     return dict(entry)
 
 
@@ -213,7 +214,7 @@ def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(
         text = REAL % (shared_data / "mosi752/mosi752.npz", way)
         cells, datasets = build_cells(parse_config(text))
         ledger = Ledger(InMemoryStorage(), name="real", space={"strength": (0, 4)})
-        coordinator = Coordinator(cells, ledger, pack_size=40, recommend=recommended_settings)
+        coordinator = Coordinator(cells, ledger, pack_size=40)
         while (pack := coordinator.next_pack()) is not None:
             keys = [(pack.spec.alignment.direction, pack.spec.evaluate, one) for one in pack.spec.replicas]
             if not all(key in known for key in keys):
@@ -221,7 +222,7 @@ def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(
                 training.run()
                 known |= zip(keys, training.results(), strict=True)
             coordinator.complete(pack.id, [known[key] for key in keys])
-        choices[way] = build_report(cells, ledger, {}, {}, run=Run(complete=True))["cells"][0]["pair_choice"]
+        choices[way] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))["cells"][0]["pair_choice"]
 
     assert choices["auto"]["strategy"] == choices["always"]["strategy"]
     assert choices["auto"]["strategy"] in ("to_2", "per_encoder")
@@ -276,7 +277,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
     cell = made(design=SHORT, search=QUICK)
     undisturbed = run(cell, record(), world)
     ledger, train, order = record(), planted(world, cell), random.Random(pack_size)
-    coordinator = Coordinator([cell], ledger, pack_size=pack_size, recommend=recommended_settings)
+    coordinator = Coordinator([cell], ledger, pack_size=pack_size)
     out: list[Pack] = []
     while not coordinator.finished:
         while (pack := coordinator.next_pack()) is not None:
@@ -284,7 +285,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
         pack = out.pop(order.randrange(len(out)))
         coordinator.complete(pack.id, [train(trial, index) for trial, index in pack.members])
 
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     assert entry == undisturbed
     assert coordinator.progress.done == coordinator.progress.planned
 

@@ -12,7 +12,8 @@ from optuna.trial import TrialState, create_trial
 from study.cells.trials import Setting
 from study.config import Sampler
 from study.search import Ledger, open_storage
-from study.search.samplers import PosteriorSampler, suggest
+from study.search.posterior_sampler import PosteriorSampler
+from study.search.samplers import suggest
 from study.selection import Unit
 from trainables.spec import ReplicateResult
 

@@ -31,7 +31,7 @@ def pair():
 
 
 def feeds(pair):
-    return load_feeds(pair, fit=("train",), evaluate="valid", device=torch.device("cpu"))[:2]
+    return load_feeds(pair, fit=("train",), evaluate=("valid",), device=torch.device("cpu"))[:2]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["fit", "evaluated"])
@@ -43,7 +43,7 @@ def test_shared_data_give_the_same_bits_as_a_copy(pair, monkeypatch, which, moda
     index = torch.from_numpy(np.random.default_rng(1).integers(0, copied.rows, size=(3, 7)))
     for expected, actual in (
         (copied.batch(modality, index), shared.batch(modality, index)),
-        (copied.chunk(modality, index[0], 2), shared.chunk(modality, index[0], 2)),
+        (copied.samples(modality, index[0], 2), shared.samples(modality, index[0], 2)),
     ):
         assert torch.equal(expected.values, actual.values)
         assert (expected.mask is None and actual.mask is None) or torch.equal(expected.mask, actual.mask)
