@@ -1,4 +1,4 @@
-"""From named arrays to a dataset: what is a modality, a target, a split, a group, a mask, and what is missing."""
+"""A dataset from named arrays: what is a modality, a target, a split, a group, a mask, and what is missing."""
 
 from __future__ import annotations
 

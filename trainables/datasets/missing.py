@@ -25,7 +25,7 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def missing_words(values: NDArray[Any]) -> list[str]:
-    """Those of some texts that often stand for a missing value, such as `NA`, as they are written; none of others."""
+    """The texts among these that often stand for a missing value, such as `NA`, as they are written; none of others."""
     return [text for text in texts_of(values) if text.strip().lower() in MISSING_WORDS]
 
 

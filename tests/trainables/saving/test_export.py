@@ -154,7 +154,7 @@ def test_a_mask_of_another_kind_is_refused(mask: object, message: str) -> None:
 @pytest.mark.parametrize("fill", FILL)
 def test_a_missing_step_that_the_mask_calls_real_is_refused(fill: str) -> None:
     pack, data = padded("mlp", fill)
-    encoder, raw = trained_encoders(pack, data, 0)[0], data.modalities[0].values[:20].copy()
+    encoder, raw = trained_encoders(pack, data, 0)[0], np.nan_to_num(data.modalities[0].values[:20])
     mask = np.ones((20, 4), dtype=bool)
     raw[3, 2] = np.nan
     for given in (mask, mask.sum(1)):
