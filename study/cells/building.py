@@ -111,7 +111,7 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
     if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:
         return
     # Here, not above: it brings torch, and most studies need not wait for that.
-    from trainables.networks.encoders import build_networks
+    from trainables.networks.network import build_networks
 
     shape_1, shape_2 = (modality.values.shape[1:] for modality in data.modalities)
     target_1, target_2 = data.targets

@@ -12,7 +12,7 @@ from study.config import ConfigError
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData
 from trainables.datasets.columns import target_unit
-from trainables.datasets.digest import digest, same
+from trainables.datasets.digest import changed, digest
 
 DATA = "data"  # note of the ledger: digests
 
@@ -41,19 +41,19 @@ def check_same(known: Digests, current: Digests, cells: Sequence[Cell], *, study
     Raises:
         ConfigError: data differ; the line names the study and what differs, and ends with the `remedy`.
     """
-    changed = [
+    differing = [
         f"{_label(cells, key)}: {', '.join(parts)}"
         for key in current
-        if (parts := [p for p, own in current[key].items() if p in known.get(key, {}) and not same(known[key][p], own)])
+        if (parts := changed(known.get(key, {}), current[key]))
     ]
     lost = [
         f"{_label(cells, key)}: {', '.join(parts)} no longer there"
         for key in current
         if (parts := [part for part in known.get(key, {}) if part not in current[key]])
     ]
-    if changed or lost:
+    if differing or lost:
         raise ConfigError(
-            f"the data of the study {study} changed after it began ({'; '.join(changed + lost)}); {remedy}"
+            f"the data of the study {study} changed after it began ({'; '.join(differing + lost)}); {remedy}"
         )
 
 

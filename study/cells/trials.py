@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 # How strengths reach the encoders: one for both, one for a single encoder (the other is not pulled), or, to confirm
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
@@ -20,7 +20,7 @@ SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
 # Whose optimum an arm searches for.
 SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
 
-_SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
+_SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
     "encoder_1": lambda result: result.scores[0],
     "encoder_2": lambda result: result.scores[1],
     "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
@@ -76,7 +76,7 @@ class Asked:
     slot: int
     setting: Setting
     replicates: tuple[int, ...]
-    results: Mapping[int, ReplicaResult] = field(default_factory=dict)
+    results: Mapping[int, ReplicateResult] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[int, ...]:

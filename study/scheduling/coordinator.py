@@ -15,7 +15,7 @@ from study.scheduling.ahead import Ahead, even_groups, pack_work
 from study.search import Ledger
 from study.search.answers import recommended_settings
 from study.search.rounds import Round, encoder_round, rounds
-from trainables.spec import PackSpec, ReplicaResult
+from trainables.spec import PackSpec, ReplicateResult
 
 ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
 
@@ -161,12 +161,12 @@ class Coordinator:
             self._latest = self._packs[pack_id][0].cell.label
             self._on_progress(self.progress)
 
-    def complete(self, pack_id: str, results: Sequence[ReplicaResult]) -> None:
+    def complete(self, pack_id: str, results: Sequence[ReplicateResult]) -> None:
         """Record a pack's results and, if its round is complete, ask for the cell's next one."""
         if pack_id not in self._packs:  # its cell was given up meanwhile
             return
         pack, running = self._release(pack_id)
-        by_trial: dict[int, dict[int, ReplicaResult]] = {}
+        by_trial: dict[int, dict[int, ReplicateResult]] = {}
         for (asked, index), result in zip(pack.members, results, strict=True):
             by_trial.setdefault(asked.number, {})[index] = result
         trials = {asked.number: asked for asked, _ in pack.members}
@@ -274,7 +274,7 @@ class Coordinator:
         running.open.add(pack.id)
         self._queue.append(pack)
 
-    def _count(self, results: Iterable[ReplicaResult]) -> None:
+    def _count(self, results: Iterable[ReplicateResult]) -> None:
         for result in results:
             self._done += 1
             self._diverged += int(result.status == "diverged")

@@ -41,7 +41,7 @@ from study.search import Ledger, open_storage
 from study.search.record.locks import held
 from study.search.record.storage import Storage
 from trainables.datasets import MultimodalData
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 from trainables.training import pack as engine
 
 STUDY = """
@@ -161,9 +161,9 @@ def simulated_part(cells_count: int, per_pack: float, pack_seconds: float) -> No
     )
 
 
-def _mock(draws: random.Random) -> ReplicaResult:
+def _mock(draws: random.Random) -> ReplicateResult:
     score = draws.gauss(0.7, 0.02)
-    return ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+    return ReplicateResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
 
 
 def _servers() -> ModuleType:

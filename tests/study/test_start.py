@@ -12,7 +12,8 @@ import pytest
 from study.cells.building import READ_ANYTHING
 from study.config import values
 from study.pid import ESTIMATORS
-from trainables.networks.encoders import ENCODERS, build_networks
+from trainables.networks.encoders import ENCODERS
+from trainables.networks.network import build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, EncoderSpec
 

@@ -15,13 +15,14 @@ from study.cells.cell import Cell
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.curves import curve
 from study.search.design import nuisance_settings
 from study.search.rounds import has_answer
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 from trainables.training import pack as engine
 
 STUDY = """
@@ -36,14 +37,14 @@ replicates: {search: 2, confirm: 2}
 search: {nuisance: {learning_rate: {log: [1e-3, 1e-2]}}, trials_per_strength: 2}
 """
 Cells = tuple[Cell, ...]
-Trainer = Callable[[Pack], list[ReplicaResult]]
+Trainer = Callable[[Pack], list[ReplicateResult]]
 
 
 def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer, Callable[[], Ledger]]:
     config = parse_config(STUDY % one_sided)
     cells, datasets = build_cells(config)
 
-    def train(pack: Pack) -> list[ReplicaResult]:
+    def train(pack: Pack) -> list[ReplicateResult]:
         running = engine.Pack(pack.spec, datasets[pack.cell.data_key].pair(*pack.cell.pair))
         running.run()
         return list(running.results())
@@ -70,7 +71,8 @@ def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, sto
 
 def report(cells: Cells, ledger: Ledger) -> dict[str, object]:
     profiles: dict[str, PIDProfile] = {}
-    return build_report(cells, ledger, profiles, {}, run=Run(complete=True))
+    told: dict[str, object] = to_json(build_report(cells, ledger, profiles, {}, run=Run(complete=True)))
+    return told
 
 
 def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(tmp_path: Path) -> None:
@@ -203,7 +205,7 @@ def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> N
 def half_diverging(arms: set[str]) -> Trainer:
     """Above λ = 0 in these arms every other training diverges; the others score the better, the stronger."""
 
-    def train(pack: Pack) -> list[ReplicaResult]:
+    def train(pack: Pack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strength = max(asked.setting.strength_1, asked.setting.strength_2)
@@ -212,7 +214,7 @@ def half_diverging(arms: set[str]) -> Trainer:
             status: Literal["ok", "diverged"] = "diverged" if blown else "ok"
             curve = ((1.0, score, score, 1.0, 1.0),)
             found.append(
-                ReplicaResult(
+                ReplicateResult(
                     status=status, scores=(score, score), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
                 )
             )
@@ -249,7 +251,7 @@ def test_a_setting_that_half_diverges_stands_for_no_strength_that_has_a_sound_on
     asked = book.ask(cells[0].id, "shared", round_=0, settings=[own, other], replicates=range(2))
     for trial, scores in zip(asked, [(0.5, 0.5), (0.9, float("nan"))], strict=True):
         found = {
-            index: ReplicaResult(
+            index: ReplicateResult(
                 status="ok" if score == score else "diverged",
                 scores=(score, score),
                 losses=(1.0, 1.0),
@@ -268,7 +270,7 @@ def test_a_setting_that_half_diverges_stands_for_no_strength_that_has_a_sound_on
 def test_a_cell_whose_trainings_all_diverge_has_no_answer_and_says_how_many_diverged(tmp_path: Path) -> None:
     cells, _, ledger = prepared(tmp_path)
     nan = float("nan")
-    blown = ReplicaResult(status="diverged", scores=(nan, nan), losses=(nan, nan), alignment={"cka": nan}, curve=())
+    blown = ReplicateResult(status="diverged", scores=(nan, nan), losses=(nan, nan), alignment={"cka": nan}, curve=())
     coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
     drain(coordinator, lambda pack: [blown] * len(pack.members), order=random.Random(0))
 

@@ -24,13 +24,14 @@ from study.cells.cell import Cell
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
+from study.results.model import Report, to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.search.rounds import encoder_round
 from study.selection import strengths_by_encoder
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 STUDY = """
 study: decided
@@ -51,11 +52,11 @@ def prepared() -> dict[str, Cells]:
     return {sided: build_cells(parse_config(STUDY % sided))[0] for sided in ("never", "always")}
 
 
-def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicaResult]]:
+def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicateResult]]:
     """A trainer whose scores rise by `effects` at λ = 1, of the encoder that is pulled, with luck around it."""
     place = {cell.id: index for index, cell in enumerate(cells)}
 
-    def train(pack: Pack) -> list[ReplicaResult]:
+    def train(pack: Pack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strengths = (asked.setting.strength_1, asked.setting.strength_2)
@@ -67,7 +68,7 @@ def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pa
             )
             curve = ((1.0, first, second, 1.0, 1.0),)
             found.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok", scores=(first, second), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
                 )
             )
@@ -83,7 +84,7 @@ def memory() -> Ledger:
 def drain(
     cells: Cells,
     ledger: Ledger,
-    train: Callable[[Pack], list[ReplicaResult]],
+    train: Callable[[Pack], list[ReplicateResult]],
     *,
     seed: int = 0,
     pack_size: int = 7,
@@ -109,7 +110,8 @@ def drain(
 
 def report_of(cells: Cells, ledger: Ledger, coordinator: Coordinator | None = None) -> dict[str, Any]:
     errors = dict(coordinator.errors) if coordinator else {}
-    return build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors))
+    told: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors)))
+    return told
 
 
 def trained_as_told(report: Mapping[str, Any]) -> list[bool]:
@@ -192,7 +194,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
     ledger = Ledger(open_storage(folder=tmp_path), name="decided", space={"strength": (0, 4)})
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 1.0))
 
-    def noting(pack: Pack) -> list[ReplicaResult]:
+    def noting(pack: Pack) -> list[ReplicateResult]:
         order.append((pack.cell.id, pack.members[0][0].arm))
         return train(pack)
 
@@ -238,9 +240,9 @@ def test_encoders_of_an_earlier_decision_are_not_shown_and_trained_anew(prepared
             ledger.record(cell.id, asked, {0: result})
     before = report_of(cells, ledger)
     assert [entry["model"] is None for entry in before["cells"][0]["encoders"]] == [True, True]
-    assert lacks_encoders(before, cells, ledger)
+    assert lacks_encoders(Report.from_json(before), cells, ledger)
 
     drain(cells, ledger, train)
     after = report_of(cells, ledger)
     assert trained_as_told(after) == [True] * 6
-    assert not lacks_encoders(after, cells, ledger)
+    assert not lacks_encoders(Report.from_json(after), cells, ledger)

@@ -13,7 +13,7 @@ from study.config import parse_config
 from study.search import Ledger, open_storage
 from study.search.earlier import most_similar, reordered
 from study.search.rounds import LEARNT, rounds
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
 
@@ -74,7 +74,7 @@ def searched(folder: Path, *, stop_interval: float, learnt: bool = True) -> list
         for trial in asked:
             score = -((trial.setting.strength_1 - 1) ** 2)
             results = {
-                index: ReplicaResult(
+                index: ReplicateResult(
                     status="ok", scores=(score + index, score), losses=(0, 0), alignment={}, curve=((1, 0, 0, 0, 0),)
                 )
                 for index in trial.replicates

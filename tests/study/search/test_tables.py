@@ -12,7 +12,7 @@ from study.cells.trials import Asked, Setting
 from study.search.posterior_sampler import PosteriorSampler
 from study.search.samplers import suggest
 from study.search.tables import Row, Tried, best_by_strength, score_table
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 
 def best(*tried: tuple[float, str, Row]) -> dict[float, str]:
@@ -59,7 +59,7 @@ def test_a_user_of_optuna_is_told_the_strength_that_a_study_would_try(known: tup
             arm="to_1", number=slot, round=0, slot=slot, replicates=(0, 1),
             setting=Setting(strength_1=strength, strength_2=0.0),
             results={
-                index: ReplicaResult(
+                index: ReplicateResult(
                     status="ok", scores=(0.9 - (strength - 1.5) ** 2 / 10 + 0.01 * index, 0.0),
                     losses=(1.0, 1.0), alignment={}, curve=(),
                 )
