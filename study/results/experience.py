@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from study.pid import COMPONENTS
+from study.search.earlier import Experience
 
 
-def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def experiences(report: Mapping[str, Any]) -> list[Experience]:
     """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval."""
     if report.get("status") != "complete" or report.get("stand_in"):
         return []
-    learnt = []
+    learnt: list[Experience] = []
     for cell in report.get("cells", ()):
         choice, pid = cell.get("pair_choice") or {}, cell.get("pid") or {}
         if choice.get("lambda_star") is not None and all(pid.get(name) is not None for name in COMPONENTS):
@@ -31,9 +32,9 @@ def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return learnt
 
 
-def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
+def beside(out: Path, *, study: str) -> list[Experience]:
     """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
-    learnt: list[dict[str, Any]] = []
+    learnt: list[Experience] = []
     for path in sorted(out.glob("*/report.json")):
         if path.parent.name != study:
             try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from study.cells.cell import Cell
 from study.cli.display import Display
@@ -22,7 +22,7 @@ from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.earlier import most_similar
+from study.search.earlier import Experience, most_similar
 from study.search.record.events import EventLog
 from study.search.rounds import LEARNT
 from study.session.background import Forecasts, Profiling
@@ -123,7 +123,7 @@ def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder:
     return report
 
 
-def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[dict[str, Any]]]:
+def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[Experience]]:
     """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`.
 
     Where there are any, this waits for the profiles.
