@@ -17,11 +17,10 @@ from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError, StudyConfig
 from study.config.secrets import redacted
-from study.results.run import RUN
 from study.scheduling.ahead import planned_in_record
-from study.scheduling.coordinator import ERRORS
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.search.curves import curve
+from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, RUN
 from study.search.record.storage import Storage, check_option
 from study.search.rounds import select_curve
 from trainables.output import json_text
@@ -55,26 +54,27 @@ class StudyStatus:
 
 def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     """What a record says of its study; None of one that is not ours or has only begun to begin."""
-    if not record.notes.get("cells") or not record.notes.get("configuration"):
+    cells, identity = CELLS.among(record.notes), CONFIGURATION.among(record.notes)
+    if not cells or not identity:
         return None
-    config = StudyConfig.model_validate(record.notes["configuration"])
-    run = record.notes.get(RUN) or {}
-    ended = bool(run.get("complete"))
-    known = tuple(Cell.from_json(value, config=config) for value in record.notes["cells"])
-    failed = dict((run.get("errors") if ended else record.notes.get(ERRORS)) or {})
+    config = StudyConfig.model_validate(identity)
+    run = RUN.among(record.notes)
+    ended = run is not None and run.complete
+    known = tuple(cell.cell(config) for cell in cells)
+    failed = dict(run.errors if run is not None and ended else ERRORS.among(record.notes) or {})
     given_up = {cell.id for cell in known} if ended else failed.keys()
     planned = planned_in_record(known, record.trials, given_up=given_up)
-    cells = tuple(_cell_status(cell, record, planned=planned[cell.id]) for cell in known)
+    states = tuple(_cell_status(cell, record, planned=planned[cell.id]) for cell in known)
     age = None if record.last_result is None else max(0.0, (now - record.last_result).total_seconds())
     return StudyStatus(
         study=record.name,
         ended=ended,
-        done=sum(cell.done for cell in cells),
-        planned=sum(cell.planned for cell in cells),
-        diverged=sum(cell.diverged for cell in cells),
+        done=sum(cell.done for cell in states),
+        planned=sum(cell.planned for cell in states),
+        diverged=sum(cell.diverged for cell in states),
         failed_cells=failed,
         last_result_seconds=age,
-        cells=cells,
+        cells=states,
     )
 
 

@@ -17,11 +17,11 @@ from study.pid import PIDProfile
 from study.results.encoders import kept_encoder
 from study.results.figures.theory import with_measured
 from study.results.reading import file_stem
-from study.results.run import Run
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Finding, Scores, decide, encoder_settings, evaluate
 from study.search.curves import ENCODERS, scores_by_setting
 from study.search.earlier import reordered
+from study.search.record.notes import Run
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
 from study.theory import rank_agreement

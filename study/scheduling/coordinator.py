@@ -13,10 +13,9 @@ from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
 from study.scheduling.ahead import Ahead, even_groups, pack_work
 from study.search import Ledger
+from study.search.record.notes import ERRORS
 from study.search.rounds import Recommend, Round, encoder_round, rounds
 from trainables.spec import PackSpec, ReplicaResult
-
-ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
 
 
 @dataclass(frozen=True, kw_only=True)

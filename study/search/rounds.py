@@ -18,6 +18,7 @@ from study.search import Ledger
 from study.search.curves import ENCODERS, SUBJECTS, Curve, Subject, curve
 from study.search.earlier import Experience, reordered
 from study.search.one_sided import ONE_SIDED, opening, worthwhile
+from study.search.record.notes import LEARNT
 from study.search.samplers import suggest
 from study.selection import Selection, Unit, select, warp_scale
 from trainables.spec import derive_seed
@@ -26,7 +27,6 @@ Round = tuple[Asked, ...]
 # The confirmed settings that both encoders of each cell should have, by cell id, once all cells are confirmed.
 Recommend = Callable[[Sequence[Cell], Ledger], Mapping[str, tuple[Setting, Setting]]]
 _SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
-LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
 def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
@@ -62,8 +62,7 @@ def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting])
 
 def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
     """What the study chose of earlier ones for this cell when it started; nothing where it was not to."""
-    found: Sequence[Experience] = (ledger.note(LEARNT) or {}).get(cell.id, ())
-    return found
+    return (ledger.note(LEARNT) or {}).get(cell.id, ())
 
 
 def has_answer(cell: Cell, ledger: Ledger) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,23 +15,18 @@ from study.cluster.tuner import train
 from study.pid import PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
-from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
 from study.search.answers import recommended_settings
 from study.search.earlier import COMPONENTS, beside, experiences, most_similar
 from study.search.record.events import EventLog
-from study.search.rounds import LEARNT
-from study.session.background import Forecasts, Profiling
+from study.search.record.notes import EXPERIENCES, LEARNT, PACK_SIZE, RUN, Forecasts, Run
+from study.session.background import Profiling
 from study.session.memory import PeakMemory
 from study.tracking import Tracker, TrackingResult
 from trainables.datasets import MultimodalData
 from trainables.saving.place import Place
-
-# Notes of the ledger.
-EXPERIENCES = "experiences"  # what later studies may learn from this one
-PACK_SIZE = "pack_size"
 
 Report = dict[str, Any]
 
@@ -69,9 +63,9 @@ def drive(
     Raises:
         ConfigError: the data cannot carry a profile, or a node cannot write to `checkpoints`.
     """
-    if ledger.note(PACK_SIZE) is None:  # a resumed study keeps its packs, on whatever it goes on
-        share = cluster.share
-        ledger.set_note(PACK_SIZE, pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
+    if (size := ledger.note(PACK_SIZE)) is None:
+        size = pack_size(cells, datasets, cpus=cluster.share.cpus, gpus=cluster.share.gpus)
+        ledger.set_note(PACK_SIZE, size)  # a resumed study keeps its packs, on whatever it goes on
     with Profiling(cells, datasets, ledger, background=background) as profiling:
         if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
             ledger.set_note(LEARNT, _learn(cells, ledger, profiling, folder.parent))
@@ -95,7 +89,7 @@ def drive(
         coordinator = Coordinator(
             cells,
             ledger,
-            pack_size=ledger.note(PACK_SIZE),
+            pack_size=size,
             recommend=recommended_settings,
             on_progress=on_progress,
             on_cell_end=show_in_mlflow,
@@ -121,7 +115,7 @@ def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder:
     report = build_report(cells, ledger, trained.profiles, trained.forecasts, run=trained.run)
     ledger.set_note(EXPERIENCES, experiences(report))
     collect_encoders(report, folder, written=checkpoints)
-    ledger.set_note(RUN, asdict(trained.run))  # the last: the study has all that it is to have
+    ledger.set_note(RUN, trained.run)  # the last: the study has all that it is to have
     return report
 
 
@@ -134,7 +128,7 @@ def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Pat
     if not config.search.transfer:
         return {}
     stored = ledger.notes_elsewhere(EXPERIENCES)
-    earlier = [one for found in stored.values() for one in found]
+    earlier = [one for left in stored.values() for one in left]
     earlier += [one for one in beside(out, study=config.study) if one["study"] not in stored]
     if not earlier:
         return {}

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from study.cells.cell import Cell, build_cells, data_notes
-from study.cells.same_data import DATA, check_same, data_at_hand, digests, has_rescaled_targets, merged
+from study.cells.same_data import check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
-from study.results.run import RUN, VERSIONS
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.search.record.events import EventLog
 from study.search.record.locks import FileLock, held
+from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, STUDY_FILE, VERSIONS, RecordedCell
 from study.search.record.private import for_owner_alone, made_for_owner_alone, make_folder
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
@@ -32,7 +32,6 @@ JOURNAL = "optuna"  # folder of the record, if it is a file
 CHECKPOINTS = "packs"  # of packs in flight
 CONFIG = "config.yaml"  # the resolved study file
 _ABANDONED_SECONDS = 24 * 3600.0
-STUDY_FILE = "study_file"  # note of the ledger: the text of config.yaml
 
 
 def run_study(
@@ -86,7 +85,7 @@ def run_study(
             checkpoints.clear("*.pt.*")  # torn by a kill
         tracker = Tracker(tracking, say=display.say)
         storage.check_apart(tracker.uri)
-        if (ended := ledger.note(RUN)) and not ended["errors"]:  # nothing is left to train, nor to start Ray for
+        if (ended := ledger.note(RUN)) and not ended.errors:  # nothing is left to train, nor to start Ray for
             from study.results.encoders import lacks_encoders
             from study.session.publishing import publish, recorded_report
 
@@ -177,7 +176,7 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
         stack.enter_context(held(place, name, folder=folder, on_wait=display.say))
         ledger = Ledger(open_storage(place, folder=folder / JOURNAL), name=name, space=_space(config))
         stack.callback(ledger.close)
-        cells = tuple(Cell.from_json(value, config=config) for value in ledger.note("cells"))
+        cells = tuple(cell.cell(config) for cell in ledger.note(CELLS) or ())
         if known := ledger.note(DATA):
             remedy = "undo the change, or rebuild where they are not at hand"
             check_same(known, digests(cells, data_at_hand(cells)), cells, study=name, remedy=remedy)
@@ -198,12 +197,13 @@ def _recorded_config(place: Storage, name: str, folder: Path) -> StudyConfig:
         notes = read_notes(opened, name)
     finally:
         close_storage(opened)
-    if not notes.get("cells") or not notes.get("configuration"):
+    cells, identity = CELLS.among(notes), CONFIGURATION.among(notes)
+    if not cells or not identity:
         raise ConfigError(
             f"{place.label if place.kind != 'journal' else folder} holds no study {name} that has begun; run it first, "
             "or name one of those that python -m study.status lists"
         )
-    text = notes.get(STUDY_FILE) or to_yaml(StudyConfig.model_validate(notes["configuration"]))
+    text = STUDY_FILE.among(notes) or to_yaml(StudyConfig.model_validate(identity))
     return parse_config(text, source=f"the record of {name}")
 
 
@@ -243,20 +243,20 @@ def _check_in(
 ) -> tuple[StudyConfig, tuple[Cell, ...], Mapping[str, MultimodalData]]:
     """Begin a record, or go on with one of the same configuration and data; all of them as the record spells them."""
     ledger.take_over()
-    known = ledger.note("configuration")
+    known, recorded = ledger.note(CONFIGURATION), ledger.note(CELLS) or ()
     if known is not None:
-        config = as_recorded(config, known, datasets, cells=ledger.note("cells"))
+        config = as_recorded(config, known, datasets, cells=recorded)
     if known is None:
         ledger.set_note(DATA, digests(cells, datasets))
-        ledger.set_note("cells", [cell.to_json() for cell in cells])
-        ledger.set_note("configuration", config.identity)
+        ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+        ledger.set_note(CONFIGURATION, config.identity)
     elif changed := differences(known, config.identity):
         raise ConfigError(
             f"the study {config.study} in {folder.parent} was started with another configuration "
             f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
         )
     else:
-        cells, datasets = cells_as_recorded(cells, datasets, ledger.note("cells"), config)
+        cells, datasets = cells_as_recorded(cells, datasets, recorded, config)
         _check_data(ledger, cells, datasets, say)
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
@@ -280,7 +280,7 @@ def _check_data(
     remedy = "give this one another name, or undo the change to resume it"
     if (known := ledger.note(DATA)) is None:
         ended = ledger.note(RUN)
-        if (ended is None or ended["errors"]) and has_rescaled_targets(cells, datasets):
+        if (ended is None or ended.errors) and has_rescaled_targets(cells, datasets):
             raise ConfigError(
                 f"the study {study} was begun by a version that trained on real targets in the data's own unit, so "
                 "that its strengths mean something else; give this one another name to run it anew"
@@ -288,7 +288,7 @@ def _check_data(
         say(f"the record of {study} is of a version that kept no digest of the data; from now on they are compared")
     else:
         check_same(known, current, cells, study=study, remedy=remedy)
-    before, now = [value["id"] for value in ledger.note("cells")], [cell.id for cell in cells]
+    before, now = [cell.id for cell in ledger.note(CELLS) or ()], [cell.id for cell in cells]
     if before != now:
         odd = ", ".join(sorted(set(before) ^ set(now)))
         raise ConfigError(f"the data of the study {study} changed after it began (other pairs: {odd}); {remedy}")

@@ -14,11 +14,11 @@ from study.cells.cell import Cell, build_cells
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.search.curves import curve
+from study.search.record.notes import Run
 from study.search.rounds import has_answer, nuisance_settings
 from trainables.spec import ReplicaResult
 from trainables.training import pack as engine

@@ -23,10 +23,10 @@ from study.cells.trials import Setting
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
+from study.search.record.notes import Run
 from study.selection import strengths_by_encoder
 from trainables.spec import ReplicaResult
 

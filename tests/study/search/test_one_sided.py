@@ -19,11 +19,11 @@ from study.cells.cell import Cell, build_cells
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger
 from study.search.answers import recommended_settings
 from study.search.one_sided import ONE_SIDED, opening, opening_size
+from study.search.record.notes import Run
 from study.search.rounds import Round, rounds
 from study.selection import prospect
 from trainables.spec import ReplicaResult, derive_seed
