@@ -113,6 +113,8 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
 
 
 def _say_where(report: dict[str, Any], out: Path, browse: str) -> None:
+    from study.config.folder import StudyFolder
+
     outside = report["wall_seconds"] - report["training_seconds"]
     print(
         f"{report['trainings']} trainings in {report['wall_seconds']:.0f} s ({outside:.0f} s of it outside training), "
@@ -121,7 +123,7 @@ def _say_where(report: dict[str, Any], out: Path, browse: str) -> None:
     for cell in report["cells"]:
         if cell["error"]:
             print(f"no answer for {cell['label']}: {cell['error']}", file=sys.stderr)
-    print(f"report: {out / report['study'] / 'report.html'}")
+    print(f"report: {StudyFolder(out / report['study']).page}")
     print(f"browse: {browse}")
 
 

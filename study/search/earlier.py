@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from study.config.folder import reported
+
 COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
 NEIGHBOURS = 3
 
@@ -42,10 +44,10 @@ def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
     """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
     found = []
-    for path in sorted(out.glob("*/report.json")):
-        if path.parent.name != study:
+    for folder in reported(out):
+        if folder.path.name != study:
             try:
-                found += experiences(json.loads(path.read_text(encoding="utf-8")))
+                found += experiences(json.loads(folder.report.read_text(encoding="utf-8")))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
                 continue
     return found

@@ -25,9 +25,9 @@ from study.cluster.access import is_loopback
 from study.config import ConfigError, parse_config
 from study.config.secrets import encoded, expand, has_literal_password, redacted
 from study.search import Ledger, close_storage, open_storage
-from study.search.record.events import EVENTS, EventLog
-from study.search.record.notes import CONFIGURATION
+from study.search.record.events import EventLog
 from study.search.record.locks import PostgresLock, held
+from study.search.record.notes import CONFIGURATION
 from study.search.record.storage import Storage, check_option, file_system, first_line
 from study.tracking import Tracker
 from study.tracking.store import explain, resolve
@@ -239,7 +239,7 @@ def test_a_tracking_address_that_does_not_answer_shows_no_piece_of_its_password(
 def test_an_event_shows_no_password_however_deep_it_stands(tmp_path: Path) -> None:
     EventLog(tmp_path, study="x").emit("e", {"a": [{"b": "postgresql://al:Zq7#/?Xw9@host/db"}], "c": "http://a:Zq7/@b"})
 
-    assert not leaks((tmp_path / EVENTS).read_text())
+    assert not leaks((tmp_path / "events.jsonl").read_text())
 
 
 @pytest.mark.parametrize(
