@@ -20,7 +20,7 @@ from study.results.claims.claims import claims_table, judge
 from study.results.reading import Report, answered
 from study.results.text.summary import summary
 from study.search.record.storage import check_option
-from study.session.running import rebuild
+from study.session.rebuild import rebuild
 from study.tracking import tracking_uri
 from trainables.output import json_text
 

@@ -81,7 +81,7 @@ class Coordinator:
         recommend: the settings of the encoders that are kept, of all cells at once.
         on_progress: called after every change.
         on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
-            them in this run.
+            them in this run, or nothing is left to train and the study ends.
     """
 
     def __init__(
@@ -179,7 +179,8 @@ class Coordinator:
             self._advance(running)
             self._decide()
             if running.confirmed:
-                self._on_cell_end()
+                if not self.finished:
+                    self._on_cell_end()
                 self._ledger.forget(running.cell.id)
         self._on_progress(self.progress)
 

@@ -45,7 +45,7 @@ class Profiling:
         """Whether `result` need not wait."""
         return self._found is None or self._found.done()
 
-    def note(self) -> None:
+    def keep(self) -> None:
         """Note in the record what is there by now.
 
         Raises:

@@ -206,7 +206,7 @@ class Ledger:
         self._asked[cell, asked.arm][asked.round, asked.slot] = asked
 
     def _study_id(self, name: str) -> int:
-        """Of the Optuna study of this name, which is made if there is none."""
+        """The id of the Optuna study of this name, which is made if there is none."""
         if name not in self._studies:
             try:
                 self._studies[name] = self._storage.get_study_id_from_name(name)

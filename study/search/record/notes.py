@@ -76,23 +76,23 @@ class RecordedCell:
 
     @property
     def id(self) -> str:
-        """As `Cell.id`."""
+        """The cell's id, see `Cell`."""
         return str(self.json["id"])
 
     @property
     def pair(self) -> tuple[str, str]:
-        """As `Cell.pair`."""
+        """The names of the two modalities."""
         first, second = self.json["pair"]
         return first, second
 
     @property
     def dataset(self) -> DatasetSpec:
-        """As `Cell.dataset`."""
+        """The data, as they were named when the study began."""
         return DatasetSpec(**self.json["dataset"])
 
     @property
     def data_key(self) -> str:
-        """As `Cell.data_key`."""
+        """The key of its data, under that name."""
         return str(self.json["data_key"])
 
     def cell(self, config: StudyConfig) -> Cell:

@@ -54,7 +54,7 @@ def test_nothing_is_noted_before_all_is_there(ledger: Ledger, background: Thread
     busy = Event()
     background.submit(busy.wait)
     with Profiling(CELLS, DATASETS, ledger, background=background) as profiling:
-        profiling.note()
+        profiling.keep()
         assert not profiling.ready
         assert recorded(CELLS, ledger) == ({}, {})
         busy.set()
