@@ -20,7 +20,8 @@ from study.search import Ledger, close_storage, open_storage, read_studies
 from study.search.answers import recommended_settings
 from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
 from study.search.record.storage import Storage
-from study.status import main, study_status
+from study.session.status import study_status
+from study.status import main
 from trainables.spec import ReplicaResult
 
 STUDY = """
