@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Sequence
 
-from study.cells.cell import build_cells, data_notes
+from study.cells.building import build_cells, data_notes
 from study.cells.profiles import forecast_cells, profile_cells
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import run_as_process

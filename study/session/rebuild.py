@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from study.cells.same_data import check_same, data_at_hand, digests
 from study.cli.display import Display
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
 from study.config.folder import StudyFolder
+from study.results.model import Report
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.search.record.locks import held
 from study.search.record.notes import CELLS, CONFIGURATION, DATA, STUDY_FILE
@@ -19,7 +19,7 @@ from study.session.opening import locked, space_of
 from study.tracking import Tracker
 
 
-def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
+def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> Report:
     """Write a study's report again, and its projection to MLflow if `tracking` is given, from its record alone.
 
     Args:

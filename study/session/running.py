@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from study.cells.cell import build_cells, data_notes
+from study.cells.building import build_cells, data_notes
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import StudyConfig
+from study.results.model import Report
 from study.search.record.notes import RUN
 from study.session.live import LiveProjection
 from study.session.memory import PeakMemory
@@ -29,7 +30,7 @@ def run_study(
     tracking: str,
     display: Display,
     started: float,
-) -> dict[str, Any]:
+) -> Report:
     """Run or resume a study, write its folder `out/<study>`, and return the report.
 
     Three things are held, each for as long as whatever needs it: the study, until its last word is written; work that
@@ -94,7 +95,7 @@ def _import_ahead() -> None:
         import_module(module)
 
 
-def _end(session: Session, trained: Trained) -> dict[str, Any]:
+def _end(session: Session, trained: Trained) -> Report:
     """Everything that is left to do once nothing is left to train, but for MLflow's part."""
     from study.results.writing import write_report
     from study.session.driver import complete

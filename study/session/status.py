@@ -13,10 +13,9 @@ from study.config.folder import recorded
 from study.config.secrets import redacted
 from study.scheduling.ahead import planned_in_record
 from study.search import StudyRecord, close_storage, open_storage, read_studies
-from study.search.curves import curve
+from study.search.curves import curve, select_curve
 from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, RUN
 from study.search.record.storage import Storage
-from study.search.rounds import select_curve
 
 
 @dataclass(frozen=True, kw_only=True)

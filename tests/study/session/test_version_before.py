@@ -81,10 +81,10 @@ def test_its_record_is_read_and_would_be_written_in_the_same_way(tmp_path: Path)
     ledger = Ledger(open_storage(folder=tmp_path), name=NAME, space=space_of(config))
     report = recorded_report(cells, ledger)
     ledger.close()
-    assert report["status"] == "complete"
-    assert report["trainings"] == 9
-    assert [entry["verdict"] for entry in report["cells"][0]["encoders"]] == ["indifferent", "indifferent"]
-    assert all(entry["model"] for entry in report["cells"][0]["encoders"])
+    assert report.status == "complete"
+    assert report.trainings == 9
+    assert [encoder.verdict for encoder in report.cells[0].encoders] == ["indifferent", "indifferent"]
+    assert all(encoder.model for encoder in report.cells[0].encoders)
 
 
 @pytest.mark.slow
