@@ -15,13 +15,14 @@ from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
+from study.config.folder import StudyFolder, reported
 from study.results import reading
 from study.results.claims.claims import claims_table, judge
 from study.results.model import to_json
 from study.results.model.schema import report_schema
 from study.results.text.summary import summary
 from study.search.record.storage import check_option
-from study.session.running import rebuild
+from study.session.rebuild import rebuild
 from study.tracking import tracking_uri
 from trainables.output import json_text
 
@@ -82,21 +83,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json_text(to_json(report)))
     else:
         printer().print(summary(to_json(report)))
-        print(f"report: {folder / 'report.html'}")
+        print(f"report: {StudyFolder(folder).page}")
     return 0 if report.answered else 1
 
 
 def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
     """The reports in these folders, or in all folders of `out` that have one."""
-    paths = [folder / "report.json" for folder in folders] or sorted(out.glob("*/report.json"))
-    if not paths:
+    studies = [StudyFolder(folder) for folder in folders] or reported(out)
+    if not studies:
         raise ConfigError(f"no study in {out} has a report; run one, or name its folder with --out")
     reports = []
-    for path in paths:
+    for study in studies:
         try:
-            reports.append(json.loads(path.read_text(encoding="utf-8")))
+            reports.append(json.loads(study.report.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read {path}: {error}; write it again with python -m study.report") from None
+            raise ConfigError(
+                f"cannot read {study.report}: {error}; write it again with python -m study.report"
+            ) from None
     return reports
 
 

@@ -116,6 +116,8 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
 
 
 def _say_where(report: Report, out: Path, browse: str) -> None:
+    from study.config.folder import StudyFolder
+
     seconds, memory = report.wall_seconds or 0.0, (report.peak_memory_bytes or 0) / 2**30
     outside = seconds - (report.training_seconds or 0.0)
     print(
@@ -125,7 +127,7 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     for cell in report.cells:
         if cell.error:
             print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
-    print(f"report: {out / str(report.study) / 'report.html'}")
+    print(f"report: {StudyFolder(out / str(report.study)).page}")
     print(f"browse: {browse}")
 
 

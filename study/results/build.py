@@ -40,11 +40,11 @@ from study.results.model import (
     from_json,
 )
 from study.results.reading import COMPONENTS
-from study.results.run import Run
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Scores, SubjectAnswer, decide, encoder_settings, evaluate
 from study.search.curves import confirmed_by_setting
 from study.search.earlier import reordered
+from study.search.record.notes import Run
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
 from study.theory import rank_agreement

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from study.config.folder import reported
 from study.pid import COMPONENTS
 from study.search.earlier import Experience
 
@@ -35,10 +36,10 @@ def experiences(report: Mapping[str, Any]) -> list[Experience]:
 def beside(out: Path, *, study: str) -> list[Experience]:
     """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
     learnt: list[Experience] = []
-    for path in sorted(out.glob("*/report.json")):
-        if path.parent.name != study:
+    for folder in reported(out):
+        if folder.path.name != study:
             try:
-                learnt += experiences(json.loads(path.read_text(encoding="utf-8")))
+                learnt += experiences(json.loads(folder.report.read_text(encoding="utf-8")))
             except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
                 continue
     return learnt

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from study.config import ConfigError, parse_config, to_yaml
 from study.results.model import Report
 from study.results.writing import write_report
-from study.session.running import locked
+from study.session.opening import locked
 
 
 @pytest.mark.slow

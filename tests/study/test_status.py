@@ -17,8 +17,10 @@ from study.cells.trials import Setting
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, close_storage, open_storage, read_studies
+from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
 from study.search.record.storage import Storage
-from study.status import main, study_status
+from study.session.status import study_status
+from study.status import main
 from trainables.spec import ReplicateResult
 
 STUDY = """
@@ -36,8 +38,8 @@ def fill(storage: Storage, folder: Path, *, name: str = "half") -> None:
     cells, _ = build_cells(config)
     opened = open_storage(storage, folder=folder)
     ledger = Ledger(opened, name=name, space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     settings = [Setting(strength_1=value, strength_2=value) for value in (0.0, 1.0, 2.0)]
     for asked in ledger.ask(cells[0].id, "shared", round_=0, settings=settings, replicates=range(3))[:2]:
         score = 0.5 + asked.setting.strength_1 / 10
@@ -88,8 +90,8 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     cells, _ = build_cells(config)
     opened = open_storage(Storage(), folder=tmp_path)
     ledger = Ledger(opened, name="whole", space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
     coordinator = Coordinator(cells, ledger, pack_size=8)
     out: list[Pack] = []
@@ -181,8 +183,8 @@ def test_a_study_without_a_result_has_no_age(tmp_path: Path, capsys: pytest.Capt
     cells, _ = build_cells(config)
     opened = open_storage(Storage(), folder=tmp_path / "half" / "optuna")
     ledger = Ledger(opened, name="half", space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
 
     for options in ([], ["half"]):
         assert main([*options, "--out", str(tmp_path)]) == 0

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from study.config import ConfigError
+from study.config.folder import JOURNAL
 from study.search.record.journal import Journal
 from study.search.record.locks import migrating
 from study.search.record.storage import Storage, first_line
@@ -45,7 +46,7 @@ def open_storage(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if storage.kind != "journal":
         return _open_database(storage, read_only=read_only)
-    path = folder / "journal.log"
+    path = folder / JOURNAL
     if (path.exists() or path.is_symlink()) and not path.is_file():
         raise ConfigError(f"{path} is no file; a study's record belongs there: move it away")
     if read_only and not path.exists():

@@ -25,8 +25,9 @@ from study.cluster.access import is_loopback
 from study.config import ConfigError, parse_config
 from study.config.secrets import encoded, expand, has_literal_password, redacted
 from study.search import Ledger, close_storage, open_storage
-from study.search.record.events import EVENTS, EventLog
+from study.search.record.events import EventLog
 from study.search.record.locks import PostgresLock, held
+from study.search.record.notes import CONFIGURATION
 from study.search.record.storage import Storage, check_option, file_system, first_line
 from study.tracking import Tracker
 from study.tracking.store import explain, resolve
@@ -238,7 +239,7 @@ def test_a_tracking_address_that_does_not_answer_shows_no_piece_of_its_password(
 def test_an_event_shows_no_password_however_deep_it_stands(tmp_path: Path) -> None:
     EventLog(tmp_path, study="x").emit("e", {"a": [{"b": "postgresql://al:Zq7#/?Xw9@host/db"}], "c": "http://a:Zq7/@b"})
 
-    assert not leaks((tmp_path / EVENTS).read_text())
+    assert not leaks((tmp_path / "events.jsonl").read_text())
 
 
 @pytest.mark.parametrize(
@@ -314,11 +315,11 @@ class TestPostgres:
             with writing(place, tmp_path) as ledger:
                 for asked in ledger.ask("a", "shared", round_=0, settings=settings, replicates=range(2)):
                     ledger.record("a", asked, {0: result(asked.setting.strength_1)})
-                ledger.set_note("configuration", {"a": [1, None]})
+                ledger.set_note(CONFIGURATION, {"a": [1, None]})
             with writing(place, tmp_path) as ledger:
                 for asked in ledger.trials("a", "shared"):
                     ledger.record("a", asked, {0: result(9), 1: result(float("nan"))})
-                kept.append((ledger.trials("a", "shared"), ledger.note("configuration")))
+                kept.append((ledger.trials("a", "shared"), ledger.note(CONFIGURATION)))
         assert repr(kept[0]) == repr(kept[1])
 
     def test_a_second_coordinator_is_refused_and_told_who_has_the_study(self, storage: Storage, tmp_path: Path) -> None:
