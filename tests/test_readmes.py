@@ -17,7 +17,7 @@ import pytest
 from study.__main__ import COMMANDS
 from study.config import parse_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = {module.removesuffix(".__main__"): module for module, _ in COMMANDS.values()}
 TINY = [
