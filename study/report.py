@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.report",
-        description="Write report.json, report.html and the figures of a study again, from its storage alone.",
+        description="Write report.json, report.html and the figures of a study again, offline, from its record.",
         epilog="example: python -m study.report digits",
     )
     options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
@@ -39,17 +39,17 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--storage",
         metavar="URI",
-        help="of a study whose folder is elsewhere, as in a study file: its folder in --out is made from its record",
+        help="where the record is, as in a study file, if the study's folder is not in --out; it is made there",
     )
     options.add_argument(
         "--claims",
         action="store_true",
-        help="instead, set the papers' claims beside what these studies measured (all of --out, if none is named)",
+        help="instead, compare the papers' claims with what these studies measured (all in --out if none is named)",
     )
-    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
+    options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument("--schema", action="store_true", help="instead, print the JSON Schema of report.json")
-    options.add_argument("--sync", action="store_true", help="bring MLflow up to date too")
-    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync, as of study.run")
+    options.add_argument("--sync", action="store_true", help="also bring MLflow up to date")
+    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync (default as in study.run)")
     return options
 
 

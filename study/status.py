@@ -26,9 +26,9 @@ def parser() -> argparse.ArgumentParser:
         description="List the studies of a storage: progress, failures, age of the last result, λ* so far.",
         epilog="example: python -m study.status --storage postgresql://align@head/align --json",
     )
-    options.add_argument("study", nargs="?", help="of one study alone, cell by cell")
+    options.add_argument("study", nargs="?", help="show this study only, pair by pair")
     options.add_argument(
-        "--storage", metavar="URI", help="as in a study file; without it the studies that lie in --out are listed"
+        "--storage", metavar="URI", help="where the record is, as in a study file (default: list the studies in --out)"
     )
     add_out(options)
     options.add_argument("--json", action="store_true", help="print JSON, for programs")
