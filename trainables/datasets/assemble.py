@@ -15,7 +15,12 @@ from trainables.datasets.splits import carve_validation, group_split, quantile_c
 from trainables.datasets.table import Option, unknown
 
 Arrays = Mapping[str, NDArray[Any]]
-_SPLIT_NAMES = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+_SAMPLE = 256  # rows that rule out almost every turned mask, so that few are read whole
+_SPLIT_NAMES = {
+    **dict.fromkeys(("0", "train", "training"), 0),
+    **dict.fromkeys(("1", "valid", "val", "validation", "dev"), 1),
+    **dict.fromkeys(("2", "test", "testing"), 2),
+}
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
     "target": Option(
@@ -80,6 +85,15 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         if len(array) != len(split):
             raise DataError(f"{name}: modality {key} has {len(array)} rows and the target {len(split)}; one a sample")
     real_steps = {key: _mask(name, key, _get(name, arrays, source), values[key]) for key, source in masks.items()}
+    told = (
+        *told,
+        *(
+            note
+            for key, source in masks.items()
+            for note in _longer(f"{name}: the mask of {key}", _get(name, arrays, source), values[key])
+        ),
+        *(note for source, one in made.items() for note in _unseen(f"{name}: target {source}", one, split)),
+    )
     leaks = [
         note
         for key, array in values.items()
@@ -125,7 +139,15 @@ def _get(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
     if array.ndim == 0 or array.size == 0:
         what = "is one value" if array.ndim == 0 else "is empty"
         raise DataError(f"{dataset}: array {name} has shape {array.shape}, so it {what}; give one entry for each row")
-    return array
+    return _decoded(array) if array.dtype.kind == "S" else array
+
+
+def _decoded(array: NDArray[Any]) -> NDArray[Any]:
+    """Bytes as the texts that they are in UTF-8 or, where they are none, in Latin-1, which has one for any byte."""
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError:
+        return np.char.decode(array, "latin-1")
 
 
 Numbers = NDArray[np.float32] | NDArray[np.float64]
@@ -173,19 +195,64 @@ def _impute(
 
 def _mask(dataset: str, name: str, mask: NDArray[Any], values: Numbers) -> NDArray[np.bool_]:
     """True at real time steps, (N, T), from such a mask or from lengths (N,)."""
+    where, real = f"{dataset}: the mask of {name}", "real steps are 1 (True), padding is 0"
     if values.ndim == 3 and mask.shape == values.shape[:2] and mask.dtype.kind in "biu":
-        return mask.astype(np.bool_)
+        if mask.min() < 0:
+            raise DataError(f"{where} has {mask.min()}; {real}")
+        mask = mask.astype(np.bool_)
+        if _is_turned(mask, values):
+            raise DataError(f"{where} calls steps real that are all the same, and padding those that differ; {real}")
+        return mask
     if values.ndim == 3 and mask.shape == values.shape[:1] and mask.dtype.kind in "iu":
+        if mask.min() < 1:
+            raise DataError(f"{where} has the length {mask.min()}; each row has a real step")
         return np.arange(values.shape[1]) < mask[:, None]
     raise DataError(
-        f"{dataset}: the mask of {name} has shape {mask.shape}; it must be (N, T) of booleans or (N,) integer lengths "
+        f"{where} has shape {mask.shape} and holds {mask.dtype}; it must be (N, T) of booleans or (N,) integer lengths "
         f"for values of shape {values.shape}"
     )
+
+
+def _is_turned(mask: NDArray[np.bool_], values: Numbers) -> bool:
+    """Whether all steps that a mask calls real are alike, and those that it calls padding are not."""
+    few = np.unique(np.linspace(0, len(mask) - 1, _SAMPLE).astype(np.int64))
+    if mask[few].all() or not _is_one_step(values[few][mask[few]]):
+        return False
+    return _is_one_step(values[mask]) and not _is_one_step(values[~mask])
+
+
+def _longer(where: str, lengths: NDArray[Any], values: Numbers) -> tuple[str, ...]:
+    """A line on lengths beyond the steps that there are."""
+    steps = values.shape[1]
+    if lengths.ndim != 1 or not (count := int((lengths > steps).sum())):
+        return ()
+    return (f"{where} has lengths up to {lengths.max()}, {count} of them beyond its {steps} steps: taken as {steps}",)
+
+
+def _is_one_step(steps: Numbers) -> bool:
+    """Whether steps (n, d) are all the same numbers, or none."""
+    return bool(((steps == steps[:1]) | np.isnan(steps)).all())
+
+
+def _unseen(where: str, target: Target, split: NDArray[np.int8]) -> tuple[str, ...]:
+    """A line on classes that have rows to validate or test on, and none to train on."""
+    if target.kind != "classes" or len(target.values) != len(split):
+        return ()
+    unseen = np.setdiff1d(target.values, target.values[split == TRAIN])
+    if not len(unseen):
+        return ()
+    rows = int(np.isin(target.values, unseen).sum())
+    return (f"{where}: {len(unseen)} of its {target.n_classes} classes ({rows} rows) are in no training row, so that "
+            "nothing can learn them; choose another split",)  # fmt: skip
 
 
 def _sources(modalities: Mapping[str, str], target: str | Mapping[str, str]) -> dict[str, str]:
     """The target's array of each modality."""
     return {name: target if isinstance(target, str) else target[name] for name in modalities}
+
+
+def _named_targets(target: str | Mapping[str, str]) -> list[str]:
+    return [target] if isinstance(target, str) else list(target.values())
 
 
 def _labels(
@@ -225,6 +292,9 @@ def _split(
     """
     named, grouped, seed = options["split"], options["group"], options["split_seed"]
     groups = None if grouped is None else _get(dataset, arrays, grouped)
+    for key in ("group", "split"):
+        if options[key] is not None and options[key] in _named_targets(options["target"]):
+            raise DataError(f"{dataset}: {key} {options[key]} is the target, so that no split would have every class")
     values = target.values if target.values.ndim == 1 else target.values[:, 0]
     labels = values if target.kind == "classes" else quantile_classes(values, 10)
     doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
@@ -272,7 +342,7 @@ def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
     if values.shape != (n,):
         raise DataError(f"{where} has shape {values.shape}; it must be ({n},), one entry a row")
     if values.dtype.kind in "US":
-        codes = np.array([_SPLIT_NAMES.get(str(value).lower(), -1) for value in values.astype(str)], dtype=np.int8)
+        codes = np.array([_SPLIT_NAMES.get(str(value).strip().lower(), -1) for value in values], dtype=np.int8)
     elif values.dtype.kind not in "biuf":
         raise DataError(f"{where} holds {values.dtype}; allowed are 0, 1, 2 or train, valid, test")
     else:

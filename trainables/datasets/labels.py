@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +19,9 @@ MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
 _LARGE_GROUP, _LARGER = 0.2, 4  # share of the rows, and times the next largest, of what may be no group
+_MARKED = re.compile(r"[$€£]?([-+]?[0-9]+(?:,[0-9]{3})*(?:[.,][0-9]+)?)\s*%?")
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+_PLAIN = "write it with a decimal point and without other marks, 1234.5"
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
 
@@ -190,28 +196,42 @@ def _check_values(where: str, values: NDArray[Any]) -> None:
     if values.dtype.kind in "US":
         if missing(values).any():
             raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
-        texts = _texts(values)
-        stripped: dict[str, str] = {}
-        for text in texts:
-            if (other := stripped.setdefault(text.strip(), text)) != text:
-                raise DataError(f"{where} has the labels {other!r} and {text!r}; make them one, or differ in more")
+        if alike := _alike(_texts(values), lambda text: normalize("NFC", text).strip()):
+            first, second = map(ascii if normalize("NFC", alike[0]) == normalize("NFC", alike[1]) else repr, alike)
+            raise DataError(f"{where} has the labels {first} and {second}; make them one, or differ in more")
+
+
+def _alike(texts: Sequence[str], of: Callable[[str], object]) -> tuple[str, str] | None:
+    """Two different texts, the first ones in their order, of which something is the same."""
+    seen: dict[object, str] = {}
+    for text in texts:
+        if (other := seen.setdefault(of(text), text)) != text:
+            return other, text
+    return None
 
 
 def spelt_numbers(values: NDArray[Any]) -> list[str]:
-    """Different texts, words for nothing aside, that all are numbers, some of them with fractions; none of others."""
+    """Different texts, words for nothing aside, that all are numbers, some of them with fractions or with marks that
+    only numbers have (1,250 or 12%); none of others.
+    """
     words = missing_words(values)
-    texts = [text for text in _texts(values) if text not in words]
-    numbers = [float(text) for text in texts if _is_number(text)]
-    if len(numbers) < len(texts) or not all(map(isfinite, numbers)) or all(number.is_integer() for number in numbers):
+    numbers = {text: _number(text) for text in _texts(values) if text not in words}
+    known = {text: number for text, number in numbers.items() if number is not None}
+    if len(known) < len(numbers) or all(number.is_integer() and _is_number(text) for text, number in known.items()):
         return []
-    return sorted(texts, key=float)
+    return sorted(known, key=lambda text: known[text])
 
 
 def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
+    if alike := _alike(_texts(values), lambda text: Decimal(text) if _is_number(text) else text.casefold()):
+        told = f"{where} has the labels {alike[0]!r} and {alike[1]!r}: two classes"
+        notes = (f"{told}; if they are one, write them alike",)
     if not asked and (numbers := spelt_numbers(values)):
         shown = ", ".join(map(repr, numbers[:4])) + (", …" if len(numbers) > 4 else "")
-        notes = (f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes; {_ASK_REAL}",)
+        told = f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes"
+        plain = all(map(_is_number, numbers))
+        notes = (*notes, f"{told}; {_ASK_REAL if plain else f'if it is a number, {_PLAIN}'}")
     if words := missing_words(values):
         count = int(np.isin(values.astype(str), words).sum())
         shown = " and ".join(map(repr, words))
@@ -235,10 +255,23 @@ def _parsed(where: str, values: NDArray[Any]) -> NDArray[np.float64]:
         numbers = values.astype(str).astype(np.float64)
     except ValueError:
         bad = next(text for text in _texts(values) if not _is_number(text))
+        if _number(bad) is not None:
+            raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; {_PLAIN}") from None
         raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; set task: classes") from None
     if not np.isfinite(numbers).all():
         raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
     return numbers
+
+
+def _number(text: str) -> float | None:
+    """The finite number that a text is, with marks of thousands, a decimal comma or a unit of money or per cent."""
+    text = text.strip()
+    if not _is_number(text):
+        marked = _MARKED.fullmatch(text)
+        if marked is None:
+            return None
+        text = marked[1].replace(",", "") if _THOUSANDS.fullmatch(marked[1]) else marked[1].replace(",", ".")
+    return number if isfinite(number := float(text)) else None
 
 
 def _is_number(text: str) -> bool:
