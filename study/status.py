@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -114,7 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
-        found = [status for record in _records(given) if (status := study_status(record, now=datetime.now()))]
+        _check_folder(given.out)
+        found = [status for record in _records(given) if (status := _readable(record))]
         if given.study and not found:
             raise ConfigError(f"there is no study {given.study} in {redacted(given.storage or str(given.out))}")
     except ConfigError as error:
@@ -129,6 +131,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for cell, reason in status.failed_cells.items():
                 console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
+
+
+def _readable(record: StudyRecord) -> StudyStatus | None:
+    """As `study_status`; None, and a line, of a record that another version of this program has written."""
+    try:
+        return study_status(record, now=datetime.now())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = "unknown keys or values" if isinstance(error, ValueError) else type(error).__name__
+        print(f"{record.name}: its record is of another version ({reason}); it is left out", file=sys.stderr)
+        return None
+
+
+def _check_folder(out: Path) -> None:
+    """Refuses an `--out` that can be no folder of studies; one that is not there has none.
+
+    Raises:
+        ConfigError: it is a file, or a name that none can have.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out} is a file; give the folder in which studies lie")
+    except OSError as error:
+        raise ConfigError(f"--out {str(out)[:60]}…: {error.strerror}; give the folder in which studies lie") from None
 
 
 def _records(given: argparse.Namespace) -> Iterator[StudyRecord]:

@@ -46,7 +46,14 @@ def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
         if path.parent.name != study:
             try:
                 found += experiences(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                RecursionError,
+            ):  # of another version, or half a file
                 continue
     return found
 
