@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Modality, MultimodalData, Target
 from trainables.datasets.labels import Labels, check_groups, read_labels, spelt_numbers
-from trainables.datasets.leaks import columns_of_target, leak_note
+from trainables.datasets.leaks import columns_of_target, leak_note, shared_note
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.table import Option, unknown
 
@@ -114,7 +114,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         targets=targets,
         split=split,
         groups=None if options["group"] is None else _numbered(_get(name, arrays, options["group"])),
-        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks),
+        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks, *shared_note(name, values)),
     )
 
 

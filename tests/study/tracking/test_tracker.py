@@ -364,6 +364,7 @@ def test_a_failing_server_is_given_up(failing_server: str, small: dict[str, Any]
     ("uri", "told"),
     [
         ("nonsense://x", "it is no tracking URI of MLflow"),
+        ("nonsense", "a folder is no store of this MLflow: use sqlite"),
         ("sqlite:////dev/null/mlflow.db", "/dev/null"),
         ("sqlite:////proc/mlflow.db", "the database file cannot be opened"),
         ("http://user:secret@127.0.0.1:9", "…@127.0.0.1:9"),
