@@ -30,7 +30,7 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
     ),
     "split": Option(doc="array of 0, 1, 2 or train, valid, test; `split` is used where the file has it", types=(str,)),
     "group": Option(doc="array of groups (speaker, patient, …) whose rows never straddle splits", types=(str,)),
-    "mask": Option(doc="for each sequence modality its (N, T) mask or (N,) lengths", types=(dict,)),
+    "mask": Option(doc="for each sequence modality its (N, T) mask, 1 at real steps, or (N,) lengths", types=(dict,)),
     "imputation": Option(
         doc="what replaces missing values", types=(str,), default="none", choices=("none", "zero", "mean", "median")
     ),

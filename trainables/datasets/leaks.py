@@ -5,6 +5,7 @@ share.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -21,12 +22,15 @@ _SAMPLE = 256  # rows that rule out almost every column, so that few are read wh
 def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDArray[np.int64]:
     """Columns of a modality (N, d) that follow from the target without error, ascending; constant ones do not count.
 
-    For classes that is a column with one value in each class, for numbers (N,) the number itself in any unit and from
-    any zero, to a correlation within 1e-9 of ±1. Where there are fewer than two rows a class on average, or than four
-    rows, chance could do that: none is named.
+    For classes that is a column with one value in each class, for numbers, (N,) or any column of (N, m), the number
+    itself in any unit and from any zero, to a correlation within 1e-9 of ±1. Where there are fewer than two rows a
+    class on average, or than four rows, chance could do that: none is named.
     """
     target = labels.values
     none = np.empty(0, dtype=np.int64)
+    if target.ndim == 2 and labels.kind == "real":
+        each = [columns_of_target(values, replace(labels, values=column)) for column in target.T]
+        return np.unique(np.concatenate(each))
     if values.ndim != 2 or target.ndim != 1 or len(values) != len(target):
         return none
     rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))

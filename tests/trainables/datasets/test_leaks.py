@@ -56,6 +56,13 @@ def test_a_real_target_in_any_unit_is_named(tmp_path, leak, options):
     assert note.startswith("d: of audio, column 1, 6 follows from the target y in every row")
 
 
+def test_a_column_of_a_real_target_is_named(tmp_path):
+    y = np.random.default_rng(2).normal(size=(N, 2))
+    (note,) = _notes(tmp_path, np.c_[AUDIO, 3 - 2 * y[:, 1]], y=y)
+    assert "of audio, column 5 follows from the target y" in note
+    assert _notes(tmp_path, AUDIO, y=y) == ()
+
+
 def test_a_target_that_mostly_is_one_number(tmp_path):
     sampled = np.linspace(0, N - 1, 256).astype(int)
     late = np.where(np.isin(np.arange(N), sampled), 0.25, SCORE)
