@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Literal, TypeVar, get_args
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked
-from study.search.curves import SUBJECTS, curve
+from study.cells.trials import SUBJECTS, Arm, Asked
+from study.search.curves import curve
 from study.search.one_sided import ONE_SIDED, opening_size
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import pytest
 from study import report as command
 from study.results.claims import claims
 from study.results.claims.published import PROFILES, agrees, published_profile
-from study.search.earlier import beside
+from study.results.experience import beside
 
 REGIMES = {
     "RQ1: with R = 6 and 8 both encoders improve with λ and saturate": "not reproduced",

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from trainables.datasets.base import DataError
 from trainables.datasets.files.reading import plausible_size, size_text
-from trainables.datasets.labels import MISSING_WORDS
+from trainables.datasets.missing import MISSING_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,12 +125,12 @@ def _header(path: Path) -> tuple[list[str], str, int]:
         with _opened(path) as file:
             reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             try:
-                found = (
+                filled = (
                     (n, row)
                     for n, row in enumerate(reader, 1)
                     if any(cell.strip() for cell in row) and not (told and n == 1)
                 )
-                n_rows, row = next(found, (0, []))
+                n_rows, row = next(filled, (0, []))
             except csv.Error as error:
                 raise ValueError(str(error)) from None
             rows[separator] = [cell.strip() for cell in row], n_rows
