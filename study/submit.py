@@ -18,7 +18,7 @@ import study
 import trainables
 from study.cli.options import add_study_file
 from study.cli.process import run_as_process
-from study.cluster.access import check_token
+from study.cluster.access import check_token, token_doubt
 from study.config import ConfigError, load_config
 from study.config.secrets import shown
 from study.search.record.storage import check_cluster
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_address(given.address)
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)
+        if doubt := token_doubt():
+            print(doubt, file=sys.stderr)
         from study.cluster.jobs import Jobs
 
         jobs = Jobs(given.address)

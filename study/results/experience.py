@@ -40,6 +40,6 @@ def beside(out: Path, *, study: str) -> list[Experience]:
         if folder.path.name != study:
             try:
                 learnt += experiences(json.loads(folder.report.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
-                continue
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                continue  # it is of another version, or half a file
     return learnt
