@@ -142,13 +142,13 @@ class Coordinator:
         out = sum(self._work(pack) for pack, _ in self._packs.values())
         return Progress(
             done=self._done,
-            planned=sum(running.asked for running in self._running) + sum(trainings for trainings, _ in ahead),
+            planned=sum(running.asked for running in self._running) + sum(left.trainings for left in ahead),
             diverged=self._diverged,
             fresh=self._fresh,
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
             work_done=self._work_done + begun,
-            work_left=out - begun + sum(work for _, work in ahead),
+            work_left=out - begun + sum(left.work for left in ahead),
         )
 
     def next_pack(self) -> Pack | None:
@@ -257,7 +257,7 @@ class Coordinator:
         by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
         for trial in asked:
             by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
-        running.ahead.ask({arm: len(members) for arm, members in by_arm.items()})
+        running.ahead.correct({arm: len(members) for arm, members in by_arm.items()})
         for members in by_arm.values():
             running.asked += len(members)
             for group in even_groups(members, self._pack_size):
