@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.pid.discretise import Discretiser
-from study.pid.posteriors import optimiser_of
+from study.pid.networks import optimiser_of
 from study.pid.profile import PIDProfile
 from study.pid.replicated import Rows, replicated_profile
 from trainables.datasets.base import PairData
