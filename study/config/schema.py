@@ -33,6 +33,8 @@ from study.config.values import (
 from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision, content_hash
 
+_AUTO_GPUS = 0.25  # of a GPU for each pack
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -248,6 +250,12 @@ class ResourcesSection(_Section):
                 f"only 1/n of a GPU or whole GPUs can be packed without gaps, given {gpus:g}; use 0.5, 0.25 …"
             )
         return gpus
+
+    def gpu_share(self, *, on_gpus: bool) -> float:
+        """What `gpus` stands for where there are GPUs, or none."""
+        if isinstance(self.gpus, str):
+            return _AUTO_GPUS if on_gpus else 0.0
+        return self.gpus
 
 
 class StudyConfig(_Section):

@@ -82,7 +82,7 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
 
     cards = torch.cuda.device_count()
     resources = config.resources
-    gpus = (0.25 if cards else 0.0) if isinstance(resources.gpus, str) else resources.gpus
+    gpus = resources.gpu_share(on_gpus=bool(cards))
     if gpus > cards:
         raise ConfigError(f"resources.gpus asks for {gpus:g} of a GPU, but there are {cards} here; set it to 0 or auto")
     fitting = int(len(os.sched_getaffinity(0)) / resources.cpus)
