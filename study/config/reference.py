@@ -32,16 +32,6 @@ def reference() -> str:
     return "\n".join(lines)
 
 
-def undocumented() -> list[str]:
-    """Keys that say nothing of themselves: neither a docstring nor, for a section, one of its own."""
-    return [
-        f"{title}: {key}"
-        for title, section in _sections()
-        for key, schema in section["properties"].items()
-        if not schema.get("description") and not _section_told(schema)
-    ]
-
-
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

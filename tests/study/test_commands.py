@@ -16,7 +16,7 @@ from rich.console import Console
 
 from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
-from study.config.reference import reference, undocumented
+from study.config.reference import reference
 from study.results.text.summary import summary
 from trainables.datasets import DATASETS
 
@@ -111,7 +111,10 @@ def test_colours_are_for_terminals_and_no_color_is_honoured(
 
 
 def test_every_key_of_a_study_file_is_documented() -> None:
-    assert undocumented() == []
+    rows = [line.strip("| ").split(" | ") for line in reference().splitlines() if line.startswith("| `")]
+
+    assert len(rows) > len(StudyConfig.model_fields)
+    assert [row[0] for row in rows if len(row) < 4 or not row[-1]] == []
 
 
 def test_the_reference_names_every_key_with_its_default() -> None:
