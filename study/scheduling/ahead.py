@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, get_args
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
+from study.scheduling.packs import even_groups, pack_work
 from study.search.curves import SUBJECTS, curve
 from study.search.one_sided import ONE_SIDED, opening_size
 
-T = TypeVar("T")
 Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
 PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
@@ -74,22 +73,6 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
         if config.models:
             rounds.append([("final", 2 if case == "most" else 1)])
     return rounds
-
-
-def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
-    """The fewest groups of at most `largest`, of sizes that differ by one at most: the packs of an arm's round."""
-    count = -(-len(members) // largest)
-    bounds = [round(i * len(members) / count) for i in range(count + 1)]
-    return [members[low:high] for low, high in pairwise(bounds)]
-
-
-def pack_work(size: int, *, pack_size: int) -> float:
-    """Relative time of a pack of `size` trainings, that of one training more being 1.
-
-    What a pack takes besides its trainings is about that of three tenths of the largest pack: `resources.pack: auto`
-    makes packs larger the more there is to gain (measured on pairs of MLPs; `tests/bench/dry_run.py`).
-    """
-    return size + 0.3 * pack_size
 
 
 class Left(NamedTuple):

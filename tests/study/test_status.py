@@ -15,7 +15,8 @@ import pytest
 from study.cells.cell import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger, close_storage, open_storage, read_studies
 from study.search.answers import recommended_settings
 from study.search.record.storage import Storage
@@ -93,7 +94,7 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     ledger.set_note("configuration", config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
     coordinator = Coordinator(cells, ledger, pack_size=8, recommend=recommended_settings)
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     moments, totals = 0, set()
 
     def compare() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from study.cells.cell import Cell, build_cells
 from study.config import parse_config
-from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds
+from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, planned_rounds
+from study.scheduling.packs import even_groups
 from study.scheduling.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec

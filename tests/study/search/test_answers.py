@@ -24,7 +24,8 @@ from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
 from study.results.run import Run
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.selection import strengths_by_encoder
@@ -49,11 +50,11 @@ def prepared() -> dict[str, Cells]:
     return {sided: build_cells(parse_config(STUDY % sided))[0] for sided in ("never", "always")}
 
 
-def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicaResult]]:
+def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[PlannedPack], list[ReplicaResult]]:
     """A trainer whose scores rise by `effects` at λ = 1, of the encoder that is pulled, with luck around it."""
     place = {cell.id: index for index, cell in enumerate(cells)}
 
-    def train(pack: Pack) -> list[ReplicaResult]:
+    def train(pack: PlannedPack) -> list[ReplicaResult]:
         found = []
         for asked, index in pack.members:
             strengths = (asked.setting.strength_1, asked.setting.strength_2)
@@ -81,7 +82,7 @@ def memory() -> Ledger:
 def drain(
     cells: Cells,
     ledger: Ledger,
-    train: Callable[[Pack], list[ReplicaResult]],
+    train: Callable[[PlannedPack], list[ReplicaResult]],
     *,
     seed: int = 0,
     pack_size: int = 7,
@@ -91,7 +92,7 @@ def drain(
     """Train in a random order; the packs of this place in the order of completion fail for good."""
     order = random.Random(seed)
     coordinator = Coordinator(cells, ledger, pack_size=pack_size, recommend=recommended_settings)
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     count = 0
     while not coordinator.finished and count != stop_after:
         while (pack := coordinator.next_pack()) is not None:
@@ -190,7 +191,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
     ledger = Ledger(open_storage(folder=tmp_path), name="decided", space={"strength": (0, 4)})
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 1.0))
 
-    def noting(pack: Pack) -> list[ReplicaResult]:
+    def noting(pack: PlannedPack) -> list[ReplicaResult]:
         order.append((pack.cell.id, pack.members[0][0].arm))
         return train(pack)
 
