@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from study.config.schema import StudyConfig
+from study.config.study_file import StudyConfig
 from trainables.datasets import DATASETS, Option
 
 Schema = Mapping[str, Any]
