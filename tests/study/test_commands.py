@@ -9,7 +9,6 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from rich.console import Console
@@ -18,6 +17,7 @@ from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference
 from study.results.text.summary import summary
+from tests.study.results import example
 from trainables.datasets import DATASETS
 
 Captured = pytest.CaptureFixture[str]
@@ -97,7 +97,7 @@ def test_datasets_as_json_hold_what_the_listing_says(capsys: Captured) -> None:
     ("terminal", "no_color", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
 )
 def test_colours_are_for_terminals_and_no_color_is_honoured(
-    terminal: bool, no_color: str, coloured: bool, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm-256color")
