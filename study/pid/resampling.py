@@ -1,4 +1,4 @@
-"""From a pair's states to its profile: bias removed, intervals, and what a target without information would show.
+"""The profile of a pair's states: bias removed, intervals, and what a target without information would show.
 
 Plug-in information is biased upwards, the more so the fewer rows a state has: what is left after the shuffled labels'
 mean is subtracted is too small where the modalities do inform (their tables are sparser than shuffled ones), and the
@@ -134,15 +134,15 @@ def measure(states: States, *, bootstrap: int, level: float, rng: np.random.Gene
 
 
 class _ByChance(NamedTuple):
-    """Of both unique parts (2,), plug-in: whether there is more than chance shows, and chance's mean and limit."""
+    """Both plug-in unique parts (2,): whether each is more than chance shows, and chance's mean and limit."""
 
     resolved: NDArray[np.bool_]
     mean: Array
     limit: Array
 
 
-def _by_chance(states: States, joint: Array, found: Array, *, draws: int, rng: np.random.Generator) -> _ByChance:
-    """What the plug-in unique parts `found` (2,) come to in laws near `joint` (m, n_y) that have none.
+def _by_chance(states: States, joint: Array, unique: Array, *, draws: int, rng: np.random.Generator) -> _ByChance:
+    """What the plug-in unique parts `unique` (2,) come to in laws near `joint` (m, n_y) that have none.
 
     In the first law both modalities tell the same. Where a part is more than that shows, the other modality's law is
     made a garbling of this one's, and this one's a garbling of the other's: a part is resolved if it is more than
@@ -159,11 +159,11 @@ def _by_chance(states: States, joint: Array, found: Array, *, draws: int, rng: n
         return parts.mean(axis=0), np.quantile(parts, _NULL_LEVEL, axis=0)
 
     mean, limit = chance(*equal_channels(p1, p2))
-    if (found <= limit).all():
+    if (unique <= limit).all():
         return _ByChance(np.zeros(2, dtype=bool), mean, limit)
     own = chance(garbled(p1, p2), p2), chance(p1, garbled(p2, p1))
     limit = np.maximum(limit, [own[0][1][0], own[1][1][1]])
-    resolved = found > limit
+    resolved = unique > limit
     if resolved.any():
         mean = np.array([own[0][0][0], own[1][0][1]])
     return _ByChance(resolved, mean, limit)
@@ -237,7 +237,7 @@ class _Expectation:
         self._value = xlogy(self._k, self._k / n)
 
     def __call__(self, law: Array) -> float:
-        """Of a law p(y | state), (n_states, n_y)."""
+        """The expectation under a law p(y | state), (n_states, n_y)."""
         total = 0.0
         for column in np.clip(law, 0.0, 1.0).T:
             p = column[self._state]

@@ -1,4 +1,4 @@
-"""From replicate results to λ*: the estimate, how sure it is, and the shape of the curve."""
+"""λ* from replicate results: the estimate, how sure it is, and the shape of the curve."""
 
 from __future__ import annotations
 
