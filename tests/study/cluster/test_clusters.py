@@ -198,7 +198,7 @@ def test_a_cluster_on_this_machine_is_joined_with_the_token_that_is_there(
     (tmp_path / ".ray" / "auth_token").write_text(TOKEN)
 
     for address in (with_token, without):  # a token is not asked for where the head does not
-        ended = joined(tmp_path, address, studies)
+        ended = joined(tmp_path, address)
         assert ended.returncode == 0, ended.stderr
         shutil.rmtree(tmp_path / "studies")
 
@@ -209,10 +209,10 @@ def test_what_keeps_a_study_from_a_cluster_is_said_in_a_line(heads: tuple[str, s
     address, _ = heads
     start = time.monotonic()
 
-    assert "it asks for a token and there is none here" in one_line(joined(tmp_path, address, studies))
-    wrong = one_line(joined(tmp_path, address, studies, RAY_AUTH_TOKEN="0" * 64))
+    assert "it asks for a token and there is none here" in one_line(joined(tmp_path, address))
+    wrong = one_line(joined(tmp_path, address, RAY_AUTH_TOKEN="0" * 64))
     assert "it refuses the token in RAY_AUTH_TOKEN" in wrong
-    disabled = one_line(joined(tmp_path, address, studies, RAY_AUTH_MODE="disabled"))
+    disabled = one_line(joined(tmp_path, address, RAY_AUTH_MODE="disabled"))
     assert "RAY_AUTH_MODE is disabled" in disabled
     assert time.monotonic() - start < 120
 
