@@ -30,7 +30,6 @@ class Progress:
     done: int
     planned: int
     diverged: int
-    fresh: int  # trainings done in this run, not read back
     in_flight: float  # trainings' worth of epochs done in packs that have not ended
     latest: str
     work_done: float  # in this run, packs that have not ended included
@@ -84,7 +83,7 @@ class Coordinator:
         self._queue: deque[PlannedPack] = deque()
         self._packs: dict[str, tuple[PlannedPack, _Running]] = {}
         self._fractions: dict[str, float] = {}
-        self._done = self._fresh = self._diverged = 0
+        self._done = self._diverged = 0
         self._latest = cells[0].label
         self._work_done = 0.0
         if ledger.note(ERRORS):  # another run may do better
@@ -126,7 +125,6 @@ class Coordinator:
             done=self._done,
             planned=sum(running.asked for running in self._running) + sum(left.trainings for left in ahead),
             diverged=self._diverged,
-            fresh=self._fresh,
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
             work_done=self._work_done + begun,
@@ -156,7 +154,6 @@ class Coordinator:
         for number, own in by_trial.items():
             self._ledger.record(pack.cell.id, trials[number], own)
         self._count(results)
-        self._fresh += len(results)
         self._work_done += self._work(pack)
         if not running.open and running.error is None:
             self._advance(running)
