@@ -13,7 +13,8 @@ from study.pid.discretise import Codes, Discretiser, classes, cluster
 from study.pid.learning import SHARE, entropy, left_to_learn, widened
 from study.pid.posteriors import cross_fitted
 from study.pid.profile import COMPONENTS, PIDProfile
-from study.pid.resampling import States, measure
+from study.pid.resampling import measure
+from study.pid.states import States
 from trainables.datasets.base import Modality, PairData
 from trainables.training.threads import one_thread
 
