@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from study.config import StudyConfig
+    from study.results.model import Report
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a study found. `data` is the content of report.json, `folder` where its files are.
+class Results:
+    """What a study found: `report`, the content of report.json as `data`, and its `folder`.
 
     `pairs`, `encoders`, `curves`, `scores` and `alignment` are pandas frames, see `study.results.frames`.
     """
 
     data: Mapping[str, Any]
     folder: Path
+
+    @cached_property
+    def report(self) -> Report:
+        """The report, typed; see `study.results.model`."""
+        from study.results.model import Report
+
+        return Report.from_json(self.data)
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -86,7 +94,7 @@ class Report:
         return f"<ol>{told}</ol>{answer_table(self.data['cells'])}"
 
 
-def load_report(study: str | Path, *, out: str | Path = "studies") -> Report:
+def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:
     """The report of a study, by its folder, its report.json, or its name in the folder `out` of all studies.
 
     Raises:
@@ -96,7 +104,7 @@ def load_report(study: str | Path, *, out: str | Path = "studies") -> Report:
     path = next((p for p in (given, given / "report.json", Path(out) / given / "report.json") if p.is_file()), None)
     if path is None:
         raise FileNotFoundError(f"no report.json at {given} or {Path(out) / given}; run the study first")
-    return Report(json.loads(path.read_text(encoding="utf-8")), path.parent)
+    return Results(json.loads(path.read_text(encoding="utf-8")), path.parent)
 
 
 def read_study(
@@ -137,7 +145,7 @@ def run_study_file(
     tracking_uri: str | None = None,
     stand_in: Literal["full", "small"] | None = None,
     progress: bool = True,
-) -> Report:
+) -> Results:
     """Run or resume a study, as `python -m study.run` does, and return its report.
 
     Args:
@@ -158,10 +166,11 @@ def run_study_file(
     from rich.console import Console
 
     from study.cli.display import Display
+    from study.results.model import to_json
     from study.session.running import run_study
     from study.tracking import tracking_uri as resolved_uri
 
     uri = resolved_uri(tracking_uri)
     with Display(Console(stderr=True, quiet=not progress)) as display:
-        data = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)
-    return Report(data, Path(out) / config.study)
+        report = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)
+    return Results(to_json(report), Path(out) / config.study)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.cells.cell import Cell, build_cells, data_notes
+from study.cells.building import build_cells, data_notes
+from study.cells.cell import Cell
 from study.cells.profiles import forecast_cells, profile_cells
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import run_as_process

@@ -15,15 +15,15 @@ from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
+from study.results import reading
 from study.results.claims.claims import claims_table, judge
-from study.results.reading import Report, answered
+from study.results.model import to_json
+from study.results.model.schema import report_schema
 from study.results.text.summary import summary
 from study.search.record.storage import check_option
 from study.session.running import rebuild
 from study.tracking import tracking_uri
 from trainables.output import json_text
-
-SCHEMA_FILE = Path(__file__).parent / "results" / "report.schema.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     folders = [given.out / name if not Path(name).is_dir() else Path(name) for name in given.study]
     if given.schema:
-        print(SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        print(json_text(report_schema(), indent=1))
         return 0
     try:
         if given.claims:
@@ -79,14 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:
-        print(json_text(report))
+        print(json_text(to_json(report)))
     else:
-        printer().print(summary(report))
+        printer().print(summary(to_json(report)))
         print(f"report: {folder / 'report.html'}")
-    return 0 if answered(report) else 1
+    return 0 if report.answered else 1
 
 
-def _finished(folders: Sequence[Path], out: Path) -> list[Report]:
+def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
     """The reports in these folders, or in all folders of `out` that have one."""
     paths = [folder / "report.json" for folder in folders] or sorted(out.glob("*/report.json"))
     if not paths:

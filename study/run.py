@@ -12,12 +12,15 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from study.api import read_study, run_study_file
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import INTERRUPTED, printer, run_as_process
 from trainables.output import json_text
+
+if TYPE_CHECKING:
+    from study.results.model import Report
 
 STARTED = time.monotonic()
 
@@ -101,27 +104,28 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
               file=sys.stderr)  # fmt: skip
         return 2
-    from study.results.reading import answered
+    from study.results.model import to_json
     from study.results.text.summary import summary
 
     if given.json:
-        print(json_text(report))
+        print(json_text(to_json(report)))
     else:
-        printer().print(summary(report))
+        printer().print(summary(to_json(report)))
         _say_where(report, given.out, Tracker(tracking).hint())
-    return 0 if answered(report) else 1
+    return 0 if report.answered else 1
 
 
-def _say_where(report: dict[str, Any], out: Path, browse: str) -> None:
-    outside = report["wall_seconds"] - report["training_seconds"]
+def _say_where(report: Report, out: Path, browse: str) -> None:
+    seconds, memory = report.wall_seconds or 0.0, (report.peak_memory_bytes or 0) / 2**30
+    outside = seconds - (report.training_seconds or 0.0)
     print(
-        f"{report['trainings']} trainings in {report['wall_seconds']:.0f} s ({outside:.0f} s of it outside training), "
-        f"peak memory {report['peak_memory_bytes'] / 2**30:.1f} GiB"
+        f"{report.trainings} trainings in {seconds:.0f} s ({outside:.0f} s of it outside training), "
+        f"peak memory {memory:.1f} GiB"
     )
-    for cell in report["cells"]:
-        if cell["error"]:
-            print(f"no answer for {cell['label']}: {cell['error']}", file=sys.stderr)
-    print(f"report: {out / report['study'] / 'report.html'}")
+    for cell in report.cells:
+        if cell.error:
+            print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
+    print(f"report: {out / str(report.study) / 'report.html'}")
     print(f"browse: {browse}")
 
 

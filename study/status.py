@@ -21,9 +21,8 @@ from study.results.run import RUN
 from study.scheduling.ahead import planned_in_record
 from study.scheduling.coordinator import ERRORS
 from study.search import StudyRecord, close_storage, open_storage, read_studies
-from study.search.curves import curve
+from study.search.curves import curve, select_curve
 from study.search.record.storage import Storage, check_option
-from study.search.rounds import select_curve
 from trainables.output import json_text
 
 

@@ -40,6 +40,16 @@ def gate_profiles() -> Mapping[str, tuple[float, float, float, float]]:
     return GATE_PROFILES
 
 
+@pytest.fixture(autouse=True)
+def ray_environment() -> Iterator[None]:
+    """What a command has set for Ray, which reads it at any later start, ends with the test that ran the command."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("RAY_") and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real paired data beside the checkout; the test is skipped where it is absent."""

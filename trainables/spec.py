@@ -15,6 +15,7 @@ from typing import Any, Literal
 Direction = Literal["both", "to_1", "to_2"]
 Split = Literal["train", "valid", "test"]
 Precision = Literal["float32", "tf32", "bf16"]
+Rows = Literal["fixed", "resampled"]
 
 
 def canonical_json(value: object) -> str:
@@ -99,7 +100,12 @@ class ReplicaSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PackSpec:
-    """K replicas of one encoder pair, trained in lockstep on the `fit` splits and scored on `evaluate`."""
+    """K replicas of one encoder pair, trained in lockstep on the `fit` splits and scored on `evaluate`.
+
+    With `rows` resampled each seed has rows of its own, as many as the splits have, drawn from all that may be trained
+    on (`trainables.datasets.resampling`): to train on, and, where `evaluate` is valid, to be scored on. The rows of the
+    test split are the same for all.
+    """
 
     dataset: DatasetSpec
     pair: tuple[str, str]
@@ -109,10 +115,16 @@ class PackSpec:
     replicas: tuple[ReplicaSpec, ...]
     fit: tuple[Split, ...] = ("train",)
     evaluate: Split = "valid"
+    rows: Rows = "fixed"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, the inverse of `from_json`."""
-        return asdict(self)
+        """Plain containers, the inverse of `from_json`; `rows` only where a spec of the version before has no name
+        for it, so that what it has trained keeps its hash.
+        """
+        value = asdict(self)
+        if self.rows == "fixed":
+            del value["rows"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> PackSpec:
@@ -128,6 +140,7 @@ class PackSpec:
             replicas=tuple(ReplicaSpec(**replica) for replica in value["replicas"]),
             fit=tuple(value["fit"]),
             evaluate=value["evaluate"],
+            rows=value.get("rows", "fixed"),
         )
 
     @property
@@ -138,13 +151,15 @@ class PackSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplicaResult:
+class ReplicateResult:
     """What one training came to; `scores` and `losses` are NaN and `status` is `diverged` where it blew up.
 
     `scores` are the primary metric of encoder 1 and 2 (higher is better, see `Target.metric`), `losses` their task
     losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `alignment` holds
     `cka`, `svcca`, `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of
-    the split: epoch, score 1, score 2, loss 1, loss 2.
+    the split: epoch, score 1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of
+    `trainables.metrics.outcomes`: what each unit of the test split adds to the scores, where replicates have rows of
+    their own.
     """
 
     status: Literal["ok", "diverged"]
@@ -152,10 +167,13 @@ class ReplicaResult:
     losses: tuple[float, float]
     alignment: Mapping[str, float]
     curve: tuple[tuple[float, float, float, float, float], ...]
+    by_unit: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers with NaN as None, so that every JSON reader can load them."""
+        outcomes = {} if self.by_unit is None else {"by_unit": dict(self.by_unit)}
         return {
+            **outcomes,
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
@@ -164,7 +182,7 @@ class ReplicaResult:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ReplicaResult:
+    def from_json(cls, value: Mapping[str, Any]) -> ReplicateResult:
         """The result that `to_json` was called on (None back to NaN)."""
         score_1, score_2 = map(_nan_if_none, value["scores"])
         loss_1, loss_2 = map(_nan_if_none, value["losses"])
@@ -174,6 +192,7 @@ class ReplicaResult:
             losses=(loss_1, loss_2),
             alignment={k: _nan_if_none(v) for k, v in value["alignment"].items()},
             curve=tuple(tuple(map(_nan_if_none, row)) for row in value["curve"]),  # type: ignore[misc]
+            by_unit=value.get("by_unit"),
         )
 
 

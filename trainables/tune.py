@@ -30,7 +30,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the pack of `config`: `spec` (JSON text of a PackSpec), `data_key`, `place` of checkpoints (the address of
     a `Place`), `threads`, and `keep` where the trained encoders are to be written beside the checkpoints.
 
-    Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicaResults). A pack that does
+    Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicateResults). A pack that does
     not fit into memory ends with `out_of_memory` instead: the driver halves it.
     """
 

@@ -1,4 +1,4 @@
-"""What a study's answers are read against: the PID profiles and the linear forecasts of its cells."""
+"""PID profiles and linear forecasts of a study's cells: what its answers are read against."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
 
     def forecast_of(cell: Cell) -> dict[str, Any]:
         data = datasets[cell.data_key].pair(*cell.pair)
-        found = forecast(data, k=min(encoder.width for encoder in cell.encoders))
+        linear = forecast(data, k=min(encoder.width for encoder in cell.encoders))
         return {
-            "k": found.k,
-            "correlations": list(found.correlations),
-            "shrinkage": [effect.intensity for effect in found.shrinkage],
+            "k": linear.k,
+            "correlations": list(linear.correlations),
+            "shrinkage": [effect.intensity for effect in linear.shrinkage],
             "together": _together(cell, data),
             "encoders": [
                 {
@@ -91,7 +91,7 @@ def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
                     "best_strength": encoder.best_strength,
                     "critical_strengths": list(encoder.critical_strengths),
                 }
-                for encoder in found.encoders
+                for encoder in linear.encoders
             ],
         }
 
@@ -105,12 +105,12 @@ def _together(cell: Cell, data: PairData) -> dict[str, Any] | None:
     if weight is None or cell.metrics != ("r2", "r2") or section.projector != "none" or section.direction != "both":
         return None
     width = min(encoder.width for encoder in cell.encoders)
-    found = forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
+    expected = forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
     return {
         "objective": section.objective,
-        "strengths": list(found.strengths),
+        "strengths": list(expected.strengths),
         "encoders": [
             {"modality": name, "scores": list(scores), "crossing": crossing}
-            for name, scores, crossing in zip(cell.pair, found.scores, found.crossings, strict=True)
+            for name, scores, crossing in zip(cell.pair, expected.scores, expected.crossings, strict=True)
         ],
     }

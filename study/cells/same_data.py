@@ -12,7 +12,7 @@ from study.config import ConfigError
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData
 from trainables.datasets.columns import target_unit
-from trainables.datasets.digest import digest, same
+from trainables.datasets.digest import changed, digest
 
 DATA = "data"  # note of the ledger: digests
 
@@ -24,15 +24,15 @@ def digests(cells: Sequence[Cell], loaded: Mapping[str, MultimodalData]) -> dict
 
     Modalities that no pair names do not count: they may change.
     """
-    found: dict[str, dict[str, str]] = {}
+    by_data: dict[str, dict[str, str]] = {}
     for key, data in loaded.items():
         own = [cell for cell in cells if cell.data_key == key]
         if own:
             generated = data.stand_in or "path" not in DATASETS[own[0].dataset.name].options
             used = {name for cell in own for name in cell.pair}
             read = replace(data, modalities={name: one for name, one in data.modalities.items() if name in used})
-            found[key] = digest(read, generated=generated)
-    return found
+            by_data[key] = digest(read, generated=generated)
+    return by_data
 
 
 def check_same(known: Digests, current: Digests, cells: Sequence[Cell], *, study: str, remedy: str) -> None:
@@ -41,38 +41,38 @@ def check_same(known: Digests, current: Digests, cells: Sequence[Cell], *, study
     Raises:
         ConfigError: data differ; the line names the study and what differs, and ends with the `remedy`.
     """
-    changed = [
+    differing = [
         f"{_label(cells, key)}: {', '.join(parts)}"
         for key in current
-        if (parts := [p for p, own in current[key].items() if p in known.get(key, {}) and not same(known[key][p], own)])
+        if (parts := changed(known.get(key, {}), current[key]))
     ]
     lost = [
         f"{_label(cells, key)}: {', '.join(parts)} no longer there"
         for key in current
         if (parts := [part for part in known.get(key, {}) if part not in current[key]])
     ]
-    if changed or lost:
+    if differing or lost:
         raise ConfigError(
-            f"the data of the study {study} changed after it began ({'; '.join(changed + lost)}); {remedy}"
+            f"the data of the study {study} changed after it began ({'; '.join(differing + lost)}); {remedy}"
         )
 
 
 def merged(known: Digests, current: Digests) -> dict[str, dict[str, str]]:
-    """What is known already, and what is new in an extended study."""
+    """Digests of both: those known already, and those that are new in an extended study."""
     return {key: {**current.get(key, {}), **known.get(key, {})} for key in (*known, *current)}
 
 
 def data_at_hand(cells: Sequence[Cell]) -> dict[str, MultimodalData]:
     """The data of recorded cells that can be loaded here, by `Cell.data_key`; generated ones in a file's place not."""
-    found: dict[str, MultimodalData] = {}
+    at_hand: dict[str, MultimodalData] = {}
     for key, cell in {cell.data_key: cell for cell in cells}.items():
         try:
             data = datasets.load(cell.dataset)
         except (DataError, OSError):
             continue
         if data.stand_in == cell.stand_in:
-            found[key] = data
-    return found
+            at_hand[key] = data
+    return at_hand
 
 
 def has_rescaled_targets(cells: Sequence[Cell], loaded: Mapping[str, MultimodalData]) -> bool:

@@ -1,36 +1,61 @@
-"""What a study asks for: settings, and trials with the replicates that they need and have."""
+"""Settings that a study asks for, and trials of them with the replicates that they need and have."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 # How strengths reach the encoders: one for both, one for a single encoder (the other is not pulled), or, to confirm
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
 Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
 PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
-# What each encoder's score counts for whoever is served: encoder 1, encoder 2, the pair as one.
-Weights = tuple[float, float]
-ENCODER_1, ENCODER_2, PAIR = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
+# Whose score a curve shows: an encoder's, or the mean of both.
+Subject = Literal["encoder_1", "encoder_2", "pair"]
+ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
+SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
+# Whose optimum an arm searches for.
+SERVED: Mapping[Arm, Sequence[Subject]] = {"shared": SUBJECTS, "to_1": ENCODERS[:1], "to_2": ENCODERS[1:]}
+
+_SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
+    "encoder_1": lambda result: result.scores[0],
+    "encoder_2": lambda result: result.scores[1],
+    "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What one trial stands for: a strength per encoder and values of the nuisance hyperparameters."""
+    """A strength per encoder and values of the nuisance hyperparameters: what one trial stands for."""
 
     strength_1: float
     strength_2: float
     nuisance: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def strengths(self) -> tuple[float, float]:
+        """The strength of encoder 1 and that of encoder 2."""
+        return self.strength_1, self.strength_2
+
+    @property
+    def strength(self) -> float:
+        """The strength of a shared or one-sided setting."""
+        return max(self.strength_1, self.strength_2)
+
+    def at(self, strength: float, arm: Arm) -> Setting:
+        """The same nuisance values at a strength of an arm that searches: for both encoders, or for one."""
+        return replace(
+            self, strength_1=0.0 if arm == "to_2" else strength, strength_2=0.0 if arm == "to_1" else strength
+        )
+
     def params(self, arm: Arm) -> dict[str, float]:
         """The parameters of an Optuna trial of this arm; the inverse of `from_params`."""
         if arm in PER_ENCODER:
             return {"strength_1": self.strength_1, "strength_2": self.strength_2, **self.nuisance}
-        return {"strength": self.strength_2 if arm == "to_2" else self.strength_1, **self.nuisance}
+        return {"strength": self.strength, **self.nuisance}
 
     @classmethod
     def from_params(cls, arm: Arm, params: Mapping[str, float]) -> Setting:
@@ -38,12 +63,7 @@ class Setting:
         nuisance = {name: value for name, value in params.items() if not name.startswith("strength")}
         if arm in PER_ENCODER:
             return cls(strength_1=params["strength_1"], strength_2=params["strength_2"], nuisance=nuisance)
-        strength = params["strength"]
-        return cls(
-            strength_1=0.0 if arm == "to_2" else strength,
-            strength_2=0.0 if arm == "to_1" else strength,
-            nuisance=nuisance,
-        )
+        return cls(strength_1=0.0, strength_2=0.0, nuisance=nuisance).at(params["strength"], arm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +76,25 @@ class Asked:
     slot: int
     setting: Setting
     replicates: tuple[int, ...]
-    results: Mapping[int, ReplicaResult] = field(default_factory=dict)
+    results: Mapping[int, ReplicateResult] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[int, ...]:
         """Replicates that still have to be trained."""
         return tuple(index for index in self.replicates if index not in self.results)
 
-    def scores_of(self, weights: Weights) -> dict[int, float | None]:
-        """Weighted scores by replicate; None where the training diverged."""
-        pairs = {index: self.results[index].scores for index in sorted(self.results)}
-        values = {index: weights[0] * first + weights[1] * second for index, (first, second) in pairs.items()}
+    def scores_of(self, subject: Subject) -> dict[int, float | None]:
+        """Scores by replicate; None where the training diverged."""
+        values = {index: _SCORE[subject](self.results[index]) for index in sorted(self.results)}
         return {index: None if math.isnan(value) else value for index, value in values.items()}
 
     @property
     def scores(self) -> list[float | None]:
-        """What the arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled.
+        """Scores that the arm maximises, by replicate: the mean of both encoders, or that of the one that is pulled.
 
         None where the training diverged.
         """
-        weights = {"to_1": ENCODER_1, "to_2": ENCODER_2}.get(self.arm, PAIR)
-        return list(self.scores_of(weights).values())
+        return list(self.scores_of(SERVED.get(self.arm, SUBJECTS)[-1]).values())
 
     @property
     def value(self) -> float:

@@ -16,7 +16,7 @@ from study.cluster.metrics import Metrics
 from study.scheduling.coordinator import Coordinator
 from study.search.record.events import EventLog
 from trainables.saving.place import Place
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance
 
@@ -127,7 +127,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 self._note("pack_failed", pack_id, {"reason": "ended without results"})
                 self._coordinator.fail(pack_id, "its training ended without results; see the logs of Ray")
                 return
-            results = [ReplicaResult.from_json(value) for value in json.loads(result["results"])]
+            results = [ReplicateResult.from_json(value) for value in json.loads(result["results"])]
             self._coordinator.complete(pack_id, results)
             self._failed.pop(pack_id, None)
             self._note("pack_done", pack_id, _where(result))

@@ -19,6 +19,7 @@ from study.config.values import (
     Count,
     Few,
     Flag,
+    Line,
     NonNegative,
     Positive,
     Real,
@@ -28,7 +29,6 @@ from study.config.values import (
     estimators,
     number,
     objectives,
-    one_of,
 )
 from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision
@@ -64,8 +64,8 @@ class DatasetSection(Section):
 class PidSection(Section):
     """How the information of a pair about the target is decomposed."""
 
-    estimator: Annotated[str, one_of(estimators, USUAL_ESTIMATORS)] = "posterior"
-    """A line of the estimator table: `posterior` and `broja` (states, then exact), `batch`, `lsmi`."""
+    estimator: Annotated[str, Line(estimators, USUAL_ESTIMATORS)] = "posterior"
+    """How it is estimated: `posterior` and `broja` make states, of which the profile is exact."""
     bootstrap: Annotated[int, Field(ge=20, le=100_000), BeforeValidator(number)] = 100
     """Resamples behind the interval."""
 
@@ -73,8 +73,8 @@ class PidSection(Section):
 class EncoderSection(Section):
     """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
 
-    kind: Annotated[str, one_of(encoders, USUAL_ENCODERS)] | None = None
-    """`mlp`, `linear`, `transformer` or `vit`."""
+    kind: Annotated[str, Line(encoders, USUAL_ENCODERS)] | None = None
+    """Its architecture."""
     layers: Few | None = None
     """Layers of an mlp, blocks of a transformer or vit."""
     width: Count | None = None
@@ -96,8 +96,8 @@ class EncoderSection(Section):
 class AlignmentSection(Section):
     """What pulls the two representations together."""
 
-    objective: Annotated[str, one_of(objectives, USUAL_OBJECTIVES)] = "info_nce"
-    """A line of the objective table: `info_nce`, `siglip`, `vicreg`, `linear_cka`, `cosine`, `whitened_mse`."""
+    objective: Annotated[str, Line(objectives, USUAL_OBJECTIVES)] = "info_nce"
+    """What it minimises, besides the two tasks."""
     direction: Direction = "both"
     """`both`, or one-sided: `to_1` pulls encoder 1 towards the detached output of encoder 2, `to_2` the reverse."""
     projector: Literal["none", "linear", "mlp"] = "none"

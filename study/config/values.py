@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from study.config.secrets import redacted
 
-# Lines of the tables that `one_of` reads.
+# Lines of the tables that `Line` reads which need not be looked up: a new one works without being named here.
 USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
 USUAL_ESTIMATORS = ("posterior", "broja", "batch", "lsmi")
 USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whitened_mse")
@@ -51,17 +53,30 @@ def encoders() -> Iterable[str]:
     return ENCODERS
 
 
-def one_of(table: Callable[[], Iterable[str]], usual: Iterable[str]) -> AfterValidator:
-    """A line of a table, which is imported only for a name that is not a `usual` one: it brings torch with it."""
+@dataclass(frozen=True)
+class Line:
+    """A line of a table, which is imported only for a name that is not a `usual` one: it brings torch with it.
 
-    def check(name: str) -> str:
-        if name not in usual and name not in (known := list(table())):
+    The schema, and with it the reference of the study file, lists all lines that the table has.
+    """
+
+    table: Callable[[], Iterable[str]]
+    usual: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The text that it annotates, checked."""
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The text that it annotates, one of the table's."""
+        return {**handler(schema), "enum": list(self.table())}
+
+    def _check(self, name: str) -> str:
+        if name not in self.usual and name not in (known := list(self.table())):
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"{redacted(name)!r} does not exist, choose one of {', '.join(map(repr, known))}{hint}")
         return name
-
-    return AfterValidator(check)
 
 
 Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 
 from trainables.datasets.base import TRAIN, Modality, Target
 from trainables.datasets.columns import columns_of, mean_over_steps, target_unit
+from trainables.metrics.scores import SCORES
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -26,7 +27,7 @@ def features(modality: Modality) -> NDArray[np.float64]:
     """One row per sample: (N, d) as it is, (N, T, d) averaged over the real time steps, images flattened.
 
     Raises:
-        ValueError: a value is NaN or infinite.
+        ValueError: a value is NaN or infinite, padded steps aside.
     """
     pieces = np.array_split(np.arange(len(modality.values)), len(modality.values) // _PIECE + 1)
     return np.concatenate([_features(modality, slice(rows[0], rows[-1] + 1)) for rows in pieces if len(rows)])
@@ -34,10 +35,11 @@ def features(modality: Modality) -> NDArray[np.float64]:
 
 def _features(modality: Modality, rows: slice) -> NDArray[np.float64]:
     values = np.asarray(modality.values[rows], dtype=np.float64)
-    if not np.isfinite(values).all():
+    mask = None if modality.mask is None else modality.mask[rows]
+    if not np.isfinite(values if mask is None else values[mask]).all():
         raise ValueError(f"modality {modality.name!r} has NaN or infinite values; clean or impute them first")
-    if values.ndim == 3 and modality.mask is not None:
-        return mean_over_steps(values, modality.mask[rows])
+    if values.ndim == 3 and mask is not None:
+        return mean_over_steps(values, mask)
     return values.reshape(len(values), -1)
 
 
@@ -135,7 +137,7 @@ def _project(modality: Modality, split: NDArray[np.int8], components: int) -> Ar
 def classes(targets: tuple[Target, Target], split: NDArray[np.int8], *, quantiles: int = 4) -> Codes:
     """Class of every row: the common target's, or the pair (y1, y2) where the modalities have different ones.
 
-    A real target is cut at 0 where its metric is `sign_accuracy`, otherwise at the training rows' quantiles.
+    A real target is cut at 0 where its score is `signed`, otherwise at the training rows' quantiles.
 
     Raises:
         ValueError: fewer than two classes occur, or labels are no classes.
@@ -161,7 +163,7 @@ def _one_target(target: Target, split: NDArray[np.int8], quantiles: int) -> Code
             raise ValueError(f"class labels must be integers from 0, one a row; given {values.dtype} {values.shape}")
         return values.astype(np.int64)
     values = values.reshape(len(values), -1)
-    if target.metric == "sign_accuracy":
+    if SCORES[target.metric].signed:
         return (values[:, 0] > 0).astype(np.int64)
     if values.shape[1] > 1:
         values = target_unit(target, np.flatnonzero(split == TRAIN)).apply(values)

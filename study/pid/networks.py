@@ -7,7 +7,7 @@ from torch import Tensor
 
 from trainables.networks.layers import Layout, Linear, Parameters
 from trainables.networks.perceptron import Perceptron
-from trainables.objectives.alignment import cross_entropy, task_loss_and_gradient
+from trainables.objectives.tasks import cross_entropy, task_loss_and_gradient
 from trainables.training.optim import AdamW
 
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 0.5

@@ -7,13 +7,13 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from study.cells.cell import Cell
 from study.cells.trials import Asked, Setting
-from study.results.reading import Report, part, parts
+from study.results.model import KeptEncoder, Report
 from study.search import Ledger
-from study.selection import strengths_by_encoder
+from study.selection import Strategy, strengths_by_encoder
 from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
 
@@ -22,7 +22,7 @@ FOLDER = "models"  # beside the report
 
 def kept_encoder(
     cell: Cell, ledger: Ledger, encoder: int, *, settings: tuple[Setting, Setting] | None, stem: str
-) -> dict[str, Any] | None:
+) -> KeptEncoder | None:
     """The entry of encoder 0 or 1 of a cell: its file, its registered name, how it was trained and what it scores.
 
     `settings` are those that the report recommends for the two, `stem` is that of the cell's files. None where it was
@@ -35,17 +35,17 @@ def kept_encoder(
     if not math.isfinite(score):
         return None
     spec = cell.pack("final", [(trial.setting, 0)])
-    return {
-        "file": f"{FOLDER}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
-        "registered": _registered_name(cell, encoder),
-        "training": spec.hash,
-        "strengths": [trial.setting.strength_1, trial.setting.strength_2],
-        "nuisance": dict(sorted(trial.setting.nuisance.items())),
-        "seed": spec.replicas[0].seed,
-        "fit": list(spec.fit),
-        "split": spec.evaluate,
-        "score": score,
-    }
+    return KeptEncoder(
+        file=f"{FOLDER}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
+        registered=_registered_name(cell, encoder),
+        training=spec.hash,
+        strengths=(trial.setting.strength_1, trial.setting.strength_2),
+        nuisance=dict(sorted(trial.setting.nuisance.items())),
+        seed=spec.replicas[0].seed,
+        fit=spec.fit,
+        split=spec.evaluate,
+        score=score,
+    )
 
 
 def lacks_encoders(report: Report, cells: Sequence[Cell], ledger: Ledger) -> bool:
@@ -53,13 +53,13 @@ def lacks_encoders(report: Report, cells: Sequence[Cell], ledger: Ledger) -> boo
 
     So of a study that an earlier version ended, which corrected each pair's strategies alone before it trained them.
     """
-    for cell, entry in zip(cells, parts(report, "cells"), strict=True):
-        choice = part(entry, "pair_choice")
-        if not cell.config.models or not choice.get("strategy"):
+    for cell, result in zip(cells, report.cells, strict=True):
+        choice = result.pair_choice
+        if not cell.config.models or choice.strategy is None or choice.strengths is None:
             continue
         confirmed = {_strengths(trial) for trial in ledger.trials(cell.id, "confirm") if trial.results}
         trained = {_strengths(trial) for trial in ledger.trials(cell.id, "final") if trial.results}
-        if not set(strengths_by_encoder(choice["strategy"], tuple(choice["strengths"]))) & confirmed <= trained:
+        if not set(strengths_by_encoder(cast("Strategy", choice.strategy), choice.strengths)) & confirmed <= trained:
             return True
     return False
 
@@ -76,12 +76,12 @@ def _trained(ledger: Ledger, cell: str, setting: Setting) -> Asked | None:
 def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:
     """Move the files of a report's encoders from where the trainings wrote them to the study's folder."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    for cell in parts(report, "cells"):
-        for index, entry in enumerate(parts(cell, "encoders")):
-            model = part(entry, "model")
-            if model:
+    for cell in report.cells:
+        for index, encoder in enumerate(cell.encoders):
+            model = encoder.model
+            if model and model.training and model.file:
                 with contextlib.suppress(FileNotFoundError):  # an earlier run has it there already
-                    written.take(encoder_file(str(model["training"]), index), folder / str(model["file"]))
+                    written.take(encoder_file(model.training, index), folder / model.file)
 
 
 def _registered_name(cell: Cell, encoder: int) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from study.results.figures.drawing import draw
 from study.results.frames import FOLDER as TABLES
 from study.results.frames import export
+from study.results.model import Report, to_json
 from study.results.page.html import render
 
 
-def write_report(report: Mapping[str, Any], folder: Path) -> None:
+def write_report(report: Report, folder: Path) -> None:
     """Write report.json, figures/, tables/ and report.html into a study's folder; the two files whole or not at all."""
-    drawn = draw(report, folder / "figures")
-    export(report, folder / TABLES)
+    content = to_json(report)
+    drawn = draw(content, folder / "figures")
+    export(content, folder / TABLES)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
-    _replace(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _replace(folder / "report.html", render(report, figures))
+    _replace(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _replace(folder / "report.html", render(content, figures))
 
 
 def _replace(path: Path, text: str) -> None:

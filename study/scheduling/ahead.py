@@ -12,9 +12,9 @@ from enum import IntEnum
 from typing import Literal, NamedTuple, get_args
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked
+from study.cells.trials import SUBJECTS, Arm, Asked
 from study.scheduling.packs import even_groups, pack_work
-from study.search.curves import SUBJECTS, curve
+from study.search.curves import curve
 from study.search.one_sided import ONE_SIDED, opening_size
 
 Case = Literal["least", "likely", "most"]

@@ -14,8 +14,9 @@ from study.cells.trials import Arm, Asked
 from study.scheduling.ahead import Ahead
 from study.scheduling.packs import PlannedPack, even_groups, pack_work
 from study.search import Ledger
-from study.search.rounds import Recommend, Round, encoder_round, rounds
-from trainables.spec import ReplicaResult
+from study.search.answers import recommended_settings
+from study.search.rounds import Round, encoder_round, rounds
+from trainables.spec import ReplicateResult
 
 ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
 
@@ -54,13 +55,12 @@ class Coordinator:
     """A study at work. Packs are composed deterministically: an interrupted study asks for the same ones again.
 
     The encoders that are kept come last: which strategy a pair should have depends on the gains of all cells, which
-    the report corrects together. Every cell has its answer, or is given up, before `recommend` is asked.
+    the report corrects together. So every cell has its answer, or is given up, before they are asked for.
 
     Args:
         cells: of the study.
         ledger: of the study, open for writing.
         pack_size: largest number of replicates in a pack.
-        recommend: the settings of the encoders that are kept, of all cells at once.
         on_progress: called after every change.
         on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
             them in this run.
@@ -72,13 +72,12 @@ class Coordinator:
         ledger: Ledger,
         *,
         pack_size: int,
-        recommend: Recommend,
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_cell_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._pack_size = pack_size
-        self._recommend, self._decided = recommend, False
+        self._decided = False
         self._on_progress, self._on_cell_end = on_progress, on_cell_end
         self._queue: deque[PlannedPack] = deque()
         self._packs: dict[str, tuple[PlannedPack, _Running]] = {}
@@ -142,12 +141,12 @@ class Coordinator:
             self._latest = self._packs[pack_id][0].cell.label
             self._on_progress(self.progress)
 
-    def complete(self, pack_id: str, results: Sequence[ReplicaResult]) -> None:
+    def complete(self, pack_id: str, results: Sequence[ReplicateResult]) -> None:
         """Record a pack's results and, if its round is complete, ask for the cell's next one."""
         if pack_id not in self._packs:  # its cell was given up meanwhile
             return
         pack, running = self._release(pack_id)
-        by_trial: dict[int, dict[int, ReplicaResult]] = {}
+        by_trial: dict[int, dict[int, ReplicateResult]] = {}
         for (asked, index), result in zip(pack.members, results, strict=True):
             by_trial.setdefault(asked.number, {})[index] = result
         trials = {asked.number: asked for asked, _ in pack.members}
@@ -224,7 +223,7 @@ class Coordinator:
             return
         self._decided = True
         waiting = [running for running in self._running if not running.ended]
-        recommended = self._recommend([running.cell for running in self._running], self._ledger) if waiting else {}
+        recommended = recommended_settings([running.cell for running in self._running], self._ledger) if waiting else {}
         for running in waiting:
             if running.cell.id in recommended:
                 self._plan(running, encoder_round(running.cell, self._ledger, recommended[running.cell.id]))
@@ -254,7 +253,7 @@ class Coordinator:
         running.open.add(pack.id)
         self._queue.append(pack)
 
-    def _count(self, results: Iterable[ReplicaResult]) -> None:
+    def _count(self, results: Iterable[ReplicateResult]) -> None:
         for result in results:
             self._done += 1
             self._diverged += int(result.status == "diverged")

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.cells.cell import Cell, build_cells, data_notes
+from study.cells.building import build_cells, data_notes
+from study.cells.cell import Cell
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
 from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, PlannedRound, planned_rounds

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from study.cells.cell import Cell
-from study.search.rounds import nuisance_settings
+from study.search.design import nuisance_settings
 from trainables.datasets import MultimodalData
 from trainables.training.memory import auto_pack_size
 

@@ -17,7 +17,7 @@ from typing import Any
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Setting
 from study.config import ConfigError
-from study.search.rounds import nuisance_settings
+from study.search.design import nuisance_settings
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import PackSpec, content_hash
 from trainables.training.timing import PackSeconds, few_rows, time_pack

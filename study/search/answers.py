@@ -1,4 +1,4 @@
-"""What a cell's records say: λ* of both encoders and of the pair, their gains, and what each strategy would give."""
+"""Answers from a cell's records: λ* of both encoders and of the pair, their gains, and what each strategy gives."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import Asked, Setting
+from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, Subject
 from study.search import Ledger
-from study.search.curves import ENCODERS, SUBJECTS, Curve, Subject, curve, scores_by_setting
-from study.search.rounds import has_answer, rounded, select_curve
+from study.search.curves import ScoreCurve, curve, scores_by_setting, select_curve
+from study.search.rounds import has_answer, rounded
 from study.selection import (
     SIZE,
     Gain,
@@ -27,15 +27,15 @@ from study.selection import (
 )
 
 Scores = NDArray[np.float64]
-Setting2 = tuple[float, float]  # strength of encoder 1 and of encoder 2
-Claim = Subject | Strategy
+StrengthPair = tuple[float, float]  # strength of encoder 1 and of encoder 2
+Claimant = Subject | Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class SubjectAnswer:
     """One encoder, or the pair: its shared curve, what the search says of it, and its gain at its own λ*."""
 
-    found: Curve
+    curve: ScoreCurve
     selection: Selection
     lambda_star: float
     gain: Gain
@@ -50,32 +50,32 @@ class Decision:
     """
 
     choice: StrategyChoice
-    strengths: Setting2
-    adjusted_p: Mapping[Claim, float]
+    strengths: StrengthPair
+    adjusted_p: Mapping[Claimant, float]
     p_needed: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """All that a cell's entry is made of."""
+    """The answer of a cell: of each subject, and what every strategy that its records can judge would give."""
 
-    subjects: Mapping[Subject, Finding]
+    subjects: Mapping[Subject, SubjectAnswer]
     candidates: Mapping[Strategy, StrategyGains]
-    strengths: Mapping[Strategy, tuple[float, float]]
+    strengths: Mapping[Strategy, StrengthPair]
     sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
 
 
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
-    """The findings of a cell that has a curve, and every strategy that its records can judge."""
+    """The answer of a cell that has a curve."""
     confirmed = ledger.trials(cell.id, "confirm")
     scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
-    subjects: dict[Subject, Finding] = {}
+    subjects: dict[Subject, SubjectAnswer] = {}
     for subject in SUBJECTS:
-        found = curve(ledger.trials(cell.id, "shared"), subject)
-        selection = select_curve(cell, found)
+        shared = curve(ledger.trials(cell.id, "shared"), subject)
+        selection = select_curve(cell, shared)
         star = _as_confirmed(rounded(selection.lambda_star), scores[subject])
-        gain, source = _gain(found, scores[subject], star)
-        subjects[subject] = Finding(found=found, selection=selection, lambda_star=star, gain=gain, source=source)
+        gain, source = _gain(shared, scores[subject], star)
+        subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
     candidates, strengths, sources = _strategies(subjects, scores)
     return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources)
 
@@ -86,20 +86,15 @@ def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
     The claims of all pairs are corrected together, so it takes the answers of all of them.
     """
     adjusted = adjusted_p_values(answers)
-    needed = p_needed([p_value for (_, claim), p_value in adjusted.items() if claim != "pair"])
-    return {
-        cell: Decision(
-            choice=(
-                choice := choose_strategy(
-                    answer.candidates, adjusted_p={name: adjusted[cell, name] for name in answer.candidates}
-                )
-            ),
-            strengths=answer.strengths[choice.strategy],
-            adjusted_p={claim: adjusted[cell, claim] for claim in (*SUBJECTS, *answer.candidates)},
-            p_needed=needed,
+    needed = p_needed([p_value for (_, claimant), p_value in adjusted.items() if claimant != "pair"])
+    decisions = {}
+    for cell, answer in answers.items():
+        own = {claimant: adjusted[cell, claimant] for claimant in (*SUBJECTS, *answer.candidates)}
+        choice = choose_strategy(answer.candidates, adjusted_p={name: own[name] for name in answer.candidates})
+        decisions[cell] = Decision(
+            choice=choice, strengths=answer.strengths[choice.strategy], adjusted_p=own, p_needed=needed
         )
-        for cell, answer in answers.items()
-    }
+    return decisions
 
 
 def p_needed(adjusted: Sequence[float]) -> float:
@@ -110,72 +105,75 @@ def p_needed(adjusted: Sequence[float]) -> float:
 def recommended_settings(cells: Sequence[Cell], ledger: Ledger) -> dict[str, tuple[Setting, Setting]]:
     """The confirmed setting that each encoder of each confirmed cell should be trained with, by what is decided."""
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
-    found = {cell: encoder_settings(ledger.trials(cell, "confirm"), made) for cell, made in decide(answers).items()}
-    return {cell: settings for cell, settings in found.items() if settings}
+    recommended = {
+        cell: encoder_settings(ledger.trials(cell, "confirm"), decision) for cell, decision in decide(answers).items()
+    }
+    return {cell: settings for cell, settings in recommended.items() if settings}
 
 
 def encoder_settings(confirmed: Iterable[Asked], decision: Decision) -> tuple[Setting, Setting] | None:
     """The setting of each encoder by a decision; None where its strengths were not confirmed."""
-    settings = {(trial.setting.strength_1, trial.setting.strength_2): trial.setting for trial in confirmed}
+    settings = {trial.setting.strengths: trial.setting for trial in confirmed}
     one, two = map(settings.get, strengths_by_encoder(decision.choice.strategy, decision.strengths))
     return (one, two) if one and two else None
 
 
-def _as_confirmed(star: float, confirmed: Mapping[Setting2, Scores]) -> float:
+def _as_confirmed(star: float, confirmed: Mapping[StrengthPair, Scores]) -> float:
     """The strength that was confirmed as λ*: on another machine the search may end in another third digit."""
     shared = [first for first, second in confirmed if first == second and abs(first - star) <= 0.02 * star]
     return min(shared, key=lambda strength: abs(strength - star), default=star)
 
 
-def _gain(found: Curve, confirmed: Mapping[Setting2, Scores], strength: float) -> tuple[Gain, str]:
+def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Scores], strength: float) -> tuple[Gain, str]:
     """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
     if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
         return paired_gain(confirmed[0.0, 0.0], confirmed[strength, strength]), "confirm"
-    rows = [found.scores[int(np.abs(found.strengths - value).argmin())] for value in (0.0, strength)]
+    rows = [searched.scores[int(np.abs(searched.strengths - value).argmin())] for value in (0.0, strength)]
     return paired_gain(rows[0], rows[1]), "search"
 
 
 def _strategies(
-    subjects: Mapping[Subject, Finding],
-    confirmed: Mapping[Subject, Mapping[Setting2, Scores]],
-) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, Setting2], dict[Strategy, str]]:
-    """What each strategy gains, its strengths, and on which seeds: one-sided ones where they were confirmed."""
+    subjects: Mapping[Subject, SubjectAnswer],
+    confirmed: Mapping[Subject, Mapping[StrengthPair, Scores]],
+) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, StrengthPair], dict[Strategy, str]]:
+    """Gains of each strategy, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
-    strengths: dict[Strategy, tuple[float, float]] = {"none": (0.0, 0.0), "shared": (star, star)}
-    judged = [_gain(subjects[subject].found, confirmed[subject], star) for subject in SUBJECTS]
+    strengths: dict[Strategy, StrengthPair] = {"none": (0.0, 0.0), "shared": (star, star)}
+    judged = [_gain(subjects[subject].curve, confirmed[subject], star) for subject in SUBJECTS]
     gains = [gain for gain, _ in judged]
     sources: dict[Strategy, str] = {"shared": judged[-1][1]}
-    found: dict[Strategy, StrategyGains] = {}
-    found["shared"] = StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    candidates: dict[Strategy, StrategyGains] = {
+        "shared": StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
+    }
     first, second = confirmed["encoder_1"], confirmed["encoder_2"]
-    one_sided = [setting for setting in first if (setting[0] == 0) != (setting[1] == 0)]
-    to_1 = next((setting for setting in one_sided if setting[0]), None)
-    to_2 = next((setting for setting in one_sided if setting[1]), None)
+    one_sided = [pair for pair in first if (pair[0] == 0) != (pair[1] == 0)]
+    to_1 = next((pair for pair in one_sided if pair[0]), None)
+    to_2 = next((pair for pair in one_sided if pair[1]), None)
     zero = (0.0, 0.0)
-    trained: dict[Strategy, tuple[Setting2, Setting2]] = {}
+    trained: dict[Strategy, tuple[StrengthPair, StrengthPair]] = {}  # which trainings stand for each encoder
     if to_1:
         trained["to_1"], strengths["to_1"] = (to_1, zero), to_1
     if to_2:
         trained["to_2"], strengths["to_2"] = (zero, to_2), to_2
     if to_1 and to_2:
         trained["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
-    for strategy, (setting_1, setting_2) in trained.items():
+    for strategy, (of_1, of_2) in trained.items():
         sources[strategy] = "confirm"
-        before, after = (first[zero] + second[zero]) / 2, (first[setting_1] + second[setting_2]) / 2
-        found[strategy] = StrategyGains(
-            gain_1=paired_gain(first[zero], first[setting_1]),
-            gain_2=paired_gain(second[zero], second[setting_2]),
+        before, after = (first[zero] + second[zero]) / 2, (first[of_1] + second[of_2]) / 2
+        candidates[strategy] = StrategyGains(
+            gain_1=paired_gain(first[zero], first[of_1]),
+            gain_2=paired_gain(second[zero], second[of_2]),
             gain_mean=paired_gain(before, after),
         )
-    return found, strengths, sources
+    return candidates, strengths, sources
 
 
-def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Claim], float]:
+def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Claimant], float]:
     """Holm-adjusted p-values of all gains that the study claims: of both encoders and of every strategy, in every cell.
 
     The pair as one stands or falls with the strategy `shared`, whose gain is its own.
     """
-    gains: dict[tuple[str, Claim], Gain] = {}
+    gains: dict[tuple[str, Claimant], Gain] = {}
     for cell, answer in answers.items():
         gains |= {(cell, subject): answer.subjects[subject].gain for subject in ENCODERS}
         gains |= {(cell, strategy): candidate.gain_mean for strategy, candidate in answer.candidates.items()}

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from study.cells.trials import Asked
-from study.selection import counted, has_curve
-from trainables.spec import ReplicaResult
+from study.cells.cell import Cell
+from study.cells.trials import Asked, Subject
+from study.search.tables import Tried, best_by_strength, score_table
+from study.selection import Selection, has_curve, select, warp_scale
+from trainables.spec import derive_seed
 
-Subject = Literal["encoder_1", "encoder_2", "pair"]
-ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
-SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
-
-_SCORE: Mapping[Subject, Callable[[ReplicaResult], float]] = {
-    "encoder_1": lambda result: result.scores[0],
-    "encoder_2": lambda result: result.scores[1],
-    "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
-}
+Nuisance = tuple[tuple[str, float], ...]  # values by name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class ScoreCurve:
     """Scores (S, R) at ascending strengths (S,), one column a replicate; NaN where a training diverged or is missing.
 
     `diverged` (S, R) is True where one did; `chosen` names the trial whose nuisance setting was best at each
@@ -44,61 +36,55 @@ class Curve:
         return has_curve(self.scores, diverged=self.diverged)
 
 
-def curve(trials: Iterable[Asked], subject: Subject) -> Curve:
+def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
     """The curve of one encoder, or of the pair (mean of the two), over the trials of an arm.
 
-    Where a strength was tried with several nuisance settings, the one with the best mean over its replicates stands
-    for it (every strength has the same settings, so the maximum favours none), one whose scores are not
-    `study.selection.counted` only where there is no other.
+    Where a strength was tried with several nuisance settings, the best stands for it: see `best_by_strength`.
     """
-    trials = [trial for trial in trials if trial.results]
-    replicates = sorted({index for trial in trials for index in trial.results})
-    column = {index: i for i, index in enumerate(replicates)}
-    by_strength: dict[float, dict[tuple[tuple[str, float], ...], list[Asked]]] = defaultdict(lambda: defaultdict(list))
-    for trial in trials:
-        strength = max(trial.setting.strength_1, trial.setting.strength_2)
-        by_strength[strength][tuple(sorted(trial.setting.nuisance.items()))].append(trial)
-    strengths = sorted(by_strength)
-    scores = np.full((len(strengths), len(replicates)), np.nan)
-    diverged = np.zeros(scores.shape, bool)
-    chosen = []
-    for row, strength in enumerate(strengths):
-        settings = by_strength[strength]
-        rows = {key: _row(group, column, subject) for key, group in settings.items()}
-        blown = {key: _blown(group, column) for key, group in settings.items()}
-        counts = {key: bool(counted([rows[key]], diverged=[blown[key]]).any()) for key in settings}
-        best = max(settings, key=lambda key: (counts[key], _mean(rows[key]), key))
-        scores[row], diverged[row] = rows[best], blown[best]
-        chosen.append(settings[best][0])
-    return Curve(strengths=np.array(strengths), scores=scores, diverged=diverged, chosen=tuple(chosen))
+    known = [trial for trial in trials if trial.results]
+    known.sort(key=nuisance_of, reverse=True)  # of equals the one of the largest values, as ever
+    first: dict[tuple[float, Nuisance], Asked] = {}
+    for trial in known:
+        first.setdefault((trial.setting.strength, nuisance_of(trial)), trial)
+    best = best_by_strength(
+        Tried(strength=trial.setting.strength, setting=nuisance_of(trial), scores=trial.scores_of(subject))
+        for trial in known
+    )
+    replicates = sorted({index for trial in known for index in trial.results})
+    scores, diverged = score_table([one.scores for one in best], replicates=replicates)
+    return ScoreCurve(
+        strengths=np.array([one.strength for one in best]),
+        scores=scores,
+        diverged=diverged,
+        chosen=tuple(first[one.strength, one.setting] for one in best),
+    )
+
+
+def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
+    """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
+
+    The warp is that of the first round's design: refinements near 0 must not stretch the axis there ever further.
+    """
+    strength = cell.config.strength
+    return select(
+        searched.strengths,
+        searched.scores,
+        seed=derive_seed(cell.config.seed, cell.id, "select"),
+        range_=strength.range,
+        scale=warp_scale(strength.design),
+        diverged=searched.diverged,
+    )
 
 
 def scores_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[tuple[float, float], NDArray[np.float64]]:
     """Scores (R,) of confirming trials by their two strengths; position r is one seed everywhere, NaN is diverged."""
     return {
-        (trial.setting.strength_1, trial.setting.strength_2): _row(
-            [trial], {index: index for index in trial.replicates}, subject
-        )
+        trial.setting.strengths: score_table([trial.scores_of(subject)], replicates=trial.replicates)[0][0]
         for trial in trials
         if trial.results
     }
 
 
-def _row(group: Sequence[Asked], column: Mapping[int, int], subject: Subject) -> NDArray[np.float64]:
-    row = np.full(len(column), np.nan)
-    for trial in group:
-        for index, result in trial.results.items():
-            row[column[index]] = _SCORE[subject](result)
-    return row
-
-
-def _blown(group: Sequence[Asked], column: Mapping[int, int]) -> NDArray[np.bool_]:
-    row = np.zeros(len(column), bool)
-    for trial in group:
-        row[[column[index] for index, result in trial.results.items() if result.status == "diverged"]] = True
-    return row
-
-
-def _mean(row: NDArray[np.float64]) -> float:
-    finite = row[np.isfinite(row)]
-    return float(finite.mean()) if finite.size else -np.inf
+def nuisance_of(trial: Asked) -> Nuisance:
+    """The nuisance setting of a trial, hashable."""
+    return tuple(sorted(trial.setting.nuisance.items()))

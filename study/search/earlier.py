@@ -7,48 +7,12 @@ What a study learnt is chosen once, when it starts, and kept in its own record, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
 NEIGHBOURS = 3
 
 Experience = Mapping[str, Any]  # one finished cell: study, label, estimator, profile (bits), lambda_star, interval
-
-
-def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a finished study leaves to later ones: its cells' profiles with λ* of the pair and its interval."""
-    if report.get("status") != "complete" or report.get("stand_in"):
-        return []
-    found = []
-    for cell in report.get("cells", ()):
-        choice, pid = cell.get("pair_choice") or {}, cell.get("pid") or {}
-        if choice.get("lambda_star") is not None and all(pid.get(name) is not None for name in COMPONENTS):
-            found.append(
-                {
-                    "study": report["study"],
-                    "label": cell.get("label"),
-                    "estimator": pid.get("estimator"),
-                    "profile": [float(pid[name]) for name in COMPONENTS],
-                    "lambda_star": float(choice["lambda_star"]),
-                    "interval": choice.get("interval"),
-                }
-            )
-    return found
-
-
-def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
-    """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
-    found = []
-    for path in sorted(out.glob("*/report.json")):
-        if path.parent.name != study:
-            try:
-                found += experiences(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
-                continue
-    return found
 
 
 def most_similar(
@@ -59,14 +23,14 @@ def most_similar(
     Profiles (redundancy, unique 1, unique 2, synergy) are compared by the sum of absolute differences, in the order of
     the pair that is nearer; only those of the same estimator, and with λ* inside the range, say anything.
     """
-    found = []
+    similar = []
     for one in earlier:
         redundancy, first, second, synergy = one["profile"]
         turned = (redundancy, second, first, synergy)
         near = min(_distance(profile, one["profile"]), _distance(profile, turned))
         if one["estimator"] == estimator and range_[0] <= one["lambda_star"] <= range_[1]:
-            found.append({**one, "distance": near})
-    return sorted(found, key=lambda one: (one["distance"], one["study"], str(one["label"])))[:NEIGHBOURS]
+            similar.append({**one, "distance": near})
+    return sorted(similar, key=lambda one: (one["distance"], one["study"], str(one["label"])))[:NEIGHBOURS]
 
 
 def reordered(design: Sequence[float], learnt: Sequence[Experience]) -> tuple[tuple[float, ...], tuple[float, ...]]:

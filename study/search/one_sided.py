@@ -1,4 +1,4 @@
-"""Which one-sided strengths a cell searches: each arm is begun, and goes on unless it is shown to be of no use.
+"""One-sided strengths of a cell: the search of each arm is begun, and goes on unless it is shown to be of no use.
 
 How an encoder does when it alone is pulled cannot be read off the shared curves, where the other one is pulled too. So
 each arm begins with half of the design, λ = 0 being that of the shared arm, and before every further round it is asked
@@ -18,20 +18,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import Arm
+from study.cells.trials import ENCODERS, SERVED, Arm, Subject
 from study.search import Ledger
-from study.search.curves import ENCODERS, Curve, Subject, curve
-from study.selection import Prospect, prospect, warp, warp_scale
+from study.search.curves import ScoreCurve, curve, select_curve
+from study.search.design import nuisance_settings
+from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 
 ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
-SIZE = 0.05
 _FEWEST = 3  # strengths that an arm begins with, where the design has as many
 _EVERY = 2**31  # after all rounds
 
 
 def opening_size(design: Sequence[float]) -> int:
-    """How many strengths above 0 an arm begins with: half of the design's."""
+    """The number of strengths above 0 that an arm begins with: half of the design's."""
     count = sum(strength > 0 for strength in design)
     return max(min(_FEWEST, count), -(-count // 2))
 
@@ -56,6 +56,47 @@ def opening(design: Sequence[float], *, near: float) -> tuple[float, ...]:
     return tuple(sorted(chosen - {0.0}))
 
 
+def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
+    """Whether one-sided strengths are begun: unless the study file rules them out.
+
+    By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
+    was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
+    it had decided stands.
+    """
+    alignment = cell.config.alignment
+    if alignment.direction != "both" or alignment.one_sided == "never":
+        return False
+    begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
+    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
+    return begun or alignment.one_sided == "always" or undecided
+
+
+def may_give_up(cell: Cell, ledger: Ledger) -> bool:
+    """Whether a one-sided arm may be given up: not where `always` is asked for, nor where a version before this one
+    began it, with strengths that this one would not have begun with: it goes on as it was begun.
+    """
+    return cell.config.alignment.one_sided == "auto" and not begun_before(cell, ledger)
+
+
+def begun_before(cell: Cell, ledger: Ledger) -> bool:
+    """Whether a version before this one began a one-sided arm, with strengths that this one would not begin with."""
+    count = len(nuisance_settings(cell))
+    for arm in ONE_SIDED:
+        first = [trial for trial in ledger.trials(cell.id, arm) if trial.round == 0]
+        own = first_strengths(cell, ledger, arm) if first else ()
+        for trial in first:
+            place = trial.slot // count
+            if place >= len(own) or own[place] != trial.setting.strength:
+                return True
+    return False
+
+
+def first_strengths(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
+    """The strengths above 0 that the arm begins with, by what the shared curve says of its encoder: see `opening`."""
+    shared = curve(ledger.trials(cell.id, "shared"), SERVED[arm][0])
+    return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
+
+
 def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm, ...]:
     """The one-sided arms that may still change what is recommended, by their rounds before `before`.
 
@@ -63,9 +104,9 @@ def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm
     """
     prospects: dict[Arm, Prospect | None] = {}
     for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
-        found = curve(ledger.trials_before(cell.id, arm, round_=before), subject)
-        if found.is_drawable:
-            prospects[arm] = _prospect(cell, found, subject)
+        own = curve(ledger.trials_before(cell.id, arm, round_=before), subject)
+        if own.is_drawable:
+            prospects[arm] = _prospect(cell, own, subject)
     useful = tuple(arm for arm, one in prospects.items() if one is None or not one.is_negligible)
     if not useful or any(one is None for one in prospects.values()):
         return useful
@@ -76,14 +117,14 @@ def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm
     return useful if np.mean(together > shared.sure) > SIZE else ()
 
 
-def _prospect(cell: Cell, found: Curve, subject: Subject) -> Prospect | None:
+def _prospect(cell: Cell, searched: ScoreCurve, subject: Subject) -> Prospect | None:
     config = cell.config
     return prospect(
-        found.strengths,
-        found.scores,
+        searched.strengths,
+        searched.scores,
         confirm=config.replicates.confirm or config.replicates.search,
         seed=derive_seed(config.seed, cell.id, "prospect", subject),
         range_=config.strength.range,
         scale=warp_scale(config.strength.design),
-        diverged=found.diverged,
+        diverged=searched.diverged,
     )

@@ -2,6 +2,7 @@
 
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
+from study.selection.crossed import Outcomes, crossed_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
@@ -24,6 +25,7 @@ __all__ = [
     "Curve",
     "Flag",
     "Gain",
+    "Outcomes",
     "Posterior",
     "Prospect",
     "Selection",
@@ -36,6 +38,7 @@ __all__ = [
     "choose_strategy",
     "conclude",
     "counted",
+    "crossed_gain",
     "free_columns",
     "has_curve",
     "holm",

@@ -13,15 +13,16 @@ from study.cells.cell import Cell
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.cluster.tuner import train
-from study.pid import PIDProfile
+from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
+from study.results.experience import beside, experiences
+from study.results.model import Report, to_json
 from study.results.run import RUN, Run
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.answers import recommended_settings
-from study.search.earlier import COMPONENTS, beside, experiences, most_similar
+from study.search.earlier import most_similar
 from study.search.record.events import EventLog
 from study.search.rounds import LEARNT
 from study.session.background import Forecasts, Profiling
@@ -33,8 +34,6 @@ from trainables.saving.place import Place
 # Notes of the ledger.
 EXPERIENCES = "experiences"  # what later studies may learn from this one
 PACK_SIZE = "pack_size"
-
-Report = dict[str, Any]
 
 
 class Trained(NamedTuple):
@@ -88,7 +87,7 @@ def drive(
             # Else a later call, or the last one, will show it.
             if profiling.ready and tracking.done() and begin > show_after and not coordinator.finished:
                 partial = build_report(cells, ledger, *profiling.result(), run=Run(complete=False))
-                tracking = background.submit(tracker.project, partial)
+                tracking = background.submit(tracker.project, to_json(partial))
                 # A report of all cells after every one of them would take the square of their number.
                 show_after = begin + 20 * (time.monotonic() - begin)
 
@@ -96,7 +95,6 @@ def drive(
             cells,
             ledger,
             pack_size=ledger.note(PACK_SIZE),
-            recommend=recommended_settings,
             on_progress=on_progress,
             on_cell_end=show_in_mlflow,
         )
@@ -119,7 +117,7 @@ def drive(
 def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder: Path, checkpoints: Place) -> Report:
     """Complete the record with what came of it, keep the encoders in `folder`, and return the report."""
     report = build_report(cells, ledger, trained.profiles, trained.forecasts, run=trained.run)
-    ledger.set_note(EXPERIENCES, experiences(report))
+    ledger.set_note(EXPERIENCES, experiences(to_json(report)))
     collect_encoders(report, folder, written=checkpoints)
     ledger.set_note(RUN, asdict(trained.run))  # the last: the study has all that it is to have
     return report

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from study.cells.cell import Cell
 from study.cli.display import Display
 from study.config import StudyConfig, to_yaml
 from study.results.build import build_report
+from study.results.model import Report, to_json
 from study.results.run import RUN, VERSIONS, Run
 from study.results.writing import write_report
 from study.scheduling.coordinator import ERRORS
@@ -20,16 +20,14 @@ from study.session.background import recorded
 from study.tracking import Tracker
 
 
-def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> dict[str, Any]:
+def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> Report:
     """The report of a study as its record has it, whether it has ended or not."""
     versions = ledger.note(VERSIONS) or library_versions()
     known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
     return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
 
 
-def publish(
-    report: dict[str, Any], folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display
-) -> dict[str, Any]:
+def publish(report: Report, folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display) -> Report:
     """Write a report's files into the study's folder, show it in MLflow if there is a tracker, and return it."""
     write_report(report, folder)
     if tracker is not None:
@@ -37,11 +35,9 @@ def publish(
     return report
 
 
-def show_report(
-    report: Mapping[str, Any], folder: Path, config: StudyConfig, tracker: Tracker, display: Display
-) -> None:
+def show_report(report: Report, folder: Path, config: StudyConfig, tracker: Tracker, display: Display) -> None:
     """Bring MLflow up to a report and its files; where that fails, say why."""
     with made_for_owner_alone(tracker.uri):
-        problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
+        problem = tracker.project(to_json(report), folder=folder, config_text=to_yaml(config), last=True).problem
     if problem:
         display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

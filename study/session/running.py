@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from study.cells.cell import Cell, build_cells, data_notes
+from study.cells.building import build_cells, data_notes
+from study.cells.cell import Cell
 from study.cells.same_data import DATA, check_same, data_at_hand, digests, has_rescaled_targets, merged
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
+from study.results.model import Report
 from study.results.run import RUN, VERSIONS
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.search.record.events import EventLog
@@ -43,7 +44,7 @@ def run_study(
     tracking: str,
     display: Display,
     started: float,
-) -> dict[str, Any]:
+) -> Report:
     """Run or resume a study, write its folder `out/<study>`, and return the report.
 
     Args:
@@ -126,7 +127,7 @@ def run_study(
             started=started,
         )
 
-        def end() -> dict[str, Any]:
+        def end() -> Report:
             report = complete(cells, ledger, trained, folder=folder, checkpoints=checkpoints)
             write_report(report, folder)
             checkpoints.clear("*.pt*", untouched=_untouched(config))
@@ -148,7 +149,7 @@ def _prepare(tracker: Tracker) -> TrackingResult:
         return tracker.prepare()
 
 
-def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> dict[str, Any]:
+def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, display: Display) -> Report:
     """Write a study's report again, and its projection to MLflow if `tracking` is given, from its record alone.
 
     Args:

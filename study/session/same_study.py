@@ -11,7 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from study.cells.cell import Cell, encoder_of, pairs_of
+from study.cells.building import encoder_of, pairs_of
+from study.cells.cell import Cell
 from study.config import StudyConfig
 from trainables import datasets
 from trainables.datasets import DataError, MultimodalData

@@ -23,7 +23,7 @@ _TRAINING = "align_study.training"  # tag of a model and its version: which trai
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = (
-    *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers"),
+    *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers", "networks/network"),
     *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
 )
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from pack_cases import CASES, Case, machine, medians, parser
 
-from trainables.training.memory import PeakMemory, predict_bytes
+from trainables.training.memory import TensorMemory, predict_bytes
 from trainables.training.pack import Pack
 
 REPLICAS = (1, 5, 15, 45, 135, 405)
@@ -62,7 +62,7 @@ def measured_peak(spec, data, device: str) -> int:
         torch.cuda.reset_peak_memory_stats()
         Pack(spec, data, device=device).run()
         return torch.cuda.max_memory_allocated() - before
-    with PeakMemory() as memory:
+    with TensorMemory() as memory:
         Pack(spec, data).run()
     return memory.peak
 

@@ -21,19 +21,19 @@ from typing import Any
 
 from rich.console import Console
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.results.text import amounts
 from study.results.text import sentences as words
 from study.results.text.summary import summary
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
-from study.search.answers import recommended_settings
 from study.session.running import run_study
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 from trainables.training.pack import Pack as Training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +113,7 @@ def evidence(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicaResult]) -> dict[str, Any]:
+def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) -> dict[str, Any]:
     """The report of a study trained in this process; `known` holds every training so far and takes the new ones.
 
     A training is the same in every study of these data, so that of two that differ in what they search the second one
@@ -122,7 +122,7 @@ def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicaResult]) ->
     cells, datasets = build_cells(config)
     space = {"strength": config.strength.range}
     ledger = Ledger(open_storage(folder=folder), name=config.study, space=space)
-    coordinator = Coordinator(cells, ledger, pack_size=40, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=40)
     while (pack := coordinator.next_pack()) is not None:
         spec = pack.spec
         keys = [(pack.cell.id, spec.alignment.direction, spec.evaluate, replica) for replica in spec.replicas]
@@ -132,7 +132,7 @@ def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicaResult]) ->
             training.run()
             known |= zip((key for key in keys if key not in known), training.results(), strict=True)
         coordinator.complete(pack.id, [known[key] for key in keys])
-    report = build_report(cells, ledger, {}, {}, run=Run(complete=True))
+    report: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))
     ledger.close()
     return report
 
@@ -141,7 +141,7 @@ def beside(configs: Mapping[str, StudyConfig]) -> None:
     """Print for every pair what `auto` and `always` recommend, with how many trainings."""
     print("| pair | `never` | `auto` | `always` | trainings |\n|---|---|---|---|---|", flush=True)
     for config in configs.values():
-        known: dict[Any, ReplicaResult] = {}
+        known: dict[Any, ReplicateResult] = {}
         cells = []
         for way in ("always", "auto", "never"):
             alignment = config.alignment.model_copy(update={"one_sided": way})

@@ -33,15 +33,15 @@ import optuna
 import psutil
 from optuna.storages import InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
-from study.search.answers import recommended_settings
 from study.search.record.locks import held
 from study.search.record.storage import Storage
 from trainables.datasets import MultimodalData
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 from trainables.training import pack as engine
 
 STUDY = """
@@ -84,7 +84,7 @@ def real_part(trainings: int, sampler: str) -> float:
         ledger = Ledger(open_storage(storage, folder=folder), name="scale", space={"strength": (0.0, 4.0)}, renew=renew)
         stack.callback(ledger.close)
         start = time.perf_counter()
-        coordinator = Coordinator(cells, ledger, pack_size=PACK, recommend=recommended_settings)
+        coordinator = Coordinator(cells, ledger, pack_size=PACK)
         print(f"{len(cells)} cells asked for their first rounds in {time.perf_counter() - start:.1f} s")
         print("| trainings | coordinator, ms a training | wait for it, ms: median | 90 % | 99 % | memory, MiB |")
         print("|---|---|---|---|---|---|")
@@ -127,7 +127,7 @@ def simulated_part(cells_count: int, per_pack: float, pack_seconds: float) -> No
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     cells, _ = study_cells(cells_count, sampler="qmc")
     ledger = Ledger(InMemoryStorage(), name="scale", space={"strength": (0.0, 4.0)})
-    coordinator = Coordinator(cells, ledger, pack_size=PACK, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=PACK)
     draws, slots = random.Random(0), NODES * SLOTS_PER_NODE
     now, busy, free, packs = 0.0, 0.0, slots, 0
     out: list[tuple[float, int, str, int]] = []
@@ -161,9 +161,9 @@ def simulated_part(cells_count: int, per_pack: float, pack_seconds: float) -> No
     )
 
 
-def _mock(draws: random.Random) -> ReplicaResult:
+def _mock(draws: random.Random) -> ReplicateResult:
     score = draws.gauss(0.7, 0.02)
-    return ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+    return ReplicateResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
 
 
 def _servers() -> ModuleType:

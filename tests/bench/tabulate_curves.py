@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from real import configurations
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.cells.trials import Setting
 
 TABLE = Path(__file__).parent / "curves.npz"

@@ -25,7 +25,7 @@ from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.report import SCHEMA_FILE
+from study.results.model.schema import report_schema
 from study.run import main
 from study.search import open_storage
 from tests.study import studies
@@ -147,7 +147,7 @@ def test_a_notebook_runs_the_same_study_and_the_report_keeps_to_its_schema(undis
     study, _ = undisturbed
     before = study.report()
     whole = json.loads((study.out / "report.json").read_text())
-    jsonschema.validate(whole, json.loads(SCHEMA_FILE.read_text()))
+    jsonschema.validate(whole, report_schema())
 
     ended = subprocess.run(
         [sys.executable, "-c", NOTEBOOK],

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.config import ConfigError, parse_config, to_yaml
+from study.results.model import Report
 from study.results.writing import write_report
 from study.session.running import locked
 from tests.study import servers, studies
@@ -104,7 +105,7 @@ def test_hostile_values_are_text_in_the_report_and_stay_in_its_folder(tmp_path: 
     folder = tmp_path / "study"
     folder.mkdir()
     report = example.hostile_report()
-    write_report(report, folder)
+    write_report(Report.from_json(report), folder)
     assert not [path for path in tmp_path.iterdir() if path != folder]
     page = (folder / "report.html").read_text()
     assert "<script>alert" not in page

@@ -9,10 +9,11 @@ from typing import Literal
 
 import pytest
 
-from study.cells.cell import READ_ANYTHING
+from study.cells.building import READ_ANYTHING
 from study.config import values
 from study.pid import ESTIMATORS
-from trainables.networks.encoders import ENCODERS, build_networks
+from trainables.networks.encoders import ENCODERS
+from trainables.networks.network import build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, EncoderSpec
 
@@ -20,7 +21,7 @@ HEAVY = ("torch", "scipy", "sklearn", "pandas", "matplotlib", "mlflow", "ray.tun
 CHECKS_A_STUDY = f"""
 import sys
 from study.api import read_study
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 import study.session.running
 build_cells(read_study({{
     "study": "quick", "dataset": {{"name": "gates"}}, "pid": {{"estimator": "broja"}},

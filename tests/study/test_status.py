@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger, close_storage, open_storage, read_studies
-from study.search.answers import recommended_settings
 from study.search.record.storage import Storage
 from study.status import main, study_status
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 STUDY = """
 study: half
@@ -43,11 +42,11 @@ def fill(storage: Storage, folder: Path, *, name: str = "half") -> None:
     settings = [Setting(strength_1=value, strength_2=value) for value in (0.0, 1.0, 2.0)]
     for asked in ledger.ask(cells[0].id, "shared", round_=0, settings=settings, replicates=range(3))[:2]:
         score = 0.5 + asked.setting.strength_1 / 10
-        sound = ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+        sound = ReplicateResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
         results = {
             0: sound,
             2: sound,
-            1: ReplicaResult(
+            1: ReplicateResult(
                 status="diverged" if asked.slot else "ok",
                 scores=(float("nan") if asked.slot else score,) * 2,
                 losses=(1.0, 1.0),
@@ -93,7 +92,7 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     ledger.set_note("cells", [cell.to_json() for cell in cells])
     ledger.set_note("configuration", config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
-    coordinator = Coordinator(cells, ledger, pack_size=8, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=8)
     out: list[PlannedPack] = []
     moments, totals = 0, set()
 
@@ -121,16 +120,16 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     assert outcome == "failed" or confirm == 0 or len(totals) > 1  # it does change on the way
 
 
-def _result(setting: Setting, outcome: str, noise: np.random.Generator) -> ReplicaResult:
+def _result(setting: Setting, outcome: str, noise: np.random.Generator) -> ReplicateResult:
     """A training whose score rises with its encoder's strength, or does not, or that diverges above 0."""
     strengths = (setting.strength_1, setting.strength_2)
     if outcome == "diverged" and max(strengths) > 0:
-        return ReplicaResult(status="diverged", scores=(math.nan,) * 2, losses=(1.0, 1.0), alignment={}, curve=())
+        return ReplicateResult(status="diverged", scores=(math.nan,) * 2, losses=(1.0, 1.0), alignment={}, curve=())
     slope = 0.02 if outcome == "useful" else 0.0
     one, two = (
         0.5 + slope * own - slope * other / 2 + 0.002 * noise.normal() for own, other in (strengths, strengths[::-1])
     )
-    return ReplicaResult(status="ok", scores=(one, two), losses=(1.0, 1.0), alignment={}, curve=())
+    return ReplicateResult(status="ok", scores=(one, two), losses=(1.0, 1.0), alignment={}, curve=())
 
 
 def status(capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, Any]]:

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from trainables.datasets import load
-from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaResult, ReplicaSpec, TrainingSpec
+from trainables.spec import (
+    AlignmentSpec,
+    DatasetSpec,
+    EncoderSpec,
+    PackSpec,
+    ReplicaSpec,
+    ReplicateResult,
+    TrainingSpec,
+)
 from trainables.training import pack as engine
 from trainables.tune import PackTrainable, is_out_of_memory
 
@@ -32,17 +40,22 @@ def datasets():
 
 
 @pytest.fixture
-def begin(tmp_path, datasets):
+def config_of(tmp_path):
+    """What Tune would tell a trial of a pack."""
+    (tmp_path / "packs").mkdir()
+
+    def config(the_spec):
+        place = str(tmp_path / "packs")
+        return {"spec": json.dumps(the_spec.to_json()), "data_key": "digits", "place": place, "threads": 1}
+
+    return config
+
+
+@pytest.fixture
+def begin(config_of, datasets):
     def trainable(the_spec):
-        config = {
-            "spec": json.dumps(the_spec.to_json()),
-            "data_key": "digits",
-            "place": str(tmp_path / "packs"),
-            "threads": 1,
-        }
-        (tmp_path / "packs").mkdir(exist_ok=True)
         made = PackTrainable.__new__(PackTrainable)  # Tune's own constructor wants a Ray session
-        made.setup(config, datasets=datasets)
+        made.setup(config_of(the_spec), datasets=datasets)
         return made
 
     return trainable
@@ -54,7 +67,7 @@ def test_steps_end_with_the_results_of_the_pack(begin, datasets):
         pass
     alone = engine.Pack(spec(), datasets["digits"].pair("left", "right"))
     alone.run()
-    assert tuple(ReplicaResult.from_json(value) for value in json.loads(progress["results"])) == alone.results()
+    assert tuple(ReplicateResult.from_json(value) for value in json.loads(progress["results"])) == alone.results()
 
 
 def test_one_pack_trains_on_one_thread(begin):
@@ -63,15 +76,11 @@ def test_one_pack_trains_on_one_thread(begin):
     assert torch.get_num_threads() == 1
 
 
-def test_a_pack_that_cannot_be_allocated_says_so_and_the_process_takes_the_next(begin):
+def test_a_pack_that_cannot_be_allocated_says_so_and_the_process_takes_the_next(begin, config_of):
     trained = begin(spec(width=400_000))  # weights of 640 GB, which no allocator grants
     assert trained.step() == {"epochs": 0, "total": 2, "done": True, "out_of_memory": True}
-    trained.reset_config({**config_of(trained), "spec": json.dumps(spec(epochs=1).to_json())})
+    trained.reset_config(config_of(spec(epochs=1)))
     assert "results" in trained.step()
-
-
-def config_of(trained):
-    return {"data_key": "digits", "place": trained._place.address, "threads": 1}
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(begin):

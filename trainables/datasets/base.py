@@ -37,7 +37,7 @@ class Target:
     """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) real numbers for regression,
     in the user's unit: what reads them scales them (`trainables.datasets.columns.target_unit`).
 
-    `metric` names the primary score in `trainables.metrics.SCORES`, higher is better: `accuracy` (classes),
+    `metric` names the primary score in `trainables.metrics.scores.SCORES`, higher is better: `accuracy` (classes),
     `sign_accuracy` (real, > 0 against <= 0) or `r2` (real).
     """
 
@@ -64,6 +64,7 @@ class PairData:
     split: NDArray[np.int8]
     exact_profile: Mapping[str, float] | None = None  # bits, where the generator's PID is known
     stand_in: bool = False  # generated data in place of a file that is not there
+    groups: NDArray[np.int64] | None = None  # of rows that the split keeps together
 
     @property
     def names(self) -> tuple[str, str]:
@@ -126,6 +127,7 @@ class MultimodalData:
             split=self.split,
             exact_profile=profile,
             stand_in=self.stand_in,
+            groups=self.groups,
         )
 
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
 from trainables.datasets.columns import columns_of
+from trainables.datasets.table import unknown
+from trainables.metrics.scores import SCORES
 
 _CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
 
@@ -30,10 +32,15 @@ def check(data: MultimodalData) -> MultimodalData:
     return data
 
 
-def all_finite(values: NDArray[np.generic]) -> bool:
-    """Whether no element is NaN or infinite, in steps, so that nothing of the size of `values` is allocated."""
+def all_finite(values: NDArray[np.generic], mask: NDArray[np.bool_] | None = None) -> bool:
+    """Whether no element is NaN or infinite, of those that `mask` (None: all) says are there.
+
+    It is done in steps, so that nothing of the size of `values` is allocated.
+    """
     step = max(1, _CHUNK // max(1, values[:1].size))
-    return all(bool(np.isfinite(values[start : start + step]).all()) for start in range(0, len(values), step))
+    pieces = (slice(start, start + step) for start in range(0, len(values), step))
+    finite = (np.isfinite(values[piece] if mask is None else values[piece][mask[piece]]) for piece in pieces)
+    return all(bool(piece.all()) for piece in finite)
 
 
 def _check_modality(modality: Modality, n: int, dataset: str) -> None:
@@ -44,8 +51,11 @@ def _check_modality(modality: Modality, n: int, dataset: str) -> None:
         raise DataError(f"{where} has {len(values)} rows and the split {n}; all must have one row a sample")
     if values.dtype not in (np.float32, np.float64):
         raise DataError(f"{where} has values of type {values.dtype}; float32 or float64 is needed")
-    if not all_finite(values):
-        if n_infinite := int(np.isinf(values).sum()):
+    mask = modality.mask
+    if mask is not None and (mask.dtype != np.bool_ or mask.shape != values.shape[:2] or not mask.any(axis=1).all()):
+        raise DataError(f"{where}: its mask must be boolean of shape {values.shape[:2]}, with a real step in each row")
+    if not all_finite(values, mask):  # nothing reads what stands in padded steps
+        if n_infinite := int(np.isinf(values if mask is None else values[mask]).sum()):
             raise DataError(
                 f"{where} has infinite values, or beyond what float32 holds, {n_infinite} of them; no imputation "
                 "replaces these: remove their rows, or replace or rescale them"
@@ -53,9 +63,6 @@ def _check_modality(modality: Modality, n: int, dataset: str) -> None:
         raise DataError(
             f"{where} has NaN or infinite values; remove these rows, or impute them where the dataset has that option"
         )
-    mask = modality.mask
-    if mask is not None and (mask.dtype != np.bool_ or mask.shape != values.shape[:2] or not mask.any(axis=1).all()):
-        raise DataError(f"{where}: its mask must be boolean of shape {values.shape[:2]}, with a real step in each row")
 
 
 def _check_target(name: str, target: Target, data: MultimodalData) -> None:
@@ -77,3 +84,7 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
         if not columns_of(train.reshape(len(train), -1)).varies.all():
             raise DataError(f"{where} is constant over the training split; there is nothing to learn")
+    score = SCORES.get(target.metric)
+    if score is None or score.kind != target.kind:
+        known = (name for name, score in SCORES.items() if score.kind == target.kind)
+        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, known))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from trainables.datasets.base import Target
+from trainables.metrics.scores import SCORES
 
 Array = NDArray[np.float64]
 
@@ -38,14 +39,14 @@ class Columns:
 
 
 def columns_of(values: NDArray[Any], *, precision: DTypeLike | None = None) -> Columns:
-    """Of `values` (N, features), given in `precision` at first (None: in their own)."""
+    """Columns of `values` (N, features), given in `precision` at first (None: in their own)."""
     return columns_of_pieces(
         lambda: [values], features=values.shape[1], precision=values.dtype if precision is None else precision
     )
 
 
 def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features: int, precision: DTypeLike) -> Columns:
-    """Of rows that come in `pieces` (n, features), which is called twice: float64 costs no memory of the data's size.
+    """Columns of rows that come in `pieces` (n, features), which is called twice, so that float64 costs no memory.
 
     Sums are of differences from the first row and of shares of the largest: a constant column has the deviation 0, and
     squares neither overflow nor vanish.
@@ -71,8 +72,8 @@ def columns_of_pieces(pieces: Callable[[], Iterable[NDArray[Any]]], *, features:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Unit:
-    """Of a real target: each column is trained as (value - `centre`) / `scale`, both (outputs,)."""
+class TargetUnit:
+    """The unit of a real target: each column is trained as (value - `centre`) / `scale`, both (outputs,)."""
 
     centre: Array
     scale: Array
@@ -86,18 +87,18 @@ class Unit:
         return np.asarray(np.asarray(values, dtype=np.float64) * self.scale + self.centre)
 
 
-def target_unit(target: Target, rows: NDArray[np.int64]) -> Unit:
+def target_unit(target: Target, rows: NDArray[np.int64]) -> TargetUnit:
     """The unit in which a real target is learned, by these rows: mean 0 and variance 1 of every column.
 
-    Where the sign is what counts (`sign_accuracy`) zero stays zero, and the mean square is 1. A column that does not
+    Where the score is `signed` zero stays zero, and the mean square is 1. A column that does not
     vary keeps its scale.
     """
     values = np.asarray(target.values)[rows].reshape(len(rows), -1)
     columns = columns_of(values)
-    if target.metric == "sign_accuracy":
+    if SCORES[target.metric].signed:
         centre, scale = np.zeros_like(columns.mean), np.hypot(columns.mean, columns.deviation)
-        return Unit(centre=centre, scale=np.where(scale > 0, scale, 1.0))
-    return Unit(centre=columns.mean, scale=np.where(columns.varies, columns.deviation, 1.0))
+        return TargetUnit(centre=centre, scale=np.where(scale > 0, scale, 1.0))
+    return TargetUnit(centre=columns.mean, scale=np.where(columns.varies, columns.deviation, 1.0))
 
 
 def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Array:
@@ -106,7 +107,7 @@ def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Arr
     Differences from one and the same real step are averaged, so that a constant stays one, to the last bit, and what
     stands in padded steps rounds nothing.
     """
-    found = np.empty((len(values), values.shape[2]))
+    means = np.empty((len(values), values.shape[2]))
     row, step = (0, 0) if mask is None or not mask.size else np.unravel_index(int(mask.argmax()), mask.shape)
     origin = np.asarray(values[row : row + 1, step : step + 1], dtype=np.float64)
     for start in range(0, len(values), _PIECE):
@@ -115,9 +116,9 @@ def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Arr
         if mask is not None:
             differences[~mask[rows]] = 0.0
         count = np.full(len(differences), values.shape[1]) if mask is None else mask[rows].sum(axis=1)
-        found[rows] = differences.sum(axis=1) / np.maximum(count, 1)[:, None] + origin[:, 0]
-        found[rows][count == 0] = 0.0
-    return found
+        means[rows] = differences.sum(axis=1) / np.maximum(count, 1)[:, None] + origin[:, 0]
+        means[rows][count == 0] = 0.0
+    return means
 
 
 def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:
@@ -125,6 +126,6 @@ def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:
 
 
 def _limits(precision: DTypeLike) -> np.finfo[Any]:
-    """Of the numbers; integers count as the float64 in which they are computed."""
+    """Limits of the numbers; integers count as the float64 in which they are computed."""
     dtype = np.dtype(precision)
     return np.finfo(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)

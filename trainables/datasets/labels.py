@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
+from trainables.datasets.missing import is_number, missing, missing_words, spelt_numbers, texts_of
+from trainables.metrics.scores import SCORES
 
-MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
-_LARGE_GROUP, _LARGER = 0.2, 4  # share of the rows, and times the next largest, of what may be no group
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
 
@@ -26,56 +24,6 @@ class Labels:
     values: NDArray[Any]
     kind: Literal["classes", "real"]
     notes: tuple[str, ...] = ()
-
-
-def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where there is no value: NaN, no date, a text that is empty or blank."""
-    absent: NDArray[np.bool_] = np.zeros(values.shape, dtype=np.bool_)
-    if values.dtype.kind == "f":
-        absent = np.isnan(values)
-    elif values.dtype.kind in "mM":
-        absent = np.isnat(values)
-    elif values.dtype.kind in "US":
-        absent = np.char.strip(values) == values.dtype.type()
-    return absent
-
-
-def missing_words(values: NDArray[Any]) -> list[str]:
-    """Those of some texts that often stand for a missing value, such as `NA`, as they are written; none of others."""
-    return [text for text in _texts(values) if text.strip().lower() in MISSING_WORDS]
-
-
-def check_groups(where: str, groups: NDArray[Any], n: int) -> tuple[str, ...]:
-    """Refuses groups that are not one for each of `n` rows, all known; a line on one that may be a code for unknown.
-
-    Raises:
-        DataError: the shape is another, they are no labels, or some are missing: they would be one group.
-    """
-    if groups.shape != (n,):
-        raise DataError(f"{where} has shape {groups.shape}; it must be ({n},)")
-    if groups.dtype.kind not in "biufUSM":
-        raise DataError(f"{where} holds {groups.dtype}; integers, text or dates are allowed")
-    absent, what = missing(groups), "no value"
-    if words := missing_words(groups):
-        absent, what = absent | np.isin(groups.astype(str), words), f"no value, or {', '.join(map(repr, words))},"
-    if count := int(absent.sum()):
-        raise DataError(
-            f"{where} has {what} in {count} of {n} rows, which would be taken as one group; "
-            "give each of them a group (one of its own where it is unknown), or remove these rows"
-        )
-    if groups.dtype.kind == "f" and (count := int(np.isinf(groups).sum())):
-        raise DataError(
-            f"{where} is infinite in {count} of {n} rows; give each of them a group (one of its own where it is "
-            "unknown), or remove these rows"
-        )
-    found, sizes = np.unique(groups, return_counts=True)
-    if len(found) < 2:
-        return ()
-    second, first = np.partition(sizes, -2)[-2:]
-    if first < _LARGE_GROUP * n or first < _LARGER * second:
-        return ()
-    told = f"{where}: group {found[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
-    return (f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them",)
 
 
 def check_signs(where: str, values: NDArray[Any], *, instead: str) -> None:
@@ -101,13 +49,13 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str | No
     With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
     whole values, or up to 20; all else is `real`. Where `metric` asks for their sign, integers and real numbers are
     classes only if they are two whole values. Where another reading is as likely, or classes leave a `metric` that was
-    given unused, a note says so. Real numbers for `sign_accuracy` that are 0 and 1 become -1 and 1.
+    given unused, a note says so. Real numbers for a `signed` score that are 0 and 1 become -1 and 1.
 
     Raises:
         DataError: a value is missing, or the values are not what `task` and `metric` say.
     """
-    if task == "classes" and metric == "sign_accuracy":
-        raise DataError(f"{where}: metric: sign_accuracy is of real numbers, not of task: classes; leave out either")
+    if task == "classes" and _is_signed(metric):
+        raise DataError(f"{where}: metric: {metric} is of real numbers, not of task: classes; leave out either")
     labels = _taken(where, values, task, metric)
     if labels.kind == "real" or metric is None:
         return labels
@@ -141,27 +89,27 @@ def _taken(where: str, values: NDArray[Any], task: str, metric: str | None) -> L
 
 def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) -> Labels:
     """Numbers (N,) that may be classes."""
-    found = np.unique(values)
-    if values.dtype.kind != "f" and metric != "sign_accuracy":
-        few = len(found) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(found)
-        told = f"{where} has {len(found)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
+    different = np.unique(values)
+    if values.dtype.kind != "f" and not _is_signed(metric):
+        few = len(different) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(different)
+        told = f"{where} has {len(different)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,) if few and task == "auto" else ())
-    whole = values.dtype.kind != "f" or bool((found == np.round(found)).all())
+    whole = values.dtype.kind != "f" or bool((different == np.round(different)).all())
     if task == "classes":
         if not whole:
             raise DataError(f"{where} has fractions, so it is not classes; set task: real")
         return Labels(values=values, kind="classes")
-    few = len(found) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(found)
-    shown = ", ".join(f"{float(value):g}" for value in found[:4]) + (", …" if len(found) > 4 else "")
-    if whole and (len(found) == 2 or (len(found) > 2 and few and metric != "sign_accuracy")):
-        told = f"{where} has the whole numbers {shown}: taken as {len(found)} classes; {_ASK_REAL}"
+    few = len(different) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(different)
+    shown = ", ".join(f"{float(value):g}" for value in different[:4]) + (", …" if len(different) > 4 else "")
+    if whole and (len(different) == 2 or (len(different) > 2 and few and not _is_signed(metric))):
+        told = f"{where} has the whole numbers {shown}: taken as {len(different)} classes; {_ASK_REAL}"
         return Labels(values=values, kind="classes", notes=(told,))
     taken = _real(where, values, metric, asked=False)
     told = ""
-    if whole and 1 < len(found) <= len(values) // 2 and metric != "sign_accuracy":
-        told = f"{where} has {len(found)} different whole numbers ({shown}): taken as real numbers; {_ASK_CLASSES}"
-    elif not whole and len(found) > 1 and few and metric is None:
-        told = f"{where} has {len(found)} different numbers ({shown}): taken as real numbers; if these are labels, "
+    if whole and 1 < len(different) <= len(values) // 2 and not _is_signed(metric):
+        told = f"{where} has {len(different)} different whole numbers ({shown}): taken as real numbers; {_ASK_CLASSES}"
+    elif not whole and len(different) > 1 and few and metric is None:
+        told = f"{where} has {len(different)} different numbers ({shown}): taken as real numbers; if these are labels, "
         told += "write them as whole numbers or text"
     return replace(taken, notes=(*taken.notes, told)) if told else taken
 
@@ -174,12 +122,17 @@ def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) 
             f"{where} has {values.shape[1]} columns of 0 and 1, but not one 1 a row: taken as real numbers; "
             "give one column for classes",
         )
-    if metric == "sign_accuracy" and np.ptp(values.astype(float)):
+    if _is_signed(metric) and np.ptp(values.astype(float)):
         if binary:
-            notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for sign accuracy")
+            notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for {metric.replace('_', ' ')}")
             values = np.where(values > 0, 1.0, -1.0)
         check_signs(where, values, instead="set metric: r2 or task: classes in place of it")
     return Labels(values=values, kind="real", notes=notes)
+
+
+def _is_signed(metric: str | None) -> TypeGuard[str]:
+    """Whether the score asks for the sign of a target's numbers."""
+    return metric is not None and SCORES[metric].signed
 
 
 def _check_values(where: str, values: NDArray[Any]) -> None:
@@ -190,21 +143,11 @@ def _check_values(where: str, values: NDArray[Any]) -> None:
     if values.dtype.kind in "US":
         if missing(values).any():
             raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
-        texts = _texts(values)
+        texts = texts_of(values)
         stripped: dict[str, str] = {}
         for text in texts:
             if (other := stripped.setdefault(text.strip(), text)) != text:
                 raise DataError(f"{where} has the labels {other!r} and {text!r}; make them one, or differ in more")
-
-
-def spelt_numbers(values: NDArray[Any]) -> list[str]:
-    """Different texts, words for nothing aside, that all are numbers, some of them with fractions; none of others."""
-    words = missing_words(values)
-    texts = [text for text in _texts(values) if text not in words]
-    numbers = [float(text) for text in texts if _is_number(text)]
-    if len(numbers) < len(texts) or not all(map(isfinite, numbers)) or all(number.is_integer() for number in numbers):
-        return []
-    return sorted(texts, key=float)
 
 
 def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, ...]:
@@ -222,8 +165,8 @@ def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, 
 
 def _hot_columns(values: NDArray[Any]) -> NDArray[np.int64] | None:
     """The one column of each row (N, m) that has the larger of two values; None where the rows are not like that."""
-    found = np.unique(values)
-    if len(found) != 2 or not ((values == found[1]).sum(axis=1) == 1).all():
+    codes = np.unique(values)
+    if len(codes) != 2 or not ((values == codes[1]).sum(axis=1) == 1).all():
         return None
     column: NDArray[np.int64] = values.argmax(axis=1)
     return column
@@ -234,21 +177,8 @@ def _parsed(where: str, values: NDArray[Any]) -> NDArray[np.float64]:
     try:
         numbers = values.astype(str).astype(np.float64)
     except ValueError:
-        bad = next(text for text in _texts(values) if not _is_number(text))
+        bad = next(text for text in texts_of(values) if not is_number(text))
         raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; set task: classes") from None
     if not np.isfinite(numbers).all():
         raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")
     return numbers
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _texts(values: NDArray[Any]) -> Sequence[str]:
-    """Different texts, as they are written; none where the values are no texts."""
-    return [str(text) for text in np.unique(values).astype(str)] if values.dtype.kind in "US" else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,16 @@ def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDAr
     """Columns of a modality (N, d) that follow from the target without error, ascending; constant ones do not count.
 
     For classes that is a column with one value in each class, for numbers (N,) the number itself in any unit and from
-    any zero, to a correlation within 1e-9 of ±1. Where there are fewer than two rows a class on average, or than four
-    rows, chance could do that: none is named.
+    any zero, to a correlation within 1e-9 of ±1, and for numbers (N, m) any of these. Where there are fewer than two
+    rows a class on average, or than four rows, chance could do that: none is named.
     """
     target = labels.values
     none = np.empty(0, dtype=np.int64)
-    if values.ndim != 2 or target.ndim != 1 or len(values) != len(target):
+    if values.ndim != 2 or len(values) != len(target):
         return none
+    if target.ndim == 2:
+        each = [columns_of_target(values, replace(labels, values=column)) for column in target.T]
+        return np.unique(np.concatenate([none, *each]))
     rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
     if labels.kind == "real":
         if len(values) < _FEWEST:
@@ -38,8 +42,8 @@ def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDAr
         return none
     near = np.flatnonzero((values[rows] == values[first[code[rows]]]).all(axis=0))
     kept = values[:, near]
-    found: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)]
-    return found
+    codes: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)]
+    return codes
 
 
 def _are_lines(values: NDArray[Any], target: NDArray[Any]) -> NDArray[np.bool_]:

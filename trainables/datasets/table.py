@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -21,8 +21,9 @@ class Option:
     """One key that a study file may give below `dataset:`.
 
     A value passes if its type is one of `types` (an int passes for float) and, where given, it is one of `choices` or
-    lies in `bounds` (inclusive). `None` passes where it is the default: the key was not given. Where `cells` is set, a
-    list of values is allowed as well, and each makes a cell of its own. No text in a list or mapping is blank.
+    lies in `bounds` (inclusive). Where the choices are lines of a table, they are a function that reads it. `None`
+    passes where it is the default: the key was not given. Where `cells` is set, a list of values is allowed as well,
+    and each makes a cell of its own. No text in a list or mapping is blank.
     A list holds texts, none of them twice. Keys of
     a mapping are texts; its values are of the types `of`, and a list among them is such a list and not empty.
     """
@@ -31,7 +32,7 @@ class Option:
     types: tuple[type, ...]
     of: tuple[type, ...] = (str,)
     default: Any = None
-    choices: tuple[Any, ...] = ()
+    choices: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()
     bounds: tuple[float, float] | None = None
     cells: bool = False
     required: bool = False
@@ -39,8 +40,8 @@ class Option:
     @property
     def allowed(self) -> str:
         """What may be given, in words."""
-        if self.choices:
-            words = "one of " + ", ".join(str(choice).lower() for choice in self.choices)
+        if choices := self._choices:
+            words = "one of " + ", ".join(str(choice).lower() for choice in choices)
         else:
             words = " or ".join(self._word(kind) for kind in self.types)
             if self.bounds is not None:
@@ -52,8 +53,8 @@ class Option:
         """Whether one value (not a list of cells) may be given."""
         if value is None:
             return self.default is None and not self.required
-        if self.choices:
-            return any(type(value) is type(choice) and value == choice for choice in self.choices)
+        if choices := self._choices:
+            return any(type(value) is type(choice) and value == choice for choice in choices)
         kinds = (*self.types, int) if float in self.types else self.types
         if type(value) not in kinds:
             return False
@@ -64,6 +65,10 @@ class Option:
         if isinstance(value, dict):
             return all(type(key) is str and key.strip() and self._is_element(one) for key, one in value.items())
         return self.bounds is None or not isinstance(value, int | float) or self.bounds[0] <= value <= self.bounds[1]
+
+    @property
+    def _choices(self) -> tuple[Any, ...]:
+        return self.choices() if callable(self.choices) else self.choices
 
     def _is_element(self, value: Any) -> bool:
         """Whether a mapping may hold `value`."""

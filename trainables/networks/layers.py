@@ -160,7 +160,7 @@ class Attention:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Of the query, the key and value, and the output projection."""
+        """Parameters of the query, the key and value, and the output projection."""
         return tuple(p for layer in self._layers for p in layer.parameters)
 
     def __call__(self, parameters: Parameters, queries: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -199,7 +199,7 @@ class TransformerLayer:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Of attention, both norms and the feed-forward part."""
+        """Parameters of attention, both norms and the feed-forward part."""
         return tuple(p for layer in self._layers for p in layer.parameters)
 
     def __call__(

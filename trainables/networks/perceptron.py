@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.networks.encoders import MLP, Network
+from trainables.networks.encoders import MLP
 from trainables.networks.layers import ACTIVATIONS, LEAKY_SLOPE, Layout
+from trainables.networks.network import EncoderNetwork
 
 # The gradient before an activation, of the gradient behind it and of the activation's value.
 _BACKWARD: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -23,9 +24,10 @@ _BACKWARD: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def is_perceptron(network: Network) -> bool:
+def is_perceptron(network: EncoderNetwork) -> bool:
     """Whether `Perceptron` knows the network: an MLP without projector, whose activation tells its own slope."""
-    return isinstance(network.encoder, MLP) and not network.projector and network.head_activation in _BACKWARD
+    encoder = network.encoder
+    return isinstance(encoder, MLP) and not network.projector and encoder.head_activation in _BACKWARD
 
 
 class Pass(NamedTuple):
@@ -49,10 +51,11 @@ class Perceptron:
         self._activate, self._before = ACTIVATIONS[activation], _BACKWARD[activation]
 
     @classmethod
-    def of(cls, network: Network, flat: Tensor) -> Perceptron:
-        """That of a network of which `is_perceptron` is true."""
-        assert network.head_activation is not None
-        return cls(network.layout, flat, network.head_activation)
+    def of(cls, network: EncoderNetwork, flat: Tensor) -> Perceptron:
+        """A perceptron of a network of which `is_perceptron` is true."""
+        activation = network.encoder.head_activation
+        assert activation is not None
+        return cls(network.layout, flat, activation)
 
     def forward(self, x: Tensor) -> Pass:
         """What the network makes of x (K, N, d)."""
@@ -66,9 +69,9 @@ class Perceptron:
             features, below = values, self._activate(values, i < len(self._layers))
         raise AssertionError("a network has a head")
 
-    def backward(self, found: Pass, for_outputs: Tensor, for_features: Tensor | None) -> list[Tensor]:
+    def backward(self, done: Pass, for_outputs: Tensor, for_features: Tensor | None) -> list[Tensor]:
         """The gradients of the parameters, in their order, (K, …) each, from those of outputs and features."""
-        read, gradient, parts = found.read, for_outputs, []
+        read, gradient, parts = done.read, for_outputs, []
         for i in reversed(range(len(read))):
             parts += [gradient.sum(2), torch.bmm(read[i], gradient.mT).flatten(1)]
             if i:

@@ -61,8 +61,8 @@ def differentiate(
     leaves = [z.detach().requires_grad_(each) for z, each in zip(inputs, asked, strict=True)]
     with torch.enable_grad():
         value = loss(*leaves)
-    found = iter(torch.autograd.grad(value, [z for z in leaves if z.requires_grad], torch.ones_like(value)))
-    return value.detach(), [next(found) if each else None for each in asked]
+    gradients = iter(torch.autograd.grad(value, [z for z in leaves if z.requires_grad], torch.ones_like(value)))
+    return value.detach(), [next(gradients) if each else None for each in asked]
 
 
 def _factor(factor: float | Tensor, like: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def _factor(factor: float | Tensor, like: Tensor) -> Tensor:
 
 
 class _UnitRows(torch.autograd.Function):
-    """Half the passes over memory of `functional.normalize`."""
+    """`unit_rows` with half the passes over memory of `functional.normalize`."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from trainables.objectives.gradients import unit, unit_backward
 
 # A chunk of (N, N) matrices, and as much again for scratch, should stay in a core's second-level cache on a CPU; on
 # an accelerator it bounds the memory, and is large enough that the launches of its kernels do not count.
-_CPU_CHUNK_BYTES = 2**20
+CPU_CHUNK_BYTES = 2**20
 _DEVICE_CHUNK_BYTES = 2**28
 
 # exp of this is nothing beside the 1 of a maximum, yet a normal number: arithmetic on subnormal ones is slow.
@@ -67,7 +67,7 @@ def info_nce_and_gradients(
 def _scale(z: Tensor, temperature: float | Tensor) -> tuple[float | Tensor, _Weigh]:
     """1 / τ, one or (K, 1, 1), and how to weigh similarities that are multiplied by it."""
     smallest = smallest_temperature(temperature, n_replicas=len(z))
-    weigh = _weigh_bounded if _is_bounded(smallest, z.shape[1], z.dtype) else _weigh_shifted
+    weigh = _weigh_bounded if _is_bounded(smallest, z.shape[1], z.dtype) else weigh_shifted
     inverse = temperature.to(z).reciprocal().view(-1, 1, 1) if isinstance(temperature, Tensor) else 1 / temperature
     return inverse, weigh
 
@@ -168,8 +168,8 @@ def _weigh_bounded(logits: Tensor, scratch: Tensor) -> Tensor:
     return losses
 
 
-def _weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
-    """As `_weigh_bounded`, for temperatures so small that rows and columns need a maximum of their own each."""
+def weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
+    """The losses and W as in `_weigh_bounded`, where τ is so small that each row and column needs its own maximum."""
     diagonal = logits.diagonal(dim1=1, dim2=2)
     row_max, column_max = logits.amax(2, keepdim=True), logits.amax(1, keepdim=True)
     below_max = diagonal.unsqueeze(1) - torch.cat((row_max.mT, column_max), 1)
@@ -184,7 +184,7 @@ def _weigh_shifted(logits: Tensor, scratch: Tensor) -> Tensor:
 
 def _chunk_size(z: Tensor) -> int:
     """How many replicas to take at a time, at least one."""
-    budget = _CPU_CHUNK_BYTES * torch.get_num_threads() if z.device.type == "cpu" else _DEVICE_CHUNK_BYTES
+    budget = CPU_CHUNK_BYTES * torch.get_num_threads() if z.device.type == "cpu" else _DEVICE_CHUNK_BYTES
     return max(1, budget // (z.shape[1] ** 2 * z.element_size()))
 
 

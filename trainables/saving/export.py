@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.padding import Padding, find_padding, read_mask
 from trainables.spec import AlignmentSpec, EncoderSpec, PackSpec
@@ -50,7 +50,7 @@ class TrainedEncoder:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the inputs that it was trained on: what is less may not hold them."""
+        """The type of the inputs that it was trained on: what is less may not hold them."""
         return np.dtype(np.float64 if self.module.mean.dtype == torch.float64 else np.float32)
 
     @property

@@ -55,7 +55,7 @@ class Padding:
 def find_padding(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> Padding:
     """How sequences (N, T, features) with a mask (N, T) are padded: the first of the rules that gives this very mask.
 
-    Where no step is padded, NaN is the value. It is one number where all features have the same.
+    Where no step is padded by anything else, NaN is the value. It is one number where all features have the same.
     """
     value = _padded_value(values, mask)
     if value is None:
@@ -89,6 +89,7 @@ def _padded_value(values: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) ->
     first: NDArray[np.floating[Any]] | None = None
     for i in range(0, len(values), _ROWS):
         padded = values[i : i + _ROWS][~mask[i : i + _ROWS]]
+        padded = padded[~np.isnan(padded).all(axis=1)]  # padding anyway
         if len(padded) == 0:
             continue
         first = padded[0] if first is None else first

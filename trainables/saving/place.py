@@ -99,8 +99,8 @@ class Place:
         from pyarrow.fs import FileSelector
 
         files, prefix = _opened(self.address)
-        found = files.get_file_info(FileSelector(prefix, allow_not_found=True))
-        return [(info.base_name, info.mtime.timestamp()) for info in found if info.is_file]
+        entries = files.get_file_info(FileSelector(prefix, allow_not_found=True))
+        return [(info.base_name, info.mtime.timestamp()) for info in entries if info.is_file]
 
     def _copy(self, local: Path, name: str, *, upload: bool) -> None:
         from pyarrow.fs import LocalFileSystem, copy_files

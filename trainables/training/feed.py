@@ -20,7 +20,7 @@ from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.columns import columns_of_pieces, target_unit
 from trainables.spec import derive_seed
 
-_LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
+LARGE_BYTES = 2**26  # of a modality's rows; below it a standardised copy in every process costs less than it saves
 
 
 class Scaling(NamedTuple):
@@ -107,8 +107,10 @@ class Feed:
         gathered = _gather(first, index)
         return gathered, gathered if first is second else _gather(second, index)
 
-    def chunk(self, modality: int, rows: Tensor, n_replicas: int) -> Inputs:
-        """The samples of `rows` (N,), the same for each of K replicas, without a copy of them for each."""
+    def samples(self, modality: int, rows: Tensor, n_replicas: int) -> Inputs:
+        """The samples of `rows` (K, N), or of (N,) the same for each of K replicas, without a copy of them for each."""
+        if rows.ndim == 2:
+            return self.batch(modality, rows)
         values, mask = self.inputs[modality].take(rows)
         return Inputs(
             values.expand(n_replicas, *values.shape), None if mask is None else mask.expand(n_replicas, *mask.shape)
@@ -127,15 +129,16 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
 
 
 def load_feeds(
-    data: PairData, *, fit: Sequence[str], evaluate: str, device: torch.device
+    data: PairData, *, fit: Sequence[str], evaluate: Sequence[str], device: torch.device
 ) -> tuple[Feed, Feed, tuple[Scaling, Scaling]]:
-    """The rows to train on, the rows to score on, and the scaling of both, which the former determine.
+    """The rows to train on, the rows to score on, and the scaling of both, which the former determine; one feed where
+    they are the same.
 
     Raises:
         ValueError: there are no such rows.
     """
-    fit_rows, evaluate_rows = data.rows(*fit), data.rows(evaluate)
-    for splits, rows in (("+".join(fit), fit_rows), (evaluate, evaluate_rows)):
+    fit_rows, evaluate_rows = data.rows(*fit), data.rows(*evaluate)
+    for splits, rows in (("+".join(fit), fit_rows), ("+".join(evaluate), evaluate_rows)):
         if len(rows) == 0:
             raise ValueError(f"{data.dataset} has no rows in split {splits!r}; choose a split that has some")
     first, second = data.modalities
@@ -152,12 +155,13 @@ def load_feeds(
             ),
         )
 
-    return feed(fit_rows), feed(evaluate_rows), scalings
+    own = feed(fit_rows)
+    return own, own if tuple(fit) == tuple(evaluate) else feed(evaluate_rows), scalings
 
 
 def stays_shared(modality: Modality, rows: int, device: str) -> bool:
     """Whether that many rows are read where they are on a kind of device, because a copy of them would be large."""
-    return device == "cpu" and rows * modality.values[0].nbytes >= _LARGE_BYTES
+    return device == "cpu" and rows * modality.values[0].nbytes >= LARGE_BYTES
 
 
 def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, device: torch.device) -> Source:

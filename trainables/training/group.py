@@ -10,17 +10,15 @@ import torch
 from torch import Tensor
 
 from trainables.datasets.base import PairData
-from trainables.metrics import SCORES
-from trainables.networks.encoders import Network
+from trainables.metrics.scores import SCORES
 from trainables.networks.layers import Dropout, no_dropout
+from trainables.networks.network import EncoderNetwork
 from trainables.networks.perceptron import Perceptron, is_perceptron
-from trainables.objectives.alignment import TASK_LOSSES, alignment_and_gradients, alignment_loss, task_loss_and_gradient
+from trainables.objectives.tasks import TASK_LOSSES, task_loss_and_gradient
+from trainables.objectives.term import alignment_and_gradients, alignment_loss
 from trainables.spec import PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
 from trainables.training.optim import AdamW
-
-# What an encoder minimises for its task, by the score of its target (R² is a squared error).
-TASK_LOSS_OF: dict[str, str] = {"accuracy": "cross_entropy", "sign_accuracy": "l1", "r2": "mse"}
 
 # How many numbers a layer's output may hold in a training step and in an evaluation: on a CPU so few that a step's
 # tensors stay in a core's second-level cache (measured), on other devices what bounds the memory.
@@ -57,7 +55,7 @@ class Group:
         self,
         spec: PackSpec,
         data: PairData,
-        networks: tuple[Network, Network],
+        networks: tuple[EncoderNetwork, EncoderNetwork],
         start: Tensor,
         *,
         seeds: list[int],
@@ -120,17 +118,37 @@ class Group:
     def score(self, evaluated: Feed, rows: Tensor) -> Tensor:
         """Scores and task losses of both encoders on evaluated `rows`, (4, K); NaN for a frozen replica."""
         outputs = self.predict(evaluated, rows, "predictions")
-        first, second = (values[rows] for values in evaluated.targets)
+        first, second = evaluated.batch_targets(self._own(rows))
         scores = [
-            SCORES[target.metric](out, values)
+            SCORES[target.metric].measure(out, values)
             for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
         ]
         values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
         return values.masked_fill_(self.frozen, float("nan")).cpu()
 
     @torch.no_grad()
+    def score_by_row(self, evaluated: Feed, rows: Tensor) -> Tensor | None:
+        """What each of the evaluated `rows` adds to the scores of both encoders, (2, K, rows); see `Score.by_row`."""
+        outputs, targets = self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows))
+        values = []
+        for target, out, wanted in zip(self._targets, outputs, targets, strict=True):
+            measure = SCORES[target.metric].by_row
+            if measure is None:
+                return None
+            values.append(measure(out, wanted))
+        return torch.stack(values).cpu()
+
+    def _own(self, rows: Tensor) -> Tensor:
+        """Rows (N,) as they are, or those of each replica (K, N) out of those of each seed of the pack (S, N)."""
+        return rows if rows.ndim == 1 else rows.index_select(0, self._order_of)
+
+    @torch.no_grad()
     def predict(self, evaluated: Feed, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
-        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory."""
+        """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory.
+
+        `rows` (N,) are the same for all, or (S, N) those of each seed of the pack.
+        """
+        rows = self._own(rows)
         room = _CPU_EVALUATION_VALUES if self._device.type == "cpu" else _DEVICE_EVALUATION_VALUES
         outputs = []
         with _arithmetic(self._spec.training.precision, self._device):
@@ -138,19 +156,19 @@ class Group:
                 each = _values_per_sample(self._spec.encoders[i].width, evaluated.inputs[i].values.shape[1:])
                 size = max(self._spec.training.batch_size, room // (self.n_replicas * each))
                 chunks = [
-                    getattr(self._networks[i](flat, *evaluated.chunk(i, r, self.n_replicas)), field).mT
-                    for r in torch.split(rows, size)
+                    getattr(self._networks[i](flat, *evaluated.samples(i, r, self.n_replicas)), field).mT
+                    for r in torch.split(rows, size, dim=-1)
                 ]
                 outputs.append(torch.cat(chunks, 2).mT)  # feature by feature in memory, as the chunks
         return outputs
 
     @torch.no_grad()
     def _loss_and_gradient(self, fit: Feed, index: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_loss`, and its gradient (K, P), for networks that have one written out."""
+        """The loss as in `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
-            task_loss_and_gradient(TASK_LOSS_OF[target.metric], found.outputs.mT, values)
-            for found, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
+            task_loss_and_gradient(SCORES[target.metric].loss, done.outputs.mT, values)
+            for done, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
         )
         loss = loss_1 + loss_2
         for_features: list[Tensor | None] = [None, None]
@@ -167,10 +185,10 @@ class Group:
             loss += value
         gradients = [
             gradient
-            for perceptron, found, for_outputs, pulled in zip(
+            for perceptron, done, for_outputs, pulled in zip(
                 self._perceptrons, passes, (for_outputs_1, for_outputs_2), for_features, strict=True
             )
-            for gradient in perceptron.backward(found, for_outputs.mT, None if pulled is None else pulled.mT)
+            for gradient in perceptron.backward(done, for_outputs.mT, None if pulled is None else pulled.mT)
         ]
         return loss, torch.cat(gradients, 1)
 
@@ -196,7 +214,7 @@ class Group:
 
     def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
         return [
-            TASK_LOSSES[TASK_LOSS_OF[target.metric]](out, values)
+            TASK_LOSSES[SCORES[target.metric].loss](out, values)
             for out, values, target in zip(outputs, targets, self._targets, strict=True)
         ]
 

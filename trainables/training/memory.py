@@ -37,7 +37,7 @@ _WORKING_SET_BYTES = {"cpu": 8 * 2**20, "cuda": 2**28}
 LEAST_PACK = 4  # a trial of Ray Tune costs a fraction of a second, whatever it trains
 
 
-class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class TensorMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts, while its context lasts, the bytes of all tensors that were created in it and are still alive."""
 
     def __init__(self) -> None:
@@ -82,7 +82,8 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
     Raises:
         ValueError: as `Pack`.
     """
-    fit_rows, evaluate_rows = len(data.rows(*spec.fit)), len(data.rows(spec.evaluate))
+    fit = spec.fit if spec.rows == "fixed" else ("train", "valid")
+    fit_rows, evaluate_rows = len(data.rows(*fit)), len(data.rows(spec.evaluate))
     held = 0
     for n in (fit_rows, evaluate_rows):
         held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
@@ -145,8 +146,8 @@ def _trace(
     target_1, target_2 = (replace(target, values=_zeros(target.values, few)) for target in data.targets)
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
-    spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid")
-    with _tensors_for(device), PeakMemory() as memory:
+    spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid", rows="fixed")
+    with _tensors_for(device), TensorMemory() as memory:
         pack = Pack(spec, batch, together=together)
         pack.train_epoch()
         step = memory.peak

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
-from trainables.metrics import alignment_metrics
-from trainables.networks.encoders import SoloEncoder, build_networks
+from trainables.metrics.outcomes import ByUnit
+from trainables.metrics.similarities import similarities
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
-from trainables.spec import Direction, PackSpec, Precision, ReplicaResult, derive_seed
+from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
 from trainables.training.group import Group, group_size
 from trainables.training.optim import join_states, split_state
+from trainables.training.rows import ReplicateRows
 
 CURVE_ROWS = 2048  # a learning curve shows whether training has ended; its last score is measured on all rows besides
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
@@ -44,17 +46,20 @@ class Pack:
         self.epoch = 0
         self._device = torch.device(device)
         _check(spec, self._device)
+        self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
+        self._own = own = ReplicateRows.of(spec, data, self._seeds, self._device)
         self._fit, self.evaluated, self._scalings = load_feeds(
-            data, fit=spec.fit, evaluate=spec.evaluate, device=self._device
+            data, fit=own.fit, evaluate=own.evaluate, device=self._device
         )
-        if spec.training.batch_size > self._fit.rows:
+        self._fit_rows = self._fit.rows if own.trained is None else own.trained.shape[1]
+        self._evaluated_rows = self.evaluated.rows if own.scored is None else own.scored.shape[1]
+        if spec.training.batch_size > self._fit_rows:
             raise ValueError(
-                f"batch size {spec.training.batch_size} exceeds the {self._fit.rows} training rows; lower it"
+                f"batch size {spec.training.batch_size} exceeds the {self._fit_rows} training rows; lower it"
             )
         first, second = (tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
         n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
         self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
-        self._seeds = list(dict.fromkeys(replica.seed for replica in spec.replicas))
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
         self._groups, n_before = [], 0
         for start in torch.tensor_split(self._draw(data.names), n_groups):
@@ -66,6 +71,8 @@ class Pack:
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
+        self._by_row: Tensor | None = None  # (2, K, rows), what each test row adds to the scores, if that is asked for
+        self._units = None if data.groups is None else data.groups[data.rows(*own.evaluate)]
 
     @property
     def done(self) -> bool:
@@ -84,11 +91,13 @@ class Pack:
             if self.epoch in points:
                 self._curve.append((self.epoch, self.score(self._evenly_spaced(CURVE_ROWS))))
             if self.done:
-                few = self.evaluated.rows <= CURVE_ROWS
+                few = self._evaluated_rows <= CURVE_ROWS
                 self._final = self._curve[-1][1] if few else self.score()
                 self._alignment = self._measure_alignment()
+                if self.spec.rows == "resampled" and self.spec.evaluate == "test":
+                    self._by_row = self._score_by_row()
 
-    def results(self) -> tuple[ReplicaResult, ...]:
+    def results(self) -> tuple[ReplicateResult, ...]:
         """What each replica came to, in the spec's order.
 
         Raises:
@@ -105,7 +114,7 @@ class Pack:
         for k in range(len(self.spec.replicas)):
             score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
             results.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok" if sound[k] else "diverged",
                     scores=(score_1, score_2),
                     losses=(loss_1, loss_2),
@@ -113,12 +122,13 @@ class Pack:
                     curve=tuple(
                         (epoch, *row) for epoch, row in zip(epochs, map(tuple, curve[:, :, k].tolist()), strict=True)
                     ),
+                    by_unit=self._by_unit(k) if sound[k] else None,
                 )
             )
         return tuple(results)
 
     def encoders(self, replica: int) -> tuple[nn.Module, nn.Module]:
-        """Both encoders of one replica as modules of their own; see `trainables.networks.encoders.SoloEncoder`."""
+        """Both encoders of one replica as modules of their own; see `trainables.networks.network.SoloEncoder`."""
         group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
@@ -136,6 +146,7 @@ class Pack:
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
             "final": self._final,
             "alignment": dict(self._alignment),
+            "by_row": self._by_row,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -153,6 +164,7 @@ class Pack:
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
             self._final = None if state["final"] is None else state["final"].cpu()
             self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
+            self._by_row = None if state.get("by_row") is None else state["by_row"].cpu()
             self.epoch = int(state["epoch"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint is incomplete ({error}); start the pack over") from error
@@ -186,27 +198,52 @@ class Pack:
     def train_epoch(self) -> None:
         """One pass over the training rows, without counting it or measuring anything."""
         batch_size = self.spec.training.batch_size
-        n_steps = self._fit.rows // batch_size
-        order = epoch_order(self._seeds, self.epoch, self._fit.rows)[:, : n_steps * batch_size].to(self._device)
+        n_steps = self._fit_rows // batch_size
+        order = epoch_order(self._seeds, self.epoch, self._fit_rows)[:, : n_steps * batch_size].to(self._device)
+        if self._own.trained is not None:
+            order = self._own.trained.gather(1, order)
         batches = order.view(-1, n_steps, batch_size).transpose(0, 1)
         for group in self._groups:
             group.train_epoch(self._fit, batches, self.epoch)
 
     def score(self, rows: Tensor | None = None) -> Tensor:
-        """Scores and task losses of both encoders on evaluated `rows` (None: all), (4, K); NaN for a frozen replica."""
+        """Scores and task losses of both encoders on evaluated `rows` (None: all), (4, K); NaN for a frozen replica.
+
+        `rows` (N,) are the same for all, or (S, N) those of each seed of the pack.
+        """
         if rows is None:
-            rows = torch.arange(self.evaluated.rows, device=self._device)
+            rows = self._evenly_spaced(self._evaluated_rows)
         return torch.cat([group.score(self.evaluated, rows) for group in self._groups], 1)
 
+    def predictions(self) -> tuple[Tensor, Tensor]:
+        """Task outputs of both encoders for all evaluated rows, (K, rows, outputs) each."""
+        rows = torch.arange(self.evaluated.rows, device=self._device)
+        said = [group.predict(self.evaluated, rows, "predictions") for group in self._groups]
+        first, second = (torch.cat(outputs) for outputs in zip(*said, strict=True))
+        return first, second
+
     def _evenly_spaced(self, most: int) -> Tensor:
-        """At most so many of the evaluated rows."""
-        n = self.evaluated.rows
-        return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
+        """At most so many of the evaluated rows: (N,), or (S, N) where each seed has its own."""
+        n = self._evaluated_rows
+        places = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
+        return places if self._own.scored is None else self._own.scored[:, places]
+
+    def _score_by_row(self) -> Tensor | None:
+        """What each evaluated row adds to the scores of both encoders, (2, K, rows)."""
+        rows = self._evenly_spaced(self._evaluated_rows)
+        values = [part for group in self._groups if (part := group.score_by_row(self.evaluated, rows)) is not None]
+        return torch.cat(values, 1) if values else None
+
+    def _by_unit(self, replica: int) -> dict[str, Any] | None:
+        if self._by_row is None:
+            return None
+        first, second = self._by_row[:, replica].double().numpy()
+        return ByUnit.of(first, second, self._units).to_json()
 
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""
         rows = self._evenly_spaced(ALIGNMENT_ROWS)
-        measured = [alignment_metrics(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
+        measured = [similarities(*group.predict(self.evaluated, rows, "features")) for group in self._groups]
         return {name: torch.cat([values[name] for values in measured]).cpu() for name in measured[0]}
 
 

@@ -28,7 +28,7 @@ class PackSeconds:
     alignment: float
 
     def at(self, n_replicas: int, *, small: int, other: PackSeconds, large: int) -> PackSeconds:
-        """For `n_replicas`, on the straight line through this one of `small` replicas and the `other` of `large`."""
+        """The times of `n_replicas`, on the line through these of `small` replicas and the `other` of `large`."""
         share = (n_replicas - small) / (large - small) if large > small else 0.0
         parts = {}
         for part in fields(self):

@@ -1,16 +1,10 @@
-"""The linear theory in a report: its forecast, and where it describes what was trained, theory and training in one.
-
-`with_measured` adds to a cell's forecast what its trainings say of it; the figures and sentences read the result.
-"""
+"""The linear theory in a report: its forecast, and where it describes what was trained, theory and training in one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
@@ -19,27 +13,8 @@ from study.results import reading
 from study.results.figures.canvas import ENCODER_STYLES, INK, blank, legend, scale_strengths, shortened
 from study.results.reading import Part, number, part, parts
 from study.results.text.amounts import strength_text
-from study.theory import halfway
 
 _LINES = tuple({**style, "marker": ""} for style in ENCODER_STYLES)  # marks are for what was measured
-
-
-def with_measured(forecast: Mapping[str, Any] | None, encoders: Sequence[Part]) -> dict[str, Any] | None:
-    """The forecast of a cell with, under `together`, each encoder's measured crossing (null: it loses nothing)."""
-    if not forecast or not (together := part(forecast, "together")):
-        return dict(forecast) if forecast else None
-    entries = []
-    for predicted, measured in zip(parts(together, "encoders"), encoders, strict=False):
-        points = sorted(
-            (point for point in parts(measured, "curve") if number(point.get("strength")) is not None),
-            key=lambda point: float(point["strength"]),
-        )
-        scores = [[math.nan if (s := number(v)) is None else s for v in point.get("scores") or ()] for point in points]
-        seeds = max(map(len, scores), default=0)
-        full = np.array([[*row, *[math.nan] * (seeds - len(row))] for row in scores])
-        found = halfway([float(p["strength"]) for p in points], full) if len(points) > 1 and seeds > 1 else None
-        entries.append({**predicted, "measured": None if found is None else asdict(found)})
-    return {**forecast, "together": {**together, "encoders": entries}}
 
 
 def together_sentence(cell: Part) -> str:

@@ -28,7 +28,7 @@ from study.config import ConfigError
 from study.search.record.opening import close_storage
 from study.search.record.reading import RESULTS, count_results, read_trial
 from study.search.record.storage import first_line
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 T = TypeVar("T")
 _PAUSE_SECONDS, _PATIENCE_SECONDS = 0.2, 30.0  # before a write is tried again, and until it is not any more
@@ -133,7 +133,7 @@ class Ledger:
             earlier += [asked for asked in self.trials(cell, "shared") if not asked.setting.strength_1]
         return tuple(earlier)
 
-    def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
+    def record(self, cell: str, asked: Asked, results: Mapping[int, ReplicateResult]) -> None:
         """Store replicates of a trial, and tell Optuna its value once none is missing; known ones are left alone."""
         self._durably(lambda: self._record(cell, asked, results), cell, asked.arm)
 
@@ -160,7 +160,7 @@ class Ledger:
         low, high = self._space["strength" if name.startswith("strength") else name]
         return FloatDistribution(min(low, value), max(high, value))
 
-    def _record(self, cell: str, asked: Asked, results: Mapping[int, ReplicaResult]) -> None:
+    def _record(self, cell: str, asked: Asked, results: Mapping[int, ReplicateResult]) -> None:
         place = (asked.round, asked.slot)
         current = self._load(cell, asked.arm)[place]
         fresh = {index: results[index] for index in current.missing if index in results}

@@ -12,7 +12,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from study.cells.trials import Arm, Asked, Setting
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
 
@@ -72,7 +72,7 @@ def _read_study(storage: BaseStorage, study: FrozenStudy, all_studies: Mapping[s
 def read_trial(arm: Arm, frozen: FrozenTrial) -> Asked:
     """A trial as it was asked, with the replicates that it has."""
     results = {
-        int(index): ReplicaResult.from_json(result)
+        int(index): ReplicateResult.from_json(result)
         for key, payload in frozen.user_attrs.items()
         if key.startswith(RESULTS)
         for index, result in payload.items()
@@ -167,5 +167,5 @@ def _check_attributes(attributes: Mapping[str, Any]) -> None:
         if key.startswith(RESULTS):
             for index, result in value.items():
                 int(index)
-                if ReplicaResult.from_json(result).status not in ("ok", "diverged"):
+                if ReplicateResult.from_json(result).status not in ("ok", "diverged"):
                     raise ValueError

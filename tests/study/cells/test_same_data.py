@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cells.same_data import DATA, check_same, digests
 from study.config import ConfigError, load_config
 from study.report import main as report

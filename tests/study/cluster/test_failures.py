@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cluster.failures import last_exception
 from study.cluster.pool import Cluster
 from study.cluster.searcher import PackSearcher
@@ -17,7 +17,6 @@ from study.cluster.tuner import train as train_packs
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, close_storage, open_storage
-from study.search.answers import recommended_settings
 from study.search.record.events import EventLog
 from study.status import main
 from trainables.saving.place import Place
@@ -49,7 +48,7 @@ def test_a_training_that_raises_says_what_wherever_one_looks(
     ledger = Ledger(opened, name="broken", space={"strength": (0.0, 4.0)})
     ledger.set_note("cells", [cell.to_json() for cell in cells])
     ledger.set_note("configuration", config.identity)
-    coordinator = Coordinator(cells, ledger, pack_size=4, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=4)
     with Cluster(config.resources) as cluster:
         cluster.share_data(datasets)
         train_packs(
@@ -82,7 +81,7 @@ def test_a_pack_that_tune_gives_up_early_gets_another_trial(tmp_path: Path) -> N
     cells, _ = build_cells(config)
     opened = open_storage(folder=tmp_path / "optuna")
     ledger = Ledger(opened, name="broken", space={"strength": (0.0, 4.0)})
-    coordinator = Coordinator(cells, ledger, pack_size=4, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=4)
     said: list[str] = []
     searcher = PackSearcher(
         coordinator,

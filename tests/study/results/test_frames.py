@@ -13,8 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from study import load_report
-from study.report import SCHEMA_FILE, main
+from study.report import main
 from study.results.frames import export, frames
+from study.results.model import Report, to_json
+from study.results.model.schema import report_schema
 from study.results.writing import write_report
 
 REPORTS = ("digits_report", "partial_report", "hostile_report")
@@ -22,7 +24,7 @@ REPORTS = ("digits_report", "partial_report", "hostile_report")
 
 @pytest.fixture
 def validator() -> jsonschema.Draft202012Validator:
-    schema = json.loads(SCHEMA_FILE.read_text())
+    schema = report_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -81,11 +83,12 @@ def test_files_of_tables_can_be_read_back(example: ModuleType, tmp_path: Path, n
 
 def test_a_report_in_a_notebook(example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = example.digits_report()
-    write_report(report, tmp_path / "studies" / "digits")
+    write_report(Report.from_json(report), tmp_path / "studies" / "digits")
     monkeypatch.chdir(tmp_path)
     for given in ("digits", tmp_path / "studies/digits", tmp_path / "studies/digits/report.json"):
         loaded = load_report(given)
-        assert loaded.data == json.loads(json.dumps(report))
+        assert loaded.data == json.loads(json.dumps(to_json(Report.from_json(report))))
+        assert loaded.report == Report.from_json(report)
     assert loaded.encoders["lambda_star"].tolist() == frames(report)["encoders"]["lambda_star"].tolist()
     assert {"pairs", "curves", "scores", "alignment"} <= set(loaded.tables)
     assert all(isinstance(figure, Figure) for figure in loaded.figures.values())

@@ -11,6 +11,8 @@ import pytest
 
 from study.results.figures import drawing as figures
 from study.results.figures import theory
+from study.results.measured import with_measured
+from study.results.model import CellResult, ForecastResult, from_json, to_json
 from study.results.page import html
 
 STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
@@ -41,14 +43,20 @@ def cell(example: ModuleType) -> dict[str, Any]:
             ],
         },
     }
-    cell["forecast"] = theory.with_measured(forecast, cell["encoders"])
+    cell["forecast"] = measured(forecast, cell)
     return cell
+
+
+def measured(forecast: dict[str, Any] | None, cell: dict[str, Any]) -> Any:
+    """The forecast of a cell beside what was measured, as a report has it."""
+    known = from_json(ForecastResult, forecast) if forecast else None
+    return to_json(with_measured(known, from_json(CellResult, cell).encoders))
 
 
 def test_the_measured_crossing_stands_beside_the_expected_one(cell: dict[str, Any]) -> None:
     first, second = cell["forecast"]["together"]["encoders"]
     assert first["measured"]["strength"] == pytest.approx(0.35, abs=0.01)
-    assert first["measured"]["interval"] == (0.3, 0.4)
+    assert first["measured"]["interval"] == [0.3, 0.4]
     assert first["measured"]["lost"] == pytest.approx(0.3, abs=0.01)
     assert second["measured"] is None
 
@@ -84,7 +92,7 @@ def test_a_profile_shows_the_theory_alone(cell: dict[str, Any]) -> None:
 
 def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
     cell["encoders"][0]["curve"][-1]["scores"][2] = None
-    found = theory.with_measured(cell["forecast"], cell["encoders"])
+    found = measured(cell["forecast"], cell)
     assert found is not None
     assert found["together"]["encoders"][0]["measured"]["strength"] == pytest.approx(0.35, abs=0.01)
 
@@ -92,7 +100,7 @@ def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
 @pytest.mark.parametrize("forecast", [None, {}, {"together": None}, {"together": {"encoders": [{}]}}])
 def test_where_the_theory_says_nothing_nothing_is_said(example: ModuleType, forecast: dict[str, Any] | None) -> None:
     cell = copy.deepcopy(example.digits_report()["cells"][0])
-    cell["forecast"] = theory.with_measured(forecast, [])
+    cell["forecast"] = measured(forecast, {"encoders": []})
     assert not theory.has_together(cell)
     assert not theory.together_sentence(cell)
     assert not any(name.endswith("-theory") for name in figures.figures({"cells": [cell]}))
@@ -101,7 +109,7 @@ def test_where_the_theory_says_nothing_nothing_is_said(example: ModuleType, fore
 def test_a_search_without_a_curve_has_no_crossing(cell: dict[str, Any]) -> None:
     for encoder in cell["encoders"]:
         encoder["curve"] = []
-    found = theory.with_measured(cell["forecast"], cell["encoders"])
+    found = measured(cell["forecast"], cell)
     assert found is not None
     assert [entry["measured"] for entry in found["together"]["encoders"]] == [None, None]
     cell["forecast"] = found

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, planned_rounds
 from study.scheduling.packs import even_groups

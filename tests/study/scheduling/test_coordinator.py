@@ -10,18 +10,20 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
-from study.search.answers import recommended_settings
 from study.search.curves import curve
-from study.search.rounds import has_answer, nuisance_settings
-from trainables.spec import ReplicaResult
+from study.search.design import nuisance_settings
+from study.search.rounds import has_answer
+from trainables.spec import ReplicateResult
 from trainables.training import pack as engine
 
 STUDY = """
@@ -36,14 +38,14 @@ replicates: {search: 2, confirm: 2}
 search: {nuisance: {learning_rate: {log: [1e-3, 1e-2]}}, trials_per_strength: 2}
 """
 Cells = tuple[Cell, ...]
-Trainer = Callable[[PlannedPack], list[ReplicaResult]]
+Trainer = Callable[[PlannedPack], list[ReplicateResult]]
 
 
 def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer, Callable[[], Ledger]]:
     config = parse_config(STUDY % one_sided)
     cells, datasets = build_cells(config)
 
-    def train(pack: PlannedPack) -> list[ReplicaResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         running = engine.Pack(pack.spec, datasets[pack.cell.data_key].pair(*pack.cell.pair))
         running.run()
         return list(running.results())
@@ -70,22 +72,23 @@ def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, sto
 
 def report(cells: Cells, ledger: Ledger) -> dict[str, object]:
     profiles: dict[str, PIDProfile] = {}
-    return build_report(cells, ledger, profiles, {}, run=Run(complete=True))
+    told: dict[str, object] = to_json(build_report(cells, ledger, profiles, {}, run=Run(complete=True)))
+    return told
 
 
 def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(tmp_path: Path) -> None:
     cells, train, ledger = prepared(tmp_path / "one")
-    drain(Coordinator(cells, ledger(), pack_size=5, recommend=recommended_settings), train, order=random.Random(0))
+    drain(Coordinator(cells, ledger(), pack_size=5), train, order=random.Random(0))
     undisturbed = report(cells, ledger())
 
     cells, train, ledger = prepared(tmp_path / "two")
     first = drain(
-        Coordinator(cells, ledger(), pack_size=5, recommend=recommended_settings),
+        Coordinator(cells, ledger(), pack_size=5),
         train,
         order=random.Random(1),
         stop_after=4,
     )
-    resumed = Coordinator(cells, ledger(), pack_size=5, recommend=recommended_settings)
+    resumed = Coordinator(cells, ledger(), pack_size=5)
     before = resumed.progress.done
     second = drain(resumed, train, order=random.Random(2))
 
@@ -98,14 +101,12 @@ def test_the_report_depends_neither_on_the_order_of_completion_nor_on_a_restart(
 
 def count_packs(folder: Path) -> int:
     cells, train, ledger = prepared(folder)
-    return drain(
-        Coordinator(cells, ledger(), pack_size=5, recommend=recommended_settings), train, order=random.Random(0)
-    )
+    return drain(Coordinator(cells, ledger(), pack_size=5), train, order=random.Random(0))
 
 
 def test_every_strength_has_the_same_nuisance_settings_and_seeds(tmp_path: Path) -> None:
     cells, train, ledger = prepared(tmp_path)
-    drain(Coordinator(cells, ledger(), pack_size=50, recommend=recommended_settings), train, order=random.Random(0))
+    drain(Coordinator(cells, ledger(), pack_size=50), train, order=random.Random(0))
 
     for cell in cells:
         settings = {tuple(setting.nuisance.items()) for setting in nuisance_settings(cell)}
@@ -123,7 +124,7 @@ def test_every_strength_has_the_same_nuisance_settings_and_seeds(tmp_path: Path)
 
 def test_the_best_nuisance_setting_stands_for_its_strength(tmp_path: Path) -> None:
     cells, train, ledger = prepared(tmp_path)
-    drain(Coordinator(cells, ledger(), pack_size=50, recommend=recommended_settings), train, order=random.Random(0))
+    drain(Coordinator(cells, ledger(), pack_size=50), train, order=random.Random(0))
     trials = ledger().trials(cells[0].id, "shared")
 
     found = curve(trials, "pair")
@@ -143,7 +144,7 @@ def test_confirmation_uses_fresh_seeds_and_the_test_split(tmp_path: Path) -> Non
     cells, train, ledger = prepared(tmp_path)
     specs = []
     drain(
-        Coordinator(cells, ledger(), pack_size=50, recommend=recommended_settings),
+        Coordinator(cells, ledger(), pack_size=50),
         lambda pack: specs.append(pack.spec) or train(pack),  # type: ignore[func-returns-value]
         order=random.Random(0),
     )
@@ -159,7 +160,7 @@ def test_one_sided_strengths_pull_one_encoder_and_lead_to_four_alternatives(tmp_
     cells, train, ledger = prepared(tmp_path, one_sided="always")
     specs = []
     drain(
-        Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings),
+        Coordinator(cells[:1], ledger(), pack_size=50),
         lambda pack: specs.append(pack.spec) or train(pack),  # type: ignore[func-returns-value]
         order=random.Random(0),
     )
@@ -176,7 +177,7 @@ def test_one_sided_strengths_pull_one_encoder_and_lead_to_four_alternatives(tmp_
 
 def test_a_pack_that_does_not_fit_is_halved_until_it_does(tmp_path: Path) -> None:
     cells, train, ledger = prepared(tmp_path / "halved")
-    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
     while not coordinator.finished:
         pack = coordinator.next_pack()
         assert pack is not None
@@ -191,7 +192,7 @@ def test_a_pack_that_does_not_fit_is_halved_until_it_does(tmp_path: Path) -> Non
 
 def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
     cells, train, ledger = prepared(tmp_path)
-    coordinator = Coordinator(cells, ledger(), pack_size=50, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger(), pack_size=50)
     broken = coordinator.next_pack()
     assert broken is not None
     coordinator.fail(broken.id, "the disk is full")
@@ -205,7 +206,7 @@ def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> N
 def half_diverging(arms: set[str]) -> Trainer:
     """Above λ = 0 in these arms every other training diverges; the others score the better, the stronger."""
 
-    def train(pack: PlannedPack) -> list[ReplicaResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strength = max(asked.setting.strength_1, asked.setting.strength_2)
@@ -214,7 +215,7 @@ def half_diverging(arms: set[str]) -> Trainer:
             status: Literal["ok", "diverged"] = "diverged" if blown else "ok"
             curve = ((1.0, score, score, 1.0, 1.0),)
             found.append(
-                ReplicaResult(
+                ReplicateResult(
                     status=status, scores=(score, score), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
                 )
             )
@@ -225,7 +226,7 @@ def half_diverging(arms: set[str]) -> Trainer:
 
 def test_a_cell_with_one_strength_that_is_sound_has_no_answer(tmp_path: Path) -> None:
     cells, _, ledger = prepared(tmp_path)
-    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
     drain(coordinator, half_diverging({"shared"}), order=random.Random(0))
 
     assert not has_answer(cells[0], ledger())
@@ -236,7 +237,7 @@ def test_a_cell_with_one_strength_that_is_sound_has_no_answer(tmp_path: Path) ->
 
 def test_one_sided_strengths_that_half_diverge_are_not_offered(tmp_path: Path) -> None:
     cells, _, ledger = prepared(tmp_path, one_sided="always")
-    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
     drain(coordinator, half_diverging({"to_1"}), order=random.Random(0))
 
     (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
@@ -251,7 +252,7 @@ def test_a_setting_that_half_diverges_stands_for_no_strength_that_has_a_sound_on
     asked = book.ask(cells[0].id, "shared", round_=0, settings=[own, other], replicates=range(2))
     for trial, scores in zip(asked, [(0.5, 0.5), (0.9, float("nan"))], strict=True):
         found = {
-            index: ReplicaResult(
+            index: ReplicateResult(
                 status="ok" if score == score else "diverged",
                 scores=(score, score),
                 losses=(1.0, 1.0),
@@ -270,8 +271,8 @@ def test_a_setting_that_half_diverges_stands_for_no_strength_that_has_a_sound_on
 def test_a_cell_whose_trainings_all_diverge_has_no_answer_and_says_how_many_diverged(tmp_path: Path) -> None:
     cells, _, ledger = prepared(tmp_path)
     nan = float("nan")
-    blown = ReplicaResult(status="diverged", scores=(nan, nan), losses=(nan, nan), alignment={"cka": nan}, curve=())
-    coordinator = Coordinator(cells[:1], ledger(), pack_size=50, recommend=recommended_settings)
+    blown = ReplicateResult(status="diverged", scores=(nan, nan), losses=(nan, nan), alignment={"cka": nan}, curve=())
+    coordinator = Coordinator(cells[:1], ledger(), pack_size=50)
     drain(coordinator, lambda pack: [blown] * len(pack.members), order=random.Random(0))
 
     (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import parse_config
 from study.scheduling.size import pack_size
 

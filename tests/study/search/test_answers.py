@@ -9,6 +9,7 @@ import math
 import random
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
-from study.cells.trials import Setting
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
+from study.results.model import Report, to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
+from study.search.rounds import encoder_round
 from study.selection import strengths_by_encoder
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 STUDY = """
 study: decided
@@ -50,11 +53,11 @@ def prepared() -> dict[str, Cells]:
     return {sided: build_cells(parse_config(STUDY % sided))[0] for sided in ("never", "always")}
 
 
-def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[PlannedPack], list[ReplicaResult]]:
+def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[PlannedPack], list[ReplicateResult]]:
     """A trainer whose scores rise by `effects` at λ = 1, of the encoder that is pulled, with luck around it."""
     place = {cell.id: index for index, cell in enumerate(cells)}
 
-    def train(pack: PlannedPack) -> list[ReplicaResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strengths = (asked.setting.strength_1, asked.setting.strength_2)
@@ -66,7 +69,7 @@ def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pl
             )
             curve = ((1.0, first, second, 1.0, 1.0),)
             found.append(
-                ReplicaResult(
+                ReplicateResult(
                     status="ok", scores=(first, second), losses=(1.0, 1.0), alignment={"cka": 0.5}, curve=curve
                 )
             )
@@ -82,7 +85,7 @@ def memory() -> Ledger:
 def drain(
     cells: Cells,
     ledger: Ledger,
-    train: Callable[[PlannedPack], list[ReplicaResult]],
+    train: Callable[[PlannedPack], list[ReplicateResult]],
     *,
     seed: int = 0,
     pack_size: int = 7,
@@ -91,7 +94,7 @@ def drain(
 ) -> Coordinator:
     """Train in a random order; the packs of this place in the order of completion fail for good."""
     order = random.Random(seed)
-    coordinator = Coordinator(cells, ledger, pack_size=pack_size, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=pack_size)
     out: list[PlannedPack] = []
     count = 0
     while not coordinator.finished and count != stop_after:
@@ -108,7 +111,8 @@ def drain(
 
 def report_of(cells: Cells, ledger: Ledger, coordinator: Coordinator | None = None) -> dict[str, Any]:
     errors = dict(coordinator.errors) if coordinator else {}
-    return build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors))
+    told: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True, errors=errors)))
+    return told
 
 
 def trained_as_told(report: Mapping[str, Any]) -> list[bool]:
@@ -191,7 +195,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
     ledger = Ledger(open_storage(folder=tmp_path), name="decided", space={"strength": (0, 4)})
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 1.0))
 
-    def noting(pack: PlannedPack) -> list[ReplicaResult]:
+    def noting(pack: PlannedPack) -> list[ReplicateResult]:
         order.append((pack.cell.id, pack.members[0][0].arm))
         return train(pack)
 
@@ -206,7 +210,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
 def test_a_cell_that_fails_last_does_not_keep_the_others_from_their_encoders(prepared: dict[str, Cells]) -> None:
     cells, ledger = prepared["never"], memory()
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 2.0))
-    coordinator = Coordinator(cells, ledger, pack_size=50, recommend=recommended_settings)
+    coordinator = Coordinator(cells, ledger, pack_size=50)
     held = coordinator.next_pack()
     assert held is not None
     while (pack := coordinator.next_pack()) is not None:
@@ -227,18 +231,21 @@ def test_encoders_of_an_earlier_decision_are_not_shown_and_trained_anew(prepared
     effects = {(cell, encoder): 0.0 for cell in range(3) for encoder in range(2)} | {(0, 0): 1.6, (0, 1): 1.2}
     train = planted(cells, effects)
 
-    def within_the_pair(asked: Sequence[Cell], known: Ledger) -> Mapping[str, tuple[Setting, Setting]]:
-        star = next(t.setting for t in known.trials(cells[0].id, "confirm") if t.setting.strength_1)
-        return {**recommended_settings(asked, known), cells[0].id: (star, star)}
-
-    coordinator = Coordinator(cells, ledger, pack_size=50, recommend=within_the_pair)
-    while (pack := coordinator.next_pack()) is not None:
-        coordinator.complete(pack.id, train(pack))
+    no_models = cells[0].config.model_copy(update={"models": False})
+    drain(tuple(replace(cell, config=no_models) for cell in cells), ledger, train)
+    star = next(t.setting for t in ledger.trials(cells[0].id, "confirm") if t.setting.strength_1)
+    within_the_pair = {**recommended_settings(cells, ledger), cells[0].id: (star, star)}
+    for cell in cells:
+        for asked in encoder_round(cell, ledger, within_the_pair[cell.id]):
+            (result,) = train(
+                PlannedPack(spec=cell.pack("final", [(asked.setting, 0)]), cell=cell, members=((asked, 0),))
+            )
+            ledger.record(cell.id, asked, {0: result})
     before = report_of(cells, ledger)
     assert [entry["model"] is None for entry in before["cells"][0]["encoders"]] == [True, True]
-    assert lacks_encoders(before, cells, ledger)
+    assert lacks_encoders(Report.from_json(before), cells, ledger)
 
     drain(cells, ledger, train)
     after = report_of(cells, ledger)
     assert trained_as_told(after) == [True] * 6
-    assert not lacks_encoders(after, cells, ledger)
+    assert not lacks_encoders(Report.from_json(after), cells, ledger)

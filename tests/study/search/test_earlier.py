@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import parse_config
 from study.search import Ledger, open_storage
-from study.search.earlier import beside, experiences, most_similar, reordered
+from study.search.earlier import most_similar, reordered
 from study.search.rounds import LEARNT, rounds
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
 
 
-def report(study: str = "old", *, star: float | None = 0.6, profile: tuple[float, ...] = (1, 0, 0.5, 0)) -> Any:
-    names = ("redundancy", "unique_1", "unique_2", "synergy")
-    pid = {**dict(zip(names, profile, strict=True)), "estimator": "broja"}
-    cell = {"label": "a + b", "pid": pid, "pair_choice": {"lambda_star": star, "interval": [0.3, 1]}}
-    return {"study": study, "status": "complete", "stand_in": False, "cells": [cell]}
-
-
-def test_a_finished_study_leaves_its_profiles_and_optima() -> None:
-    (one,) = experiences(report())
-    assert (one["study"], one["lambda_star"], one["profile"]) == ("old", 0.6, [1, 0, 0.5, 0])
-
-
-@pytest.mark.parametrize("change", [{"status": "partial"}, {"stand_in": True}])
-def test_unfinished_studies_and_made_up_data_teach_nothing(change: dict[str, Any]) -> None:
-    assert experiences(report() | change) == []
-    assert experiences(report(star=None)) == []
-
-
-def test_studies_beside_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
-    for name, text in (("old", json.dumps(report())), ("own", json.dumps(report("own"))), ("torn", '{"cells": [')):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "report.json").write_text(text)
-    assert [one["study"] for one in beside(tmp_path, study="own")] == ["old"]
+def experience(study: str = "old", *, star: float = 0.6, profile: tuple[float, ...] = (1, 0, 0.5, 0)) -> dict[str, Any]:
+    """What one pair of a study came to."""
+    return {
+        "study": study, "label": "a + b", "estimator": "broja",
+        "profile": list(profile), "lambda_star": star, "interval": [0.3, 1],
+    }  # fmt: skip
 
 
 def test_the_nearest_profile_comes_first_whichever_way_round_its_pair_is() -> None:
-    far, near = report("far", profile=(0, 1, 1, 1)), report("near", profile=(1, 0.5, 0, 0))
-    earlier = [*experiences(far), *experiences(near)]
-    found = most_similar((1, 0, 0.5, 0), "broja", earlier, range_=(0, 4))
-    assert [one["study"] for one in found] == ["near", "far"]
-    assert found[0]["distance"] == 0
+    earlier = [experience("far", profile=(0, 1, 1, 1)), experience("near", profile=(1, 0.5, 0, 0))]
+    similar = most_similar((1, 0, 0.5, 0), "broja", earlier, range_=(0, 4))
+    assert [one["study"] for one in similar] == ["near", "far"]
+    assert similar[0]["distance"] == 0
     assert most_similar((1, 0, 0.5, 0), "batch", earlier, range_=(0, 4)) == []
     assert most_similar((1, 0, 0.5, 0), "broja", earlier, range_=(0, 0.5)) == []
 
 
 def test_what_was_best_before_is_tried_first_with_zero_and_the_end() -> None:
-    first, rest = reordered(DESIGN, experiences(report(star=0.55)))
+    first, rest = reordered(DESIGN, [experience(star=0.55)])
     assert {0.0, 4.0, 0.5, 0.6} <= set(first)
     assert set(rest) == set(DESIGN) - set(first)
     assert reordered(DESIGN, []) == (DESIGN, ())
@@ -87,14 +67,14 @@ def searched(folder: Path, *, stop_interval: float, learnt: bool = True) -> list
     config = parse_config(STUDY % stop_interval)
     (cell,), _ = build_cells(config)
     ledger = Ledger(open_storage(folder=folder), name="small", space={"strength": (0, 4)})
-    ledger.set_note(LEARNT, {cell.id: experiences(report(star=0.9))} if learnt else {})
+    ledger.set_note(LEARNT, {cell.id: [experience(star=0.9)]} if learnt else {})
     rounds_asked = []
     for asked in rounds(cell, ledger):
         rounds_asked.append([trial.setting.strength_1 for trial in asked])
         for trial in asked:
             score = -((trial.setting.strength_1 - 1) ** 2)
             results = {
-                index: ReplicaResult(
+                index: ReplicateResult(
                     status="ok", scores=(score + index, score), losses=(0, 0), alignment={}, curve=((1, 0, 0, 0, 0),)
                 )
                 for index in trial.replicates
@@ -118,6 +98,6 @@ def test_a_search_that_learnt_nothing_asks_for_its_whole_design_at_once(tmp_path
 def test_a_study_leaves_its_experiences_in_a_shared_storage(tmp_path: Path) -> None:
     storage = open_storage(folder=tmp_path)
     first, second = (Ledger(storage, name=name, space={"strength": (0, 4)}) for name in ("first", "second"))
-    first.set_note("experiences", experiences(report("first")))
+    first.set_note("experiences", [experience("first")])
     assert list(second.notes_elsewhere("experiences")) == ["first"]
     assert first.notes_elsewhere("experiences") == {}

@@ -15,19 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
+from study.results.model import to_json
 from study.results.run import Run
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger
-from study.search.answers import recommended_settings
 from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.rounds import Round, rounds
 from study.selection import prospect
-from trainables.spec import ReplicaResult, derive_seed
+from trainables.spec import ReplicateResult, derive_seed
 from trainables.training.pack import Pack as Training
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
@@ -97,7 +98,7 @@ WORLDS: Mapping[str, tuple[str, World]] = {
 }  # fmt: skip
 
 
-def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
+def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicateResult]:
     """Trains by looking up: a seed's own level, luck that neighbouring strengths share, and noise."""
 
     @cache
@@ -106,7 +107,7 @@ def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
         level, slope, bend = seed.normal(size=3)
         return float(level), float(slope), float(bend)
 
-    def train(asked: Asked, index: int) -> ReplicaResult:
+    def train(asked: Asked, index: int) -> ReplicateResult:
         setting = asked.setting
         pulled = (setting.strength_1, setting.strength_2)
         curves = world.both if all(pulled) else world.alone
@@ -120,7 +121,7 @@ def planted(world: World, cell: Cell) -> Callable[[Asked, int], ReplicaResult]:
             own = np.random.default_rng(derive_seed(cell.config.seed, phase, side, index, strength, way)).normal()
             luck = 0.6 * slope * warped + 0.6 * bend * warped**2
             scores.append(0.7 + (gain + 2 * level + luck + 0.8 * own) / 100)
-        return ReplicaResult(
+        return ReplicateResult(
             status="ok", scores=(scores[0], scores[1]), losses=(1.0, 1.0), alignment={"cka": 0.5},
             curve=((1.0, scores[0], scores[1], 1.0, 1.0),),
         )  # fmt: skip
@@ -151,7 +152,7 @@ def run(cell: Cell, ledger: Ledger, world: World) -> dict[str, Any]:
     """The cell's entry of the report once everything that it asks for is trained."""
     for asked in asked_rounds(cell, ledger):
         fill(cell, ledger, world, asked)
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     return dict(entry)
 
 
@@ -208,13 +209,13 @@ def test_never_searches_the_shared_strength_alone() -> None:
 @pytest.mark.timeout(600)
 def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(shared_data: Path) -> None:
     """Text and vision of CMU-MOSI: what vision gains at one strength for both, text loses in part."""
-    known: dict[Any, ReplicaResult] = {}
+    known: dict[Any, ReplicateResult] = {}
     choices = {}
     for way in ("auto", "always"):
         text = REAL % (shared_data / "mosi752/mosi752.npz", way)
         cells, datasets = build_cells(parse_config(text))
         ledger = Ledger(InMemoryStorage(), name="real", space={"strength": (0, 4)})
-        coordinator = Coordinator(cells, ledger, pack_size=40, recommend=recommended_settings)
+        coordinator = Coordinator(cells, ledger, pack_size=40)
         while (pack := coordinator.next_pack()) is not None:
             keys = [(pack.spec.alignment.direction, pack.spec.evaluate, one) for one in pack.spec.replicas]
             if not all(key in known for key in keys):
@@ -222,7 +223,7 @@ def test_of_a_real_pair_auto_finds_the_strength_that_one_encoder_has_of_its_own(
                 training.run()
                 known |= zip(keys, training.results(), strict=True)
             coordinator.complete(pack.id, [known[key] for key in keys])
-        choices[way] = build_report(cells, ledger, {}, {}, run=Run(complete=True))["cells"][0]["pair_choice"]
+        choices[way] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))["cells"][0]["pair_choice"]
 
     assert choices["auto"]["strategy"] == choices["always"]["strategy"]
     assert choices["auto"]["strategy"] in ("to_2", "per_encoder")
@@ -277,7 +278,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
     cell = made(design=SHORT, search=QUICK)
     undisturbed = run(cell, record(), world)
     ledger, train, order = record(), planted(world, cell), random.Random(pack_size)
-    coordinator = Coordinator([cell], ledger, pack_size=pack_size, recommend=recommended_settings)
+    coordinator = Coordinator([cell], ledger, pack_size=pack_size)
     out: list[PlannedPack] = []
     while not coordinator.finished:
         while (pack := coordinator.next_pack()) is not None:
@@ -285,7 +286,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
         pack = out.pop(order.randrange(len(out)))
         coordinator.complete(pack.id, [train(trial, index) for trial, index in pack.members])
 
-    (entry,) = build_report([cell], ledger, {}, {}, run=Run(complete=True))["cells"]
+    (entry,) = to_json(build_report([cell], ledger, {}, {}, run=Run(complete=True)))["cells"]
     assert entry == undisturbed
     assert coordinator.progress.done == coordinator.progress.planned
 

@@ -12,15 +12,16 @@ from optuna.trial import TrialState, create_trial
 from study.cells.trials import Setting
 from study.config import Sampler
 from study.search import Ledger, open_storage
-from study.search.samplers import PosteriorSampler, suggest
+from study.search.posterior_sampler import PosteriorSampler
+from study.search.samplers import suggest
 from study.selection import Unit
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 SPACE = {"strength": (0.0, 4.0), "learning_rate": (1e-4, 1e-2)}
 
 
-def result(score: float, *, status: str = "ok") -> ReplicaResult:
-    return ReplicaResult(
+def result(score: float, *, status: str = "ok") -> ReplicateResult:
+    return ReplicateResult(
         status=status,  # type: ignore[arg-type]
         scores=(score, score / 2),
         losses=(1.0, 1.0),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import ConfigError, parse_config
 from study.search import Ledger, open_storage
 from study.session.background import Profiling, recorded

@@ -20,6 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from study.results.model import Report
 from study.results.writing import write_report
 from study.tracking import Tracker
 
@@ -44,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, example: ModuleType, server
     folder = tmp_path_factory.mktemp("ui")
     report, study = example.digits_report(), folder / "studies" / "digits"
     study.mkdir(parents=True)
-    write_report(report, study)
+    write_report(Report.from_json(report), study)
     with servers.mlflow_server(folder, port=servers.free_port()) as address:
         result = Tracker(address).project(report, folder=study, config_text="study: digits\n", last=True)
         assert result.problem is None

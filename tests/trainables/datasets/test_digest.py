@@ -7,7 +7,7 @@ import pytest
 
 from trainables.datasets import Modality, MultimodalData, Target
 from trainables.datasets import digest as module
-from trainables.datasets.digest import digest, same
+from trainables.datasets.digest import changed, digest
 
 N = 60
 
@@ -29,9 +29,9 @@ def made(*, dtype=np.float64, **changes):
     return MultimodalData(**(parts | changes))
 
 
-def changed(one, other):
+def differing(one, other):
     assert set(one) == set(other)
-    return {part for part in one if not same(one[part], other[part])}
+    return set(changed(one, other))
 
 
 def touched(array):
@@ -48,7 +48,9 @@ def with_values(values):
 def test_the_same_data_have_the_same_digest_however_they_lie_in_memory():
     data = made()
     once = digest(data, generated=False)
-    assert set(once) == {"split", "groups", "modality a", "mask of a", "target of a", "modality b", "target of b"}
+    assert set(once) == {
+        *("split", "groups", "modality a", "mask of a", "real steps of a", "target of a", "modality b", "target of b"),
+    }
     turned = np.asfortranarray(data.modalities["b"].values)
     assert digest(made(**with_values(turned)), generated=False) == once
 
@@ -75,18 +77,42 @@ def test_the_same_data_have_the_same_digest_however_they_lie_in_memory():
     ],
 )
 def test_any_change_shows_where_it_is(changes, parts):
-    assert changed(digest(made(), generated=False), digest(made(**changes(made())), generated=False)) == parts
+    assert differing(digest(made(), generated=False), digest(made(**changes(made())), generated=False)) == parts
+
+
+def test_what_stands_in_padded_steps_does_not_count():
+    data = made()
+    a = data.modalities["a"]
+    for filling in (np.nan, 9.0):
+        values = np.where(a.mask[:, :, None], a.values, filling)
+        other = digest(made(modalities={**data.modalities, "a": replace(a, values=values)}), generated=False)
+        once = digest(data, generated=False)
+        assert once["modality a"] != other["modality a"]
+        assert changed(once, other) == []
+        values[0, 0, 0] += 1  # a real step
+        other = digest(made(modalities={**data.modalities, "a": replace(a, values=values)}), generated=False)
+        assert changed(once, other) == ["modality a"]
+
+
+def test_a_record_that_knows_whole_modalities_alone_is_compared_by_them():
+    """As the version before noted them."""
+    data = made()
+    a = data.modalities["a"]
+    known = {part: text for part, text in digest(data, generated=False).items() if not part.startswith("real steps")}
+    assert changed(known, digest(data, generated=False)) == []
+    padded = made(modalities={**data.modalities, "a": replace(a, values=np.where(a.mask[:, :, None], a.values, 9.0))})
+    assert changed(known, digest(padded, generated=False)) == ["modality a"]
 
 
 def test_generated_numbers_may_differ_in_their_last_bits_and_in_nothing_else():
     data = made()
     values = data.modalities["b"].values
     once = digest(data, generated=True)
-    assert not changed(once, digest(made(**with_values(values * (1 + 1e-9))), generated=True))
-    assert changed(once, digest(made(**with_values(values + 0.05)), generated=True)) == {"modality b"}
+    assert not differing(once, digest(made(**with_values(values * (1 + 1e-9))), generated=True))
+    assert differing(once, digest(made(**with_values(values + 0.05)), generated=True)) == {"modality b"}
     noise = np.random.default_rng(1).normal(size=values.shape)
-    assert changed(once, digest(made(**with_values(noise)), generated=True)) == {"modality b"}
-    assert changed(once, digest(made(**with_values(values[:, :2])), generated=True)) == {"modality b"}
+    assert differing(once, digest(made(**with_values(noise)), generated=True)) == {"modality b"}
+    assert differing(once, digest(made(**with_values(values[:, :2])), generated=True)) == {"modality b"}
 
 
 def test_large_memory_maps_are_sampled_and_say_so(tmp_path, monkeypatch):
@@ -95,8 +121,8 @@ def test_large_memory_maps_are_sampled_and_say_so(tmp_path, monkeypatch):
     whole = digest(made(**with_values(mapped)), generated=False)["modality b"]
     assert not whole.startswith("sampled")
     monkeypatch.setattr(module, "WHOLE_BYTES", 100)
-    monkeypatch.setattr(module, "_BLOCKS", 4)
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(module, "BLOCKS", 4)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 16)
     parts = digest(made(**with_values(mapped)), generated=False)
     assert parts["modality b"].startswith("sampled ")
     assert not parts["modality a"].startswith("sampled")  # in memory: whole

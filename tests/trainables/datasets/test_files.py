@@ -60,13 +60,13 @@ class TestNpz:
 
     def test_zip_bomb(self, tmp_path, monkeypatch):
         """Zeros packed a thousand times: refused by the archive's directory, nothing is unpacked."""
-        monkeypatch.setattr(files, "_BOMB_BYTES", 2**20)
+        monkeypatch.setattr(files, "BOMB_BYTES", 2**20)
         np.savez_compressed(tmp_path / "a.npz", x=np.zeros(2**20))
         with pytest.raises(DataError, match=r"would unpack from .* to 8\.0 MiB"):
             open_arrays(tmp_path / "a.npz")
 
     def test_a_large_file_is_no_bomb(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(files, "_BOMB_BYTES", 2**10)
+        monkeypatch.setattr(files, "BOMB_BYTES", 2**10)
         np.savez_compressed(tmp_path / "a.npz", x=np.random.default_rng(0).integers(0, 4, size=2**16))
         assert open_arrays(tmp_path / "a.npz")["x"].shape == (2**16,)
 
@@ -161,7 +161,7 @@ class TestMat:
             read_mat(tmp_path / "a.mat")
 
     def test_zip_bomb(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(files, "_BOMB_BYTES", 2**20)
+        monkeypatch.setattr(files, "BOMB_BYTES", 2**20)
         matlab.savemat(tmp_path / "a.mat", {"a": np.zeros((8, 2**17))}, do_compression=True)
         with pytest.raises(DataError, match="unpacks to more than"):
             read_mat(tmp_path / "a.mat")

@@ -56,6 +56,14 @@ def test_a_real_target_in_any_unit_is_named(tmp_path, leak, options):
     assert note.startswith("d: of audio, column 1, 6 follows from the target y in every row")
 
 
+@pytest.mark.parametrize("options", [{}, {"metric": "r2"}])
+def test_each_column_of_a_target_of_several_numbers_is_looked_for(tmp_path, options):
+    scores = np.c_[SCORE, RNG.normal(size=(N, 2))]
+    (note,) = _notes(tmp_path, np.c_[AUDIO, 3 - 2 * scores[:, 2], AUDIO[:, 0], SCORE], scores, **options)
+    assert note.startswith("d: of audio, column 5, 7 follows from the target y in every row")
+    assert _notes(tmp_path, np.c_[AUDIO, scores.sum(axis=1)], scores, **options) == ()
+
+
 def test_a_target_that_mostly_is_one_number(tmp_path):
     sampled = np.linspace(0, N - 1, 256).astype(int)
     late = np.where(np.isin(np.arange(N), sampled), 0.25, SCORE)

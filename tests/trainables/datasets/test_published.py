@@ -11,7 +11,7 @@ from scipy.io import matlab
 
 from trainables.datasets import DATASETS, DataError, load
 from trainables.datasets.generated.gaussian import gaussian_information
-from trainables.datasets.generated.stand_in import Generated, Plan
+from trainables.datasets.generated.stand_in import Generated, StandInPlan
 from trainables.datasets.published.affect import stand_in_corpus
 from trainables.spec import DatasetSpec
 
@@ -158,7 +158,9 @@ class TestCorpora:
         """The stand-in has the layout of the file."""
         shapes = {modality: (8, *shape[1:]) for modality, shape in DATASETS[name].shapes.items()}
         binary = DATASETS[name].options["task"].default == "classes"
-        plan = Plan(rows=(60, 20, 20), shapes=shapes, classes=2, relevance=dict.fromkeys(shapes, 0.5), sequences=True)
+        plan = StandInPlan(
+            rows=(60, 20, 20), shapes=shapes, classes=2, relevance=dict.fromkeys(shapes, 0.5), sequences=True
+        )
         data = corpus(stand_in_corpus(plan, binary=binary), name)()
         assert {m: v.values.shape[1:] for m, v in data.modalities.items()} == shapes
         assert not data.stand_in
@@ -383,7 +385,7 @@ def _readout_information(x, labels, split):
 
 
 class TestStandIn:
-    PLAN = Plan(
+    PLAN = StandInPlan(
         rows=(3000, 1000, 1000),
         shapes={"a": (4, 6), "b": (4, 9)},
         classes=2,

@@ -140,3 +140,16 @@ def test_a_pair_needs_two_modalities_that_exist():
         _data().pair("a", "c")
     with pytest.raises(DataError, match="two different"):
         _data().pair("a", "a")
+
+
+PADDED = np.arange(4) < 1 + np.arange(30)[:, None] % 4
+
+
+@pytest.mark.parametrize("filling", [np.nan, np.inf, 1e30])
+def test_what_stands_in_padded_steps_is_not_looked_at(filling):
+    values = np.where(PADDED[:, :, None], np.float32(1), np.float32(filling)).repeat(2, axis=2)
+    assert check(_data(**_modality(values, mask=PADDED))).name == "made up"
+    values[7, 0, 0] = filling  # a real step
+    if not np.isfinite(filling):
+        with pytest.raises(DataError, match="NaN or infinite" if np.isnan(filling) else "infinite values.* 1 of them"):
+            check(_data(**_modality(values, mask=PADDED)))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.networks.encoders import ENCODERS, SoloEncoder, build_networks, to_patches
+from trainables.networks.encoders import ENCODERS, to_patches
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.spec import AlignmentSpec, EncoderSpec
 
 K, N, T, D = 3, 7, 5, 4

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.networks.encoders import build_networks
+from trainables.networks.network import build_networks
 from trainables.networks.perceptron import Perceptron, is_perceptron
 from trainables.spec import AlignmentSpec, EncoderSpec
 

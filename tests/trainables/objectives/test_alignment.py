@@ -9,16 +9,13 @@ from torch.nn import functional
 
 from trainables.objectives.alignment import (
     ALIGNMENT_OBJECTIVES,
-    TASK_LOSSES,
-    alignment_and_gradients,
-    alignment_loss,
     info_nce,
     siglip,
     symmetric_info_nce,
-    task_loss_and_gradient,
     vicreg,
 )
-from trainables.objectives.info_nce import _weigh_shifted
+from trainables.objectives.info_nce import weigh_shifted
+from trainables.objectives.term import alignment_and_gradients, alignment_loss
 
 DIRECTIONS = ("both", "to_1", "to_2")
 
@@ -27,6 +24,11 @@ def projections(n_replicas: int, n: int, width: int, *, seed: int = 0, dtype=tor
     generator = torch.Generator().manual_seed(seed)
     z_1, z_2 = (torch.randn(n_replicas, n, width, generator=generator, dtype=dtype) for _ in range(2))
     return (0.7 * z_2 + z_1).requires_grad_(), z_2.requires_grad_()
+
+
+def one_sided(z_1: Tensor, z_2: Tensor, direction: str) -> tuple[Tensor, Tensor]:
+    """The projections, the one that is not pulled detached."""
+    return z_1.detach() if direction == "to_2" else z_1, z_2.detach() if direction == "to_1" else z_2
 
 
 def units(*shape: int, seed: int = 0, dtype=torch.float32) -> tuple[Tensor, ...]:
@@ -104,11 +106,8 @@ class TestSymmetricInfoNCE:
     @pytest.mark.parametrize("direction", DIRECTIONS)
     def test_gradcheck(self, temperature, direction):
         z_1, z_2 = units(2, 4, 3, dtype=torch.float64)
-        z_1, z_2 = (z_1.detach(), z_2) if direction == "to_2" else (z_1, z_2)
-        z_1, z_2 = (z_1, z_2.detach()) if direction == "to_1" else (z_1, z_2)
-        assert torch.autograd.gradcheck(
-            lambda a, b: symmetric_info_nce(a, b, temperature, direction=direction), (z_1, z_2), eps=1e-7
-        )
+        z_1, z_2 = one_sided(z_1, z_2, direction)
+        assert torch.autograd.gradcheck(lambda a, b: symmetric_info_nce(a, b, temperature), (z_1, z_2), eps=1e-7)
 
     def test_second_derivative_is_refused(self):
         z_1, z_2 = units(1, 4, 3)
@@ -168,7 +167,7 @@ class TestSymmetricInfoNCE:
         z_1, z_2 = units(7, 32, 5)
         whole = symmetric_info_nce(z_1, z_2, 0.1)
         expected = whole.detach(), *gradients(whole, z_1, z_2)
-        monkeypatch.setattr("trainables.objectives.info_nce._CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
+        monkeypatch.setattr("trainables.objectives.info_nce.CPU_CHUNK_BYTES", 3 * 32 * 32 * 4)
         chunked = symmetric_info_nce(z_1, z_2, 0.1)
         for mine, theirs in zip((chunked.detach(), *gradients(chunked, z_1, z_2)), expected, strict=True):
             torch.testing.assert_close(mine, theirs)
@@ -184,7 +183,7 @@ class TestSymmetricInfoNCE:
     def test_one_sided_leaves_the_other_without_gradient(self, direction):
         z_1, z_2 = units(2, 30, 4)
         expected = gradients(symmetric_info_nce(z_1, z_2, 0.1), z_1, z_2)
-        loss = symmetric_info_nce(z_1, z_2, 0.1, direction=direction)
+        loss = symmetric_info_nce(*one_sided(z_1, z_2, direction), 0.1)
         weights = torch.linspace(0.5, 2, 2)
         actual = torch.autograd.grad((loss * weights).sum(), (z_1, z_2), allow_unused=True)
         pulled = 0 if direction == "to_1" else 1
@@ -210,7 +209,7 @@ class TestSymmetricInfoNCE:
         z_1, z_2 = units(2, 64, 3)
         logits = 100 * z_1.detach() @ z_2.detach().mT
         assert (logits - logits.amax()).min() < -110
-        _weigh_shifted(logits, torch.empty_like(logits))
+        weigh_shifted(logits, torch.empty_like(logits))
         assert (logits[logits != 0].abs() >= torch.finfo(torch.float32).tiny).all()
 
     def test_half_precision_input_is_computed_in_float32(self):
@@ -265,9 +264,7 @@ class TestEveryObjective:
         z_1, z_2 = projections(2, 5, 3, dtype=torch.float64)
         if direction != "both":  # the side that is not pulled is a constant
             (z_2 if direction == "to_1" else z_1).requires_grad_(False)
-        assert torch.autograd.gradcheck(
-            lambda a, b: ALIGNMENT_OBJECTIVES[name](a, b, 0.3, direction=direction), (z_1, z_2)
-        )
+        assert torch.autograd.gradcheck(lambda a, b: ALIGNMENT_OBJECTIVES[name](a, b, 0.3), (z_1, z_2))
 
     def test_pairing_matters(self, name):
         z_1, z_2 = projections(3, 40, 6)
@@ -307,7 +304,7 @@ class TestEveryObjective:
         z_1, z_2 = projections(2, 20, 6)
         pulled = 0 if direction == "to_1" else 1
         expected = gradients(ALIGNMENT_OBJECTIVES[name](z_1, z_2, 0.1), z_1, z_2)[pulled]
-        loss = ALIGNMENT_OBJECTIVES[name](z_1, z_2, 0.1, direction=direction)
+        loss = ALIGNMENT_OBJECTIVES[name](*one_sided(z_1, z_2, direction), 0.1)
         weights = torch.linspace(0.5, 2, 2)
         actual = torch.autograd.grad((loss * weights).sum(), (z_1, z_2), allow_unused=True)
         assert actual[1 - pulled] is None
@@ -315,7 +312,7 @@ class TestEveryObjective:
 
     def test_unknown_direction_is_refused(self, name):
         with pytest.raises(ValueError, match="unknown direction 'up'; choose one of both, to_1, to_2"):
-            ALIGNMENT_OBJECTIVES[name](*projections(2, 20, 6), 0.1, direction="up")  # type: ignore[arg-type]
+            alignment_loss(*projections(2, 20, 6), 1.0, 1.0, 0.1, objective=name, direction="up")  # type: ignore[arg-type]
 
     def test_mismatched_shapes_are_refused(self, name):
         z_1, z_2 = projections(2, 20, 6)
@@ -485,44 +482,3 @@ class TestClosedForms:
         loss = ALIGNMENT_OBJECTIVES["whitened_mse"](z, flat, 0.1)
         torch.testing.assert_close(loss, torch.ones(2), atol=1e-3, rtol=0)
         assert (gradients(loss, flat)[0] == 0).all()
-
-
-class TestTaskLosses:
-    def test_uniform_logits_cost_log_c(self):
-        loss = TASK_LOSSES["cross_entropy"](torch.zeros(3, 10, 4), torch.arange(10) % 4)
-        torch.testing.assert_close(loss, torch.full((3,), math.log(4)))
-
-    @pytest.mark.parametrize("name", TASK_LOSSES)
-    def test_gradients_beside_the_value_are_those_of_autograd(self, name):
-        outputs = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-        target = torch.arange(21).view(3, 7) % 4 if name == "cross_entropy" else torch.ones(3, 7, 4)
-        loss = TASK_LOSSES[name](outputs, target)
-        value, gradient = task_loss_and_gradient(name, outputs.detach(), target)
-        torch.testing.assert_close(value, loss)
-        torch.testing.assert_close(gradient, torch.autograd.grad(loss.sum(), outputs)[0])
-
-    def test_confident_outputs_cost_what_they_are_worth(self):
-        outputs = torch.tensor([[[500.0, -500.0]]])
-        for target, worth, pull in ((0, 0.0, [0.0, 0.0]), (1, 1000.0, [1.0, -1.0])):
-            value, gradient = task_loss_and_gradient("cross_entropy", outputs, torch.tensor([[target]]))
-            assert (value.item(), gradient.flatten().tolist()) == (worth, pull)
-
-    def test_classes_may_differ_between_replicas(self):
-        outputs = torch.randn(3, 10, 4, generator=torch.Generator().manual_seed(0))
-        targets = torch.stack([torch.arange(10).roll(k) % 4 for k in range(3)])
-        expected = torch.stack([functional.cross_entropy(o, t) for o, t in zip(outputs, targets, strict=True)])
-        torch.testing.assert_close(TASK_LOSSES["cross_entropy"](outputs, targets), expected)
-
-    @pytest.mark.parametrize(("name", "expected"), [("l1", [1.5, 0.5]), ("mse", [2.5, 0.5])])
-    @pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 2), (2, 2, 1)])
-    def test_errors_per_replica(self, name, expected, shape):
-        outputs = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]]])
-        target = torch.tensor([0.0, 2.0])
-        target = target.expand(2, 2) if shape == (2, 2) else target
-        target = target.view(1, 2, 1).expand(shape) if len(shape) == 3 else target.reshape(shape)
-        torch.testing.assert_close(TASK_LOSSES[name](outputs, target), torch.tensor(expected))
-
-    @pytest.mark.parametrize("name", ["l1", "mse"])
-    def test_target_that_would_broadcast_is_refused(self, name):
-        with pytest.raises(ValueError, match=r"give one of shape \(10, 3\) or \(2, 10, 3\)"):
-            TASK_LOSSES[name](torch.zeros(2, 10, 3), torch.zeros(10, 1))

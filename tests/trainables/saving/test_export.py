@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.metrics import SCORES
+from trainables.metrics.scores import SCORES
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.export import load_encoder, trained_encoders, training_hash
 from trainables.saving.padding import Padding, find_padding
@@ -21,7 +21,10 @@ from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, R
 from trainables.training.pack import Pack
 
 N = 60
-FILL = {"zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0}
+FILL = {
+    "zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0,
+    "missing": np.nan,
+}  # fmt: skip
 SPECS = {
     "linear": (EncoderSpec(kind="linear", width=6), (5,)),
     "mlp": (EncoderSpec(kind="mlp", width=6), (5,)),
@@ -93,8 +96,7 @@ def padded(kind: str, fill: str, *, projector: str = "none") -> tuple[Pack, Pair
 
 def said_by_the_pack(pack: Pack) -> np.ndarray:
     """The first encoder's outputs for the rows that the pack evaluates on."""
-    rows = torch.arange(pack.evaluated.rows)
-    return pack._groups[0].predict(pack.evaluated, rows, "predictions")[0][0].numpy()
+    return pack.predictions()[0][0].numpy()
 
 
 @pytest.mark.parametrize("fill", FILL)
@@ -211,7 +213,9 @@ def test_a_file_scores_what_the_pack_scored(kind: str, projector: str, tmp_path:
             outputs = torch.from_numpy(said["logits" if modality == 0 else "predictions"])[None]
             target = data.targets[modality]
             truth = torch.from_numpy(target.values[data.rows("test")])[None]
-            assert float(SCORES[target.metric](outputs, truth)[0]) == pytest.approx(result.scores[modality], abs=1e-6)
+            assert float(SCORES[target.metric].measure(outputs, truth)[0]) == pytest.approx(
+                result.scores[modality], abs=1e-6
+            )
             assert said["features"].shape == (N // 3, 6)
 
 

@@ -31,26 +31,26 @@ def pair():
 
 
 def feeds(pair):
-    return load_feeds(pair, fit=("train",), evaluate="valid", device=torch.device("cpu"))[:2]
+    return load_feeds(pair, fit=("train",), evaluate=("valid",), device=torch.device("cpu"))[:2]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["fit", "evaluated"])
 @pytest.mark.parametrize("modality", [0, 1])
 def test_shared_data_give_the_same_bits_as_a_copy(pair, monkeypatch, which, modality):
     copied = feeds(pair)[which]
-    monkeypatch.setattr(module, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(module, "LARGE_BYTES", 1)
     shared = feeds(pair)[which]
     index = torch.from_numpy(np.random.default_rng(1).integers(0, copied.rows, size=(3, 7)))
     for expected, actual in (
         (copied.batch(modality, index), shared.batch(modality, index)),
-        (copied.chunk(modality, index[0], 2), shared.chunk(modality, index[0], 2)),
+        (copied.samples(modality, index[0], 2), shared.samples(modality, index[0], 2)),
     ):
         assert torch.equal(expected.values, actual.values)
         assert (expected.mask is None and actual.mask is None) or torch.equal(expected.mask, actual.mask)
 
 
 def test_shared_data_are_neither_copied_nor_changed(pair, monkeypatch):
-    monkeypatch.setattr(module, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(module, "LARGE_BYTES", 1)
     before = [modality.values.copy() for modality in pair.modalities]
     fit, evaluated = feeds(pair)
     for i, modality in enumerate(pair.modalities):

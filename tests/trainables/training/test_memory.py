@@ -14,7 +14,7 @@ from trainables.datasets.base import Modality, PairData, Target
 from trainables.networks.encoders import ENCODERS
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
-from trainables.training.memory import PeakMemory, auto_pack_size, predict_bytes
+from trainables.training.memory import TensorMemory, auto_pack_size, predict_bytes
 from trainables.training.pack import Pack
 
 SHAPES = {"linear": (20,), "mlp": (20,), "transformer": (16, 8), "vit": (8, 8)}
@@ -44,7 +44,7 @@ def spec(kind, *, n_replicas, objective="info_nce", batch_size=64, width=16, see
 
 
 def measure(the_spec, data):
-    with PeakMemory() as memory:
+    with TensorMemory() as memory:
         Pack(the_spec, data).run()
     return memory.peak
 
@@ -93,7 +93,7 @@ def test_a_pack_holds_the_most_that_fit_the_budget_with_the_reserve():
 
 
 def test_peak_memory_counts_what_lives_at_once():
-    with PeakMemory() as memory:
+    with TensorMemory() as memory:
         for _ in range(3):
             kept = torch.zeros(1000)  # each replaces the one before, both alive for a moment
         kept = kept.view(10, 100).T  # a view is no memory

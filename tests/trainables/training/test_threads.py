@@ -62,7 +62,7 @@ def test_a_context_that_ends_leaves_those_beside_it_alone():
 PROFILE = """
 import json, sys
 import torch
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.config import parse_config
 from study.cells.profiles import profile_cells
 

@@ -107,7 +107,7 @@ def test_a_column_that_is_constant_in_training_adds_nothing_wherever_it_goes_lat
 
 def test_large_float64_data_that_stay_shared_give_the_same_bits(train, monkeypatch):
     expected = numbers(train(a=(A + 3) * UNITS)[0])
-    monkeypatch.setattr(feed, "_LARGE_BYTES", 1)
+    monkeypatch.setattr(feed, "LARGE_BYTES", 1)
     np.testing.assert_array_equal(numbers(train(a=(A + 3) * UNITS)[0]), expected)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.datasets.assemble import ARRAY_OPTIONS, Arrays, assemble, in_use
+from trainables.datasets.assemble import ARRAY_OPTIONS, assemble, in_use
 from trainables.datasets.base import DataError, MultimodalData
 from trainables.datasets.files.reading import ArrayArchive, ArrayFolder, find, open_arrays
 from trainables.datasets.files.tables import is_table, read_table
 from trainables.datasets.table import Dataset, Option
+from trainables.datasets.values import Arrays
 
 _PATHS = "an .npz file, a folder of .npy files, or a table: .parquet, .csv or .tsv, also .gz"
 
@@ -48,11 +49,11 @@ def _all_modalities(arrays: ArrayFolder | ArrayArchive, options: Mapping[str, An
     """Every array of two axes or more that is no target, split, group or mask; all must have the target's rows."""
     used = {*in_use(arrays, options), "split"}
     shapes = {name: arrays.shape(name) for name in arrays if name not in used}
-    found = {name: shape for name, shape in shapes.items() if len(shape) >= 2}
-    if len({shape[0] for shape in found.values()}) > 1:
-        shown = ", ".join(f"{name} {shape}" for name, shape in found.items())
+    tables = {name: shape for name, shape in shapes.items() if len(shape) >= 2}
+    if len({shape[0] for shape in tables.values()}) > 1:
+        shown = ", ".join(f"{name} {shape}" for name, shape in tables.items())
         raise DataError(f"arrays of different lengths ({shown}): name those that are modalities, modalities: [a, b]")
-    return {name: name for name in found}
+    return {name: name for name in tables}
 
 
 ARRAYS = Dataset(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.datasets.base import DataError
 from trainables.datasets.files.reading import plausible_size, size_text
-from trainables.datasets.labels import MISSING_WORDS
+from trainables.datasets.missing import MISSING_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +96,8 @@ def _header(path: Path) -> tuple[list[str], str, int]:
         with (gzip.open if _is_packed(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
             try:
-                found = ((n, row) for n, row in enumerate(reader, 1) if any(cell.strip() for cell in row))
-                n_rows, row = next(found, (0, []))
+                filled = ((n, row) for n, row in enumerate(reader, 1) if any(cell.strip() for cell in row))
+                n_rows, row = next(filled, (0, []))
             except csv.Error as error:
                 raise ValueError(str(error)) from None
             rows[separator] = [cell.strip() for cell in row], n_rows

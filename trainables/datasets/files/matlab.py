@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.reading import MAX_BYTES, check_file, plausible_size, size_text
+from trainables.datasets.files.reading import MAX_BYTES, plausible_size, size_text
+from trainables.datasets.files.regular import check_file
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15

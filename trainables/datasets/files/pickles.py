@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.reading import MAX_BYTES, check_file, first_line, size_text
+from trainables.datasets.files.reading import MAX_BYTES, first_line, size_text
+from trainables.datasets.files.regular import check_file
 
 _DTYPE = re.compile(r"[<>|=]?([biufcSUaO])(\d*)")
 MAX_OPCODES = 20_000_000  # objects of a file, roughly; the published sets have some 100,000

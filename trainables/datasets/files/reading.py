@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tokenize
 import zipfile
 import zlib
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
+from trainables.datasets.files.regular import check_file
 
 MAX_BYTES = 16 * 2**30  # that one file may unpack to; larger data belongs into .npy files, which are memory-mapped
-_BOMB_RATIO, _BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
+_BOMB_RATIO, BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
 
 _INSTEAD = "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv (also .csv.gz, .tsv.gz)"
 _ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, UnicodeDecodeError)
@@ -123,17 +123,17 @@ def find(path: str, *, missing: str) -> Path:
     Raises:
         DataError: nothing is there, or what is there cannot be reached; `missing` says what to do.
     """
-    found = Path(path)
+    place = Path(path)
     if not path.strip() or "\0" in path:
         raise DataError(f"the path is {path!r}; {missing}")
     try:
-        found.stat()
+        place.stat()
     except FileNotFoundError:
-        target = f"what the link {found} points to, {found.readlink()}" if found.is_symlink() else str(found)
+        target = f"what the link {place} points to, {place.readlink()}" if place.is_symlink() else str(place)
         raise DataError(f"there is no {target}; {missing}") from None
     except OSError as error:
         raise DataError(f"{path[:100]} cannot be read ({error.strerror}); {missing}") from None
-    return found
+    return place
 
 
 def find_file(path: str, *, origin: str) -> Path:
@@ -147,20 +147,6 @@ def find_file(path: str, *, origin: str) -> Path:
         missing=f"put the file there, or give its place with `path`; it can be had from {origin}. To try the study on "
         "generated data of the same layout, use --stand-in (or stand_in: small)",
     )
-
-
-def check_file(path: Path) -> None:
-    """Refuses what is no file that can be read.
-
-    Raises:
-        DataError: it is a folder, a link to nothing, or may not be read.
-    """
-    if path.is_symlink() and not path.exists():
-        raise DataError(f"{path} is a link to {path.readlink()}, which is not there; put the file there")
-    if not path.is_file():
-        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; a file is needed there")
-    if not os.access(path, os.R_OK):
-        raise DataError(f"{path} may not be read by this user; change its permissions")
 
 
 def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
@@ -177,7 +163,7 @@ def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
 
 def plausible_size(packed: int) -> int:
     """How many bytes a compressed file of `packed` bytes may unpack to: measured data, not a bomb of zeros."""
-    return min(MAX_BYTES, max(_BOMB_BYTES, _BOMB_RATIO * packed))
+    return min(MAX_BYTES, max(BOMB_BYTES, _BOMB_RATIO * packed))
 
 
 def size_text(n_bytes: int) -> str:

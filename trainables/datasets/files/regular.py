@@ -1,4 +1,7 @@
-"""What a dataset's `path` may lead to: regular files and folders of them; reading anything else may never end."""
+"""What a dataset's `path` may lead to: regular files and folders of them; reading anything else may never end.
+
+What a path may be is said here alone: before anything is read (`check_regular`), and of each file (`check_file`).
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,22 @@ def check_regular(path: str | Path) -> None:
                 _refuse(file, file.stat().st_mode)
             except OSError:  # a link that leads nowhere, which whoever reads it tells of
                 continue
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file that can be read.
+
+    Raises:
+        DataError: it is a folder, a pipe or the like, a link to nothing, or may not be read.
+    """
+    if path.is_symlink() and not path.exists():
+        raise DataError(f"{path} is a link to {path.readlink()}, which is not there; put the file there")
+    if path.exists():
+        _refuse(path, path.stat().st_mode)
+    if not path.is_file():
+        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; a file is needed there")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path} may not be read by this user; change its permissions")
 
 
 def _refuse(path: Path, mode: int) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
 from trainables.datasets.files.delimited import DELIMITED, read_delimited
-from trainables.datasets.files.reading import MAX_BYTES, check_file, first_line, size_text
+from trainables.datasets.files.reading import MAX_BYTES, first_line, size_text
+from trainables.datasets.files.regular import check_file
 from trainables.datasets.table import unknown
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ _SIGNAL = 0.5  # spread of t_m in each feature, that of the noise being 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StandInPlan:
     """Layout and information of a stand-in.
 
     `rows` of train, valid and test; one sample's shape of each modality; the number of quantile `classes` of the score
@@ -46,7 +46,7 @@ class Plan:
     given_score: Mapping[tuple[str, str], float] = field(default_factory=dict)
     sequences: bool = False  # of varying length; the shapes are then (T, d) and one length counts for all modalities
 
-    def sized(self, size: bool | str) -> Plan:
+    def sized(self, size: bool | str) -> StandInPlan:
         """The plan itself, or a small one."""
         if size != "small":
             return self
@@ -70,7 +70,7 @@ class Plan:
 class Generated:
     """A drawn stand-in: `score`, `labels` (quantile classes), `split`, `lengths`, and modalities one at a time."""
 
-    def __init__(self, plan: Plan, *, seed: int = 0) -> None:
+    def __init__(self, plan: StandInPlan, *, seed: int = 0) -> None:
         self.plan = plan
         self._seed = seed
         n, names = sum(plan.rows), list(plan.shapes)
@@ -115,7 +115,7 @@ class Generated:
         out += (real * ((signal - noise) / np.sqrt(length))[:, None])[..., None].astype(np.float32) * axis
 
 
-def mark(data: MultimodalData, plan: Plan) -> MultimodalData:
+def mark(data: MultimodalData, plan: StandInPlan) -> MultimodalData:
     """`data`, made from a stand-in, named so and with its planted profiles."""
     return replace(data, name=f"{data.name} (stand-in)", stand_in=True, exact_profiles=plan.profiles())
 

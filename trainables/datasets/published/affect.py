@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
-from trainables.datasets.generated.stand_in import Generated, Plan
+from trainables.datasets.generated.stand_in import Generated, StandInPlan
 from trainables.datasets.labels import check_signs
 
 MODALITIES = ("vision", "audio", "text")
@@ -61,7 +61,7 @@ def assemble_corpus(name: str, raw: Any, options: Mapping[str, Any]) -> Multimod
     )
 
 
-def stand_in_corpus(plan: Plan, *, binary: bool, seed: int = 0) -> Raw:
+def stand_in_corpus(plan: StandInPlan, *, binary: bool, seed: int = 0) -> Raw:
     """What the pickle would hold, generated; sentiment is in [-3, 3], and binary labels are -1 and 1."""
     drawn = Generated(plan, seed=seed)
     labels = np.where(drawn.labels == 1, 1.0, -1.0) if binary else np.clip(1.2 * drawn.score, -3, 3)
@@ -101,8 +101,8 @@ def _target(name: str, labels: NDArray[Any], task: str) -> Target:
 def _check_layout(name: str, raw: Any) -> None:
     """Refuses anything but the published layout, in the words of the file."""
     if not isinstance(raw, dict) or not set(SPLITS) <= set(raw):
-        found = f"keys {', '.join(map(str, raw))}" if isinstance(raw, dict) else f"a {type(raw).__name__}"
-        raise DataError(f"{name}: the file holds {found:.200}; it must hold train, valid and test")
+        held = f"keys {', '.join(map(str, raw))}" if isinstance(raw, dict) else f"a {type(raw).__name__}"
+        raise DataError(f"{name}: the file holds {held:.200}; it must hold train, valid and test")
     widths: dict[str, tuple[int, ...]] = {}
     for key in SPLITS:
         part = raw[key]

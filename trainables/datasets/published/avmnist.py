@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError, Modality, MultimodalData, Target
 from trainables.datasets.files.reading import find_file, read_npy
-from trainables.datasets.generated.stand_in import STAND_IN, Generated, Plan, mark
+from trainables.datasets.generated.stand_in import STAND_IN, Generated, StandInPlan, mark
 from trainables.datasets.table import Dataset, Option
 from trainables.spec import EncoderSpec
 
 _ORIGIN = "Google Drive, avmnist.tar.gz, linked in the README of github.com/pliang279/MultiBench"
-_PLAN = Plan(
+_PLAN = StandInPlan(
     rows=(55_000, 5_000, 10_000),
     shapes={"image": (28, 28), "audio": (20, 36)},
     classes=10,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from trainables.datasets.base import MultimodalData
 from trainables.datasets.files.pickles import read_pickle
 from trainables.datasets.files.reading import find_file
-from trainables.datasets.generated.stand_in import STAND_IN, Plan, mark
+from trainables.datasets.generated.stand_in import STAND_IN, StandInPlan, mark
 from trainables.datasets.published.affect import assemble_corpus, stand_in_corpus
 from trainables.datasets.table import Dataset, Option
 from trainables.spec import EncoderSpec
@@ -28,7 +28,7 @@ def _corpus(
     licence: str,
     task: str,
     pooling: Literal["mean", "cls"],
-    plan: Plan,
+    plan: StandInPlan,
 ) -> Dataset:
     """The line of one corpus; encoders as in Tjandrasuwita et al. 2025: width = features, one head."""
 
@@ -77,7 +77,7 @@ def _shared(vision_audio: float, vision_text: float, audio_text: float) -> dict[
 
 # The planted profiles are near those that Fang et al. 2026 (MOSEI, MUStARD) and Liang et al. 2023 (MOSI, UR-FUNNY)
 # report, as near as three normal directions can come.
-MOSEI_PLAN = Plan(
+MOSEI_PLAN = StandInPlan(
     rows=(16326, 1871, 4659),
     shapes=_shapes(35, 74, 300),
     classes=2,
@@ -101,7 +101,7 @@ MOSI = _corpus(
     licence="CMU-MOSI licence: research use (Zadeh et al. 2016)",
     task="regression",
     pooling="mean",
-    plan=Plan(
+    plan=StandInPlan(
         rows=(1284, 229, 686),
         shapes=_shapes(20, 5, 300),
         classes=2,
@@ -117,7 +117,7 @@ MUSTARD = _corpus(
     licence="MIT for the annotations (Castro et al. 2019); the clips are the broadcasters'",
     task="classes",
     pooling="cls",
-    plan=Plan(
+    plan=StandInPlan(
         rows=(414, 138, 138),
         shapes=_shapes(371, 81, 300),
         classes=2,
@@ -133,7 +133,7 @@ UR_FUNNY = _corpus(
     licence="research use (Hasan et al. 2019)",
     task="classes",
     pooling="cls",
-    plan=Plan(
+    plan=StandInPlan(
         rows=(8074, 1034, 1058),
         shapes=_shapes(371, 81, 300),
         classes=2,

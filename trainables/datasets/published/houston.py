@@ -18,12 +18,12 @@ from trainables.datasets.assemble import assemble
 from trainables.datasets.base import DataError, MultimodalData
 from trainables.datasets.files.matlab import read_mat
 from trainables.datasets.files.reading import find_file, open_arrays
-from trainables.datasets.generated.stand_in import STAND_IN, Generated, Plan, mark
+from trainables.datasets.generated.stand_in import STAND_IN, Generated, StandInPlan, mark
 from trainables.datasets.splits import THREE_SPLITS, block_split
 from trainables.datasets.table import Dataset, Option
 
 _ORIGIN = "github.com/danfenghong/IEEE_TGRS_MDL-RS (folder HSI_LiDAR_FC), or the IEEE GRSS data fusion contest 2013"
-_PLAN = Plan(
+_PLAN = StandInPlan(
     rows=(1701, 425, 706),
     shapes={"hsi": (144,), "lidar": (21,)},
     classes=15,

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from trainables.datasets.assemble import ARRAY_OPTIONS, assemble
 from trainables.datasets.base import DataError, MultimodalData
 from trainables.datasets.files.reading import find_file, first_line, open_arrays
-from trainables.datasets.generated.stand_in import STAND_IN, Generated, Plan, mark
+from trainables.datasets.generated.stand_in import STAND_IN, Generated, StandInPlan, mark
 from trainables.datasets.table import Dataset, Option
 
 _VIEWS = {"fou": 76, "fac": 216, "kar": 64, "pix": 240, "zer": 47, "mor": 6}
 _ORIGIN = "https://archive.ics.uci.edu/dataset/72/multiple+features (mfeat.zip)"
 # Fourier, Zernike and morphological features are not changed by a rotation, so 6 and 9 look alike in them.
-_PLAN = Plan(
+_PLAN = StandInPlan(
     rows=(1200, 300, 500),
     shapes={view: (width,) for view, width in _VIEWS.items()},
     classes=10,

@@ -18,14 +18,14 @@ from study import report, status
 from study.cells.trials import Asked, Setting
 from study.config import ConfigError
 from study.search import Ledger, open_storage
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 SPACE = {"strength": (0.0, 4.0)}
 STRENGTHS = (0.0, 1.0, 2.0, 4.0)
 
 
-def result(score: float) -> ReplicaResult:
-    return ReplicaResult(
+def result(score: float) -> ReplicateResult:
+    return ReplicateResult(
         status="ok",
         scores=(score, score / 3),
         losses=(1.0, 1.0),

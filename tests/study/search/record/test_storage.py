@@ -30,14 +30,14 @@ from study.search.record.locks import PostgresLock, held
 from study.search.record.storage import Storage, check_option, file_system, first_line
 from study.tracking import Tracker
 from study.tracking.store import explain, resolve
-from trainables.spec import ReplicaResult
+from trainables.spec import ReplicateResult
 
 SPACE = {"strength": (0.0, 4.0)}
 MINIMAL = "study: x\ndataset: {name: digits}\n"
 
 
-def result(score: float) -> ReplicaResult:
-    return ReplicaResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
+def result(score: float) -> ReplicateResult:
+    return ReplicateResult(status="ok", scores=(score, score), losses=(1.0, 1.0), alignment={}, curve=())
 
 
 def shared(strength: float) -> Setting:

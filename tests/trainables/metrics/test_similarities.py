@@ -7,14 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cross_decomposition import CCA
-from sklearn.metrics import r2_score
 
-from trainables.metrics import (
-    SCORES,
-    alignment_metrics,
+from trainables.metrics.similarities import (
     linear_cka,
     mutual_knn,
     prepare_features,
+    similarities,
     svcca,
 )
 
@@ -110,7 +108,7 @@ class TestDefinitions:
 
     def test_mutual_knn_in_blocks_of_rows(self, monkeypatch):
         x, y = features(30, 12, 7)
-        monkeypatch.setattr("trainables.metrics._ROW_BLOCK_BYTES", 7 * 30 * 8)
+        monkeypatch.setattr("trainables.metrics.similarities.ROW_BLOCK_BYTES", 7 * 30 * 8)
         assert mutual_knn(x, y) == pytest.approx(reference_mutual_knn(x, y, 10), abs=1e-12)
 
 
@@ -199,12 +197,12 @@ class TestEdges:
         varied = generator.normal(size=(40, 6)).astype(dtype)
         for dead in (constant, noisy, one_direction):
             for other in (dead, constant, varied):
-                assert alignment_metrics(dead, other) == {"cka": 0, "svcca": 0, "mutual_knn": 0}
-        assert alignment_metrics(varied, varied)["cka"] == pytest.approx(1)
+                assert similarities(dead, other) == {"cka": 0, "svcca": 0, "mutual_knn": 0}
+        assert similarities(varied, varied)["cka"] == pytest.approx(1)
 
     def test_only_the_collapsed_replica_scores_0(self):
         x, y = (np.stack([z, np.ones_like(z), z]) for z in features(30, 5, 5))
-        for values in alignment_metrics(x, y).values():
+        for values in similarities(x, y).values():
             assert values[1] == 0
             assert values[0] == values[2] > 0
 
@@ -301,10 +299,10 @@ class TestPreparation:
             prepare_features(np.ones((4, 2)), quantile=quantile)
 
 
-class TestAlignmentMetrics:
-    def test_metrics_of_a_result(self):
+class TestSimilarities:
+    def test_similarities_of_a_result(self):
         x, y = (np.stack([z, z]) for z in features(60, 12, 12))
-        scores = alignment_metrics(torch.from_numpy(x), torch.from_numpy(y))
+        scores = similarities(torch.from_numpy(x), torch.from_numpy(y))
         assert list(scores) == ["cka", "svcca", "mutual_knn"]
         assert all(value.shape == (2,) for value in scores.values())
         x, y = prepare_features(x), prepare_features(y)
@@ -313,47 +311,4 @@ class TestAlignmentMetrics:
 
     def test_few_samples_have_fewer_neighbours(self):
         x, y = features(5, 3, 3)
-        assert alignment_metrics(x, y)["mutual_knn"] == 1
-
-
-class TestScores:
-    def test_accuracy(self):
-        outputs = torch.tensor([[[2.0, 1.0], [0.0, 1.0]], [[2.0, 1.0], [1.0, 0.0]]])
-        assert SCORES["accuracy"](outputs, torch.tensor([0, 1])).tolist() == [1, 0.5]
-        assert SCORES["accuracy"](outputs, torch.tensor([[1, 1], [0, 0]])).tolist() == [0.5, 1]
-
-    def test_the_first_of_equal_outputs_counts(self):
-        outputs = torch.tensor([[[1.0, 2.0, 2.0], [3.0, 0.0, 3.0], [0.0, 0.0, 0.0], [1.0, 0.0, 2.0]]])
-        for target in torch.cartesian_prod(*[torch.arange(3)] * 4):
-            assert SCORES["accuracy"](outputs, target).item() == (outputs.argmax(-1) == target).double().mean().item()
-
-    def test_sign_accuracy_counts_zero_as_negative(self):
-        outputs = torch.tensor([[[0.5], [-0.5], [0.1], [0.0]]])
-        target = torch.tensor([2.0, -1.0, 0.0, 0.0])
-        assert SCORES["sign_accuracy"](outputs, target).tolist() == [0.75]
-        assert SCORES["sign_accuracy"](outputs, target[:, None]).tolist() == [0.75]
-
-    def test_r2_is_sklearn_s(self):
-        rng = np.random.default_rng(0)
-        target, noise = rng.normal(size=(50, 3)), rng.normal(size=(2, 50, 3))
-        target[:, 2] = 4.0  # constant, and missed
-        outputs = target + noise * [[[0.3]], [[2.0]]]
-        outputs[1, :, 2] = 4.0  # and hit
-        actual = SCORES["r2"](torch.from_numpy(outputs), torch.from_numpy(target))
-        assert actual.tolist() == pytest.approx([r2_score(target, o) for o in outputs])
-
-    def test_r2_of_the_mean_is_0(self):
-        target = torch.tensor([1.0, 2.0, 6.0])
-        assert SCORES["r2"](torch.full((1, 3, 1), 3.0), target).tolist() == [0]
-
-    @pytest.mark.parametrize("name", SCORES)
-    def test_diverged_replica_scores_nan_alone(self, name):
-        outputs = torch.zeros(2, 3, 1)
-        outputs[1, 2] = torch.nan
-        scores = SCORES[name](outputs, torch.tensor([0, 0, 0]))
-        assert scores.isnan().tolist() == [False, True]
-
-    @pytest.mark.parametrize("name", ["sign_accuracy", "r2"])
-    def test_target_that_would_broadcast_is_refused(self, name):
-        with pytest.raises(ValueError, match=r"give one of shape \(10, 3\)"):
-            SCORES[name](torch.zeros(2, 10, 3), torch.zeros(10))
+        assert similarities(x, y)["mutual_knn"] == 1

@@ -1,6 +1,6 @@
-"""How alike two representations are, and how well outputs hit their targets; nothing here has a gradient.
+"""Similarities of two representations, by name; nothing here has a gradient.
 
-Alignment metrics take features x (N, d) and y (N, e) of the same N samples, NumPy arrays or tensors, optionally with a
+They take features x (N, d) and y (N, e) of the same N samples, NumPy arrays or tensors, optionally with a
 replica axis K in front of both, and give one number, or (K,), of the same kind; they compute in float64. A replica
 whose features are not finite scores NaN; one of which either side does not vary, but for rounding, scores 0, since
 nothing is shared where there is nothing. They follow the definitions of Huh et al. 2024 (the platonic representation
@@ -9,7 +9,7 @@ hypothesis, its public `metrics.py`), which apply `prepare_features` first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.objectives.targets import match_target
-
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
-_ROW_BLOCK_BYTES = 2**24
+ROW_BLOCK_BYTES = 2**24
 _ROUNDINGS = 64  # of which a number that went through a network may be off
 
 
@@ -148,7 +146,7 @@ def mutual_knn(x: Array, y: Array, k: int = 10) -> Array:
 
     def overlap(x: Tensor, y: Tensor) -> Tensor:
         n = len(x)
-        block = max(1, _ROW_BLOCK_BYTES // (n * x.element_size()))
+        block = max(1, ROW_BLOCK_BYTES // (n * x.element_size()))
         shared = x.new_zeros(())
         for start in range(0, n, block):
             rows = slice(start, min(start + block, n))
@@ -166,74 +164,39 @@ def mutual_knn(x: Array, y: Array, k: int = 10) -> Array:
     return _compare(measure, x, y, at_least=2)
 
 
-def alignment_metrics(x: Array, y: Array) -> dict[str, Array]:
-    """The alignment metrics of a result, `cka`, `svcca` and `mutual_knn`, on rows of unit norm.
+def _unbiased_cka(x: Tensor, y: Tensor) -> Tensor:
+    """Unbiased CKA clipped at 0, so that wide and narrow encoders compare."""
+    return linear_cka(x, y, unbiased=True, clip_negative=True, epsilon=0)
 
-    CKA is the unbiased one, clipped at 0, so that wide and narrow encoders compare; k is at most N − 1.
+
+def _ten_neighbours(x: Tensor, y: Tensor) -> Tensor:
+    """`mutual_knn` with k = 10, or N − 1 where that is less."""
+    return mutual_knn(x, y, k=min(10, x.shape[-2] - 1))
+
+
+# What a result says of its two encoders' features (K, N, d) and (K, N, e), whose rows have norm 1: (K,) each.
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cka": _unbiased_cka,
+    "svcca": svcca,
+    "mutual_knn": _ten_neighbours,
+}
+
+
+def similarities(x: Array, y: Array) -> dict[str, Array]:
+    """All of `SIMILARITIES` of features, whose rows are scaled to unit norm.
 
     Raises:
         ValueError: shapes do not match, or fewer than 4 samples.
     """
-    x, y = (_prepared(features) for features in (x, y))
-    return {
-        "cka": linear_cka(x, y, unbiased=True, clip_negative=True, epsilon=0),
-        "svcca": svcca(x, y),
-        "mutual_knn": mutual_knn(x, y, k=min(10, x.shape[-2] - 1)),
-    }
+    prepared_x, prepared_y = _prepared(x), _prepared(y)
+    return {name: _like(x, measure(prepared_x, prepared_y)) for name, measure in SIMILARITIES.items()}
 
 
-def _prepared(x: Array) -> Array:
-    """`prepare_features`, all zero for a replica that varies by no more than the rounding of what was given."""
+def _prepared(x: Array) -> Tensor:
+    """Prepared features (K, N, d), all zero for a replica that varies by no more than rounding of what was given."""
     features = _features(prepare_features(x))
     steady = ~_varies(features, precision=_precision(x))
-    return _like(x, features.masked_fill(steady.view(-1, 1, 1), 0))
-
-
-def accuracy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Share of samples whose largest output (K, N, C) is at their class (N,) or (K, N); (K,), range [0, 1]."""
-    by_class, classes = outputs.mT, target.unsqueeze(-2)
-    own = by_class.gather(1, classes.expand(len(outputs), 1, -1))
-    # As argmax, the first of equal outputs counts as the largest; argmax itself is many times slower on a CPU.
-    numbers = torch.arange(outputs.shape[-1], device=outputs.device).unsqueeze(-1)
-    others = torch.where(numbers < classes, 0.0, -torch.inf)
-    right = (by_class.amax(1, keepdim=True) == own) & ((by_class + others).amax(1, keepdim=True) < own)
-    return _scored(outputs, right.double().mean((1, 2)))
-
-
-def sign_accuracy(outputs: Tensor, target: Tensor) -> Tensor:
-    """Share of outputs (K, N, m) on their target's side of zero, > 0 against <= 0; (K,), range [0, 1].
-
-    The score of the sentiment sets, neutral samples included. Target (N, m) or (K, N, m), or without the m where it
-    is 1.
-    """
-    agree = (outputs > 0) == (match_target(target, outputs) > 0)
-    return _scored(outputs, agree.double().mean((1, 2)))
-
-
-def r2(outputs: Tensor, target: Tensor) -> Tensor:
-    """Share of the target's variance that outputs (K, N, m) explain, mean over the m; (K,), range (−∞, 1].
-
-    A constant target scores 1 where it is hit exactly, else 0. Target as in `sign_accuracy`.
-    """
-    target = match_target(target, outputs).double()
-    residual = (outputs.double() - target).square().sum(1)
-    total = (target - target.mean(-2, keepdim=True)).square().sum(-2)
-    varies = (target != target[..., :1, :]).any(-2)
-    explained = torch.where(varies, 1 - residual / total, (residual == 0).double())
-    return _scored(outputs, explained.mean(1))
-
-
-SCORES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "accuracy": accuracy,
-    "sign_accuracy": sign_accuracy,
-    "r2": r2,
-}
-
-
-def _scored(outputs: Tensor, score: Tensor) -> Tensor:
-    """The score, or NaN for a replica whose outputs are not all finite."""
-    finite = outputs.amax((1, 2)).isfinite() & outputs.amin((1, 2)).isfinite()
-    return score.masked_fill(~finite, torch.nan)
+    return features.masked_fill(steady.view(-1, 1, 1), 0)
 
 
 def _compare(measure: Callable[[Tensor, Tensor], Tensor], x: Array, y: Array, *, at_least: int) -> Array:

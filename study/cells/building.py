@@ -1,0 +1,123 @@
+"""Cells from a study's configuration and its data, which are loaded once and checked before anything is trained."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from study.cells.cell import Cell, alignment_of
+from study.config import ConfigError, EncoderSection, StudyConfig
+from trainables import datasets
+from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
+from trainables.spec import DatasetSpec, EncoderSpec, Split, content_hash
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
+
+
+def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, MultimodalData]]:
+    """Every cell of the study, and the datasets that they share, by `Cell.data_key`.
+
+    Raises:
+        ConfigError: the dataset, a modality, an encoder or an option does not exist, or does not fit the data.
+    """
+    try:
+        specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
+        cells: list[Cell] = []
+        loaded: dict[str, MultimodalData] = {}
+        for spec in specs:
+            key = content_hash(spec.identity)
+            loaded[key] = datasets.load(spec)
+            variant = {name: spec.options[name] for name in _varying(specs)}
+            cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in pairs_of(config, loaded[key])]
+    except DataError as error:
+        raise ConfigError(f"dataset {config.dataset.name}: {error}") from None
+    return tuple(cells), loaded
+
+
+def data_notes(loaded: Mapping[str, MultimodalData]) -> tuple[str, ...]:
+    """Lines on how the study's data were understood, where they allow another reading; each once."""
+    return tuple(dict.fromkeys(f"note: {line}" for data in loaded.values() for line in data.notes))
+
+
+def _varying(specs: Sequence[DatasetSpec]) -> list[str]:
+    options = [spec.options for spec in specs]
+    return [key for key in options[0] if len({content_hash(given[key]) for given in options}) > 1]
+
+
+def pairs_of(config: StudyConfig, data: MultimodalData) -> list[tuple[str, str]]:
+    """The pairs of modalities that a study of these data is about."""
+    if isinstance(config.pairs, str):
+        return list(itertools.combinations(data.modalities, 2))
+    return list(config.pairs)
+
+
+def _cell(
+    config: StudyConfig,
+    spec: DatasetSpec,
+    variant: Mapping[str, object],
+    data_key: str,
+    data: MultimodalData,
+    pair: tuple[str, str],
+) -> Cell:
+    pair_data = data.pair(*pair)
+    first, second = (encoder_of(config, data, name) for name in pair)
+    _check_fit(config, pair_data, (first, second))
+    name = f"{spec.name}-stand-in" if data.stand_in else spec.name  # the id goes into names of files and models
+    prefix = "-".join([name, *(f"{key}={value}" for key, value in variant.items())])
+    return Cell(
+        id=f"{prefix}/{pair[0]}+{pair[1]}",
+        label=f"{_title(spec, variant, data)}: {pair[0]} + {pair[1]}",
+        config=config,
+        dataset=spec,
+        variant=variant,
+        data_key=data_key,
+        pair=pair,
+        encoders=(first, second),
+        metrics=(pair_data.targets[0].metric, pair_data.targets[1].metric),
+        rows={split: len(pair_data.rows(split)) for split in SPLITS},
+        exact_profile=pair_data.exact_profile,
+        stand_in=data.stand_in,
+    )
+
+
+def _title(spec: DatasetSpec, variant: Mapping[str, object], data: MultimodalData) -> str:
+    """The title that the dataset gives this variant of itself, or else its name and what is special about it."""
+    if data.name != spec.name:
+        return data.name
+    return " ".join([spec.name, *(f"{key} {value}" for key, value in variant.items())])
+
+
+def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> EncoderSpec:
+    """The encoder of a modality: the dataset's, with what the study file says of all of them and of this one."""
+    for name in config.encoders:
+        if name not in data.modalities:
+            raise ConfigError(f"encoders.{name}: no such modality; this dataset has {', '.join(data.modalities)}")
+    default = DATASETS[config.dataset.name].encoders.get(modality, EncoderSpec())
+    special = config.encoders.get(modality, EncoderSection())
+    given = {**config.encoder.model_dump(exclude_none=True), **special.model_dump(exclude_none=True)}
+    return replace(default, **given)
+
+
+def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec, EncoderSpec]) -> None:
+    rows = len(data.rows("train"))
+    if config.training.batch_size > rows:
+        raise ConfigError(
+            f"training.batch_size is {config.training.batch_size}, but the training split has {rows} rows; "
+            f"give at most {rows}"
+        )
+    one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
+    if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:
+        return
+    # Here, not above: it brings torch, and most studies need not wait for that.
+    from trainables.networks.network import build_networks
+
+    shape_1, shape_2 = (modality.values.shape[1:] for modality in data.modalities)
+    target_1, target_2 = data.targets
+    try:
+        build_networks(
+            encoders, alignment_of(config, "shared"), (shape_1, shape_2), (target_1.n_outputs, target_2.n_outputs)
+        )
+    except ValueError as error:
+        raise ConfigError(f"encoders of {' and '.join(data.names)}: {error}") from None

@@ -1,0 +1,152 @@
+"""What a report says of one subject, an encoder or a pair as one: its curve, λ*, the gain and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from study.results.model.containers import said
+
+SHAPES = ("rising", "falling", "inverted-u", "flat")
+STRATEGIES = ("none", "shared", "to_1", "to_2", "per_encoder")
+
+Limits = tuple[float, float]  # [low, high]
+Strengths = tuple[float, float]  # λ of encoder 1 and of encoder 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainResult:
+    """A gain over λ = 0 and its evidence."""
+
+    mean: float | None = said(
+        "paired difference to λ = 0, in the metric's unit (0.01 is one point of accuracy)", required=True, null=True
+    )
+    interval: Limits | None = said(required=True, null=True)
+    p_value: float | None = said(required=True, null=True)
+    seeds: int | None = said(required=True, minimum=0)
+    p_adjusted: float | None = said("after Holm over all claims of the study", null=True, absent=True)
+    p_needed: float | None = said(
+        "uncorrected p-value with which one gain more of this study would be confirmed", above=0, maximum=1
+    )
+    source: str | None = said(
+        "fresh seeds on the test split, or the seeds of the search", choices=("confirm", "search")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """The scores at one strength."""
+
+    strength: float | None = said(required=True, minimum=0)
+    mean: float | None = said(required=True, null=True)
+    sd: float | None = said(required=True, null=True)
+    seeds: int | None = said(required=True, minimum=0)
+    diverged: int | None = said(minimum=0)
+    scores: tuple[float | None, ...] = said(
+        "one a seed, the same seeds at every strength; null is diverged", default=(), null=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PosteriorCurve:
+    """The posterior of a curve on a grid of strengths: its mean and the limits of its band."""
+
+    strength: tuple[float | None, ...] = said(default=())
+    mean: tuple[float | None, ...] = said(default=())
+    low: tuple[float | None, ...] = said(default=())
+    high: tuple[float | None, ...] = said(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchedResult:
+    """What the search came to, before what was confirmed was set against it."""
+
+    lambda_star: float | None = said(minimum=0)
+    shape: str | None = said(choices=SHAPES)
+    gain_over_zero: GainResult | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectResult:
+    """The answer for one subject; without one, the flag `diverged` stands alone."""
+
+    lambda_star: float | None = said("null where there is no answer", required=True, null=True, minimum=0)
+    interval: Limits | None = said("90 %, of the posterior of the optimum", required=True, null=True)
+    lambda_1se: float | None = said("smallest strength within one standard error of the best", null=True)
+    expected_regret: float | None = said(
+        "what λ* is expected to lose against the unknown best, in the metric's unit", null=True, absent=True
+    )
+    gain_over_zero: GainResult | None = said(required=True, null=True)
+    searched: SearchedResult | None = said("what the search alone came to")
+    verdict: str | None = said(required=True, null=True, choices=("align", "avoid", "indifferent"))
+    shape: str | None = said(null=True, choices=SHAPES)
+    shape_p_value: float | None = said("of the test against a flat curve", null=True, absent=True)
+    harm_p_value: float | None = said("of the claim that alignment lowers the score")
+    drop_p_value: float | None = said("of the claim that the strongest scores below λ*")
+    flags: tuple[str, ...] = said(default=())
+    curve: tuple[CurvePoint, ...] = said("validation split, ascending strengths", default=())
+    posterior: PosteriorCurve | None = None
+
+    @property
+    def tried(self) -> list[float]:
+        """The strengths that the curve was measured at, ascending."""
+        return sorted(point.strength for point in self.curve if point.strength is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Scores of the confirming seeds without alignment."""
+
+    mean: float | None = said(required=True, null=True)
+    sd: float | None = said(required=True, null=True)
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEncoder:
+    """An encoder that was kept: its file, its registered name, how it was trained and what it scores."""
+
+    file: str | None = said("relative to the report", required=True)
+    registered: str | None = said("name in MLflow's registry, alias best", required=True)
+    training: str | None = said("hash of what it was trained by", required=True)
+    strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", required=True, minimum=0)
+    nuisance: Mapping[str, float] = said(default=dict)
+    seed: int | None = said(required=True)
+    fit: tuple[str, ...] = said("splits that it was trained on", default=())
+    split: str | None = said("that it is scored on", required=True)
+    score: float | None = said(required=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderResult(SubjectResult):
+    """The answer for one encoder of a pair."""
+
+    ALSO_REQUIRED: ClassVar = ("lambda_1se", "shape", "flags", "curve")  # that a pair as one has not in every version
+
+    modality: str | None = said(required=True, first=True)
+    kind: str | None = said("of network", first=True)
+    baseline: Baseline | None = said("without alignment, of the confirming seeds", null=True)
+    model: KeptEncoder | None = said("the encoder that was kept", null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """A strategy that was judged for a pair, and what it would give."""
+
+    strategy: str | None = said(required=True, choices=STRATEGIES)
+    strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", required=True, minimum=0)
+    gains: tuple[GainResult | None, ...] = said(
+        "of encoder 1 and of encoder 2", required=True, default=(), length=2, null=True
+    )
+    gain_mean: GainResult | None = said("of the mean of both")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairResult(SubjectResult):
+    """The answer for a pair as one, and the strategy recommended for it; no strategy where there is no answer."""
+
+    strategy: str | None = said(null=True, choices=STRATEGIES, absent=True)
+    strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", minimum=0)
+    reason: str | None = None
+    alternatives: tuple[Alternative, ...] = said(default=(), absent=True)

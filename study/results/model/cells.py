@@ -1,0 +1,197 @@
+"""What a report says of one cell: its profile, its answers, and what they are read against."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from study.results.model.answers import EncoderResult, Limits, PairResult
+from study.results.model.containers import said
+from study.results.reading import COMPONENTS, one_line
+
+_SIMILARITIES = ("cka", "svcca", "mutual_knn")  # that every version has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileResult:
+    """The PID profile of a pair, as `study.pid.PIDProfile` has it, and the `exact` one where it is known."""
+
+    redundancy: float | None = said(required=True, null=True)
+    unique_1: float | None = said(required=True, null=True)
+    unique_2: float | None = said(required=True, null=True)
+    synergy: float | None = said(required=True, null=True)
+    units: str | None = said(required=True, const="bits")
+    estimator: str | None = said(required=True)
+    interval: Mapping[str, Limits] = said("of each component", required=True, default=dict, keys=COMPONENTS)
+    dominant: str | None = said(required=True, choices=(*COMPONENTS, "mixed", "none"))
+    gap: float | None = said("certificate of the exact solver, bits", null=True)
+    null: Mapping[str, float | None] | None = said(
+        "of each component, what chance may explain", null=True, keys=COMPONENTS
+    )
+    significant: Mapping[str, bool] | None = said("whether a component is more than that", null=True)
+    spread: Mapping[str, Mapping[str, float]] = said("the components at every discretisation tried", default=dict)
+    settings: Mapping[str, object] = said("how the profile was made", default=dict)
+    exact: Mapping[str, float | None] | None = said("of generated data", null=True, keys=COMPONENTS)
+
+    @property
+    def components(self) -> dict[str, float | None]:
+        """Redundancy, both unique parts and synergy by name, bits."""
+        return {name: getattr(self, name) for name in COMPONENTS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredCrossing:
+    """The strength at which a trained encoder has lost half of `lost`, which is in units of its score."""
+
+    strength: float | None = None
+    interval: Limits | None = None
+    lost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderTogether:
+    """One encoder where the theory describes what is trained: its scores, and where half of its loss is expected."""
+
+    modality: str | None = None
+    scores: tuple[float | None, ...] = said("expected at each strength", default=())
+    crossing: float | None = said("null: it loses nothing", null=True)
+    measured: MeasuredCrossing | None = said("null: no loss was measured", null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TogetherResult:
+    """What the linear theory expects the study itself to measure, at the study's own strengths."""
+
+    objective: str | None = None
+    strengths: tuple[float | None, ...] = said(default=())
+    encoders: tuple[EncoderTogether, ...] = said(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderForecastResult:
+    """The linear forecast of one encoder; `risk` and `held_out` are shares of the target's variance."""
+
+    modality: str | None = None
+    strengths: tuple[float | None, ...] = said("in units of the theory", default=())
+    risk: tuple[float | None, ...] = said(default=())
+    held_out: tuple[float | None, ...] = said(default=())
+    best_strength: float | None = None
+    critical_strengths: tuple[float, ...] = said(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastResult:
+    """The linear forecast of a pair, see `study.theory.forecast`."""
+
+    k: int | None = said("width of the narrower encoder")
+    correlations: tuple[float, ...] = said("canonical", default=())
+    shrinkage: tuple[float, ...] = said("of each modality's covariance", default=())
+    together: TogetherResult | None = said("null where the study minimises something else", null=True)
+    encoders: tuple[EncoderForecastResult, ...] = said("in the pair's order", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much was trained for a cell; strengths and replicates of its search."""
+
+    trainings: int | None = said(minimum=0)
+    diverged: int | None = said(minimum=0)
+    strengths: int | None = said(minimum=0)
+    replicates: int | None = said(minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierCell:
+    """A cell of an earlier study that a search learnt from, and how far its profile is, bits."""
+
+    study: str | None = None
+    label: str | None = said(null=True)
+    estimator: str | None = said(null=True)
+    profile: tuple[float, ...] = said("redundancy, unique 1, unique 2, synergy", default=())
+    lambda_star: float | None = said(minimum=0)
+    interval: Limits | None = said(null=True)
+    distance: float | None = said(minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """What a search started from, and the trainings of its design that it could spare."""
+
+    learnt_from: tuple[EarlierCell, ...] = said(name="from", default=())
+    first: tuple[float, ...] = said("strengths of the first round", default=(), minimum=0)
+    spared: int | None = said(minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentPoint:
+    """The similarities of both encoders' representations at one strength, by name."""
+
+    strength: float | None = said(required=True, null=True)
+    similarities: Mapping[str, float | None] = said(default=dict, rest=True, null=True, keys=_SIMILARITIES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningCurve:
+    """The mean over the replicates of one strength, at every epoch that was measured."""
+
+    strength: float | None = None
+    epoch: tuple[float | None, ...] = said(default=())
+    score_1: tuple[float | None, ...] = said(default=(), absent=True)
+    score_2: tuple[float | None, ...] = said(default=(), absent=True)
+    loss_1: tuple[float | None, ...] = said(default=(), absent=True)
+    loss_2: tuple[float | None, ...] = said(default=(), absent=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """All that a report says of one pair of modalities."""
+
+    id: str | None = None
+    label: str | None = None
+    dataset: str | None = said(required=True)
+    variant: Mapping[str, object] = said("what is special about its data", default=dict)
+    stand_in: bool = said("generated data in place of the real ones", default=False)
+    pair: tuple[str, ...] = said(required=True, default=(), length=2)
+    metrics: tuple[str, ...] = said("of each encoder", default=())
+    rows: Mapping[str, int] = said("of each split", default=dict, minimum=0)
+    error: str | None = said("why it has no answer", null=True)
+    counts: Counts = said(default=Counts)
+    transfer: Transfer = said(default=Transfer)
+    pid: ProfileResult | None = said(required=True, null=True)
+    encoders: tuple[EncoderResult, ...] = said("in the pair's order", required=True, default=(), length=2)
+    pair_choice: PairResult = said(required=True, default=PairResult)
+    alignment: tuple[AlignmentPoint, ...] = said(required=True, default=())
+    learning_curves: tuple[LearningCurve, ...] = said(default=())
+    forecast: ForecastResult | None = said(null=True)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The two modalities' names on one line each."""
+        names = [one_line(name) for name in self.pair][:2]
+        first, second = (*names, *("encoder 1", "encoder 2")[len(names) :])
+        return first, second
+
+    @property
+    def title(self) -> str:
+        """What the cell is called: its label, or dataset and pair where it has none."""
+        return one_line(self.label) if self.label else f"{one_line(self.dataset or 'data')}, {' + '.join(self.names)}"
+
+    @property
+    def identity(self) -> str:
+        """The unique id, or what the cell is called where it has none."""
+        return self.id or self.title
+
+    @property
+    def answered(self) -> bool:
+        """Whether both encoders have a λ*."""
+        return bool(self.encoders) and all(encoder.lambda_star is not None for encoder in self.encoders)
+
+    def metric(self, encoder: int) -> str:
+        """The score of encoder 0 or 1: `accuracy` unless the report says otherwise."""
+        return self.metrics[encoder] if encoder < len(self.metrics) else "accuracy"
+
+    def file_stem(self, position: int) -> str:
+        """A unique file name for the cell's figures: its 1-based place in the report and the safe part of its id."""
+        safe = re.sub(r"[^a-z0-9]+", "-", self.identity.lower()).strip("-")
+        return f"{position:02d}-{safe[:60].strip('-') or 'cell'}"

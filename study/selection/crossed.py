@@ -1,0 +1,85 @@
+"""The gain of a way of training on new rows: luck of the training and luck of the rows that it is scored on, crossed.
+
+Every confirming replicate is scored on the same test rows, so that a gain differs from its expectation for two reasons
+that seeds alone do not show: other trainings (rows to train on, initial weights, order) and other rows to be right on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from study.selection.confirm import Gain, paired_gain
+
+Axis = Literal["trainings", "rows", "groups"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """How well each of R trainings did on each of N units of the test split: values (R, N), whose mean by `weights`
+    (N,), which sum to 1, is the training's score; NaN in all of a row where the training diverged. A unit is a row, or
+    all rows of one group where the data have groups.
+    """
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    unit: Literal["rows", "groups"] = "rows"
+
+    def minus(self, other: Outcomes) -> NDArray[np.float64]:
+        """The differences (R, N) of what the same trainings' seeds did on the same units.
+
+        Raises:
+            ValueError: the two are not of the same trainings and units.
+        """
+        if self.values.shape != other.values.shape or not np.allclose(self.weights, other.weights):
+            raise ValueError(f"outcomes {self.values.shape} and {other.values.shape} are not of the same units")
+        return self.values - other.values
+
+
+def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9) -> Gain:
+    """Gain of `candidate` over `baseline`, training r of both from the same seed, as it is to be expected on new rows
+    of the population that the test rows are a sample of.
+
+    Trainings and units are crossed random effects: D_rn = μ + a_r + b_n + e_rn, of which the variance of the mean is
+    estimated by that of two-way analysis of variance, (MS_a + MS_b − MS_e) / RN (Searle, Casella & McCulloch 1992, ch.
+    4), with units weighted by their rows; never below what either axis says alone. The interval is that of t with
+    Satterthwaite's degrees of freedom, of which few groups leave few.
+
+    Raises:
+        ValueError: as `Outcomes.minus`, or level does not lie between 0 and 1.
+    """
+    change = candidate.minus(baseline)
+    change = change[np.isfinite(change).all(axis=1)]
+    weights = baseline.weights
+    by_training = change @ weights
+    alone = paired_gain(np.zeros(len(by_training)), by_training, level=level)
+    trainings, units = change.shape
+    if trainings < 2 or units < 2:
+        return alone
+    mean = float(by_training.mean())
+    by_unit = change.mean(axis=0)
+    correction = trainings / (trainings - 1), units / (units - 1)
+    squares = weights**2
+    of_trainings = float(by_training.var(ddof=1)) / trainings
+    of_units = float(squares @ (by_unit - mean) ** 2) * correction[1]
+    rest = change - by_training[:, None] - by_unit + mean
+    of_rest = float((squares * rest**2).sum()) * correction[0] * correction[1] / trainings**2
+    freedom = trainings - 1.0, float(max(1.0, 1 / squares.sum() - 1))
+    variance = max(of_trainings + of_units - of_rest, of_trainings, of_units)
+    if variance <= (1e-12 * float(np.abs(change).max(initial=0.0))) ** 2:
+        return alone
+    degrees = variance**2 / (of_trainings**2 / freedom[0] + of_units**2 / freedom[1])
+    error = float(np.sqrt(variance))
+    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
+    return Gain(
+        mean=mean,
+        interval=(mean - reach, mean + reach),
+        p_value=float(2 * stats.t.sf(abs(mean) / error, degrees)),
+        seeds=trainings,
+        standard_error=error,
+        level=level,
+    )

@@ -1,0 +1,36 @@
+"""Experiences that finished studies leave to later ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.results.experience import beside, experiences
+
+
+def report(study: str = "old", *, star: float | None = 0.6, profile: tuple[float, ...] = (1, 0, 0.5, 0)) -> Any:
+    names = ("redundancy", "unique_1", "unique_2", "synergy")
+    pid = {**dict(zip(names, profile, strict=True)), "estimator": "broja"}
+    cell = {"label": "a + b", "pid": pid, "pair_choice": {"lambda_star": star, "interval": [0.3, 1]}}
+    return {"study": study, "status": "complete", "stand_in": False, "cells": [cell]}
+
+
+def test_a_finished_study_leaves_its_profiles_and_optima() -> None:
+    (one,) = experiences(report())
+    assert (one["study"], one["lambda_star"], one["profile"]) == ("old", 0.6, [1, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize("change", [{"status": "partial"}, {"stand_in": True}])
+def test_unfinished_studies_and_made_up_data_teach_nothing(change: dict[str, Any]) -> None:
+    assert experiences(report() | change) == []
+    assert experiences(report(star=None)) == []
+
+
+def test_studies_beside_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
+    for name, text in (("old", json.dumps(report())), ("own", json.dumps(report("own"))), ("torn", '{"cells": [')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(text)
+    assert [one["study"] for one in beside(tmp_path, study="own")] == ["old"]

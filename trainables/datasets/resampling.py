@@ -1,0 +1,75 @@
+"""Rows for one replicate: what it trains on and what it is validated on, drawn anew from all that may be trained on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.datasets.base import DataError, PairData, Target
+from trainables.datasets.splits import quantile_classes, stratified_rows
+
+_QUANTILES = 10  # of a real target, within which rows are drawn in proportion
+
+
+class Rows(NamedTuple):
+    """Positions in `pool_of(data)`: as many to train on, and to validate on, as the data's own split has."""
+
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+
+
+def pool_of(data: PairData) -> NDArray[np.int64]:
+    """The rows of the data that may be trained or validated on, ascending; test rows are never among them."""
+    return data.rows("train", "valid")
+
+
+def draw_rows(data: PairData, *, seed: int) -> Rows:
+    """The rows of one replicate, the same for one seed whatever else it is trained with.
+
+    Without groups, classes (tenths of a real target, of encoder 1's) are in proportion. With groups none has rows on
+    both sides: they are validated on in random order until the rows of the split's own validation are reached as nearly
+    as can be. Numbers of rows are always those of the split, so that replicates train in lockstep: of too many rows
+    some are left out, of too few some come twice.
+
+    Raises:
+        DataError: all rows are of one group.
+    """
+    rng = np.random.default_rng(seed)
+    pool = pool_of(data)
+    n_train, n_valid = len(data.rows("train")), len(data.rows("valid"))
+    if data.groups is None:
+        chosen = np.zeros(len(pool), bool)
+        chosen[stratified_rows(_strata(data.targets[0], pool), n_valid, rng=rng)] = True
+    else:
+        chosen = _whole_groups(data.groups[pool], n_valid, rng, data.dataset)
+    return Rows(_exactly(np.flatnonzero(~chosen), n_train, rng), _exactly(np.flatnonzero(chosen), n_valid, rng))
+
+
+def _strata(target: Target, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    values = target.values[rows]
+    if target.kind == "classes":
+        return np.asarray(values, np.int64)
+    first = values if values.ndim == 1 else values[:, 0]
+    return quantile_classes(first, min(_QUANTILES, max(1, len(rows) // 2)))
+
+
+def _whole_groups(groups: NDArray[np.int64], n_valid: int, rng: np.random.Generator, dataset: str) -> NDArray[np.bool_]:
+    """Which rows (N,) are of groups to validate on."""
+    _, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        raise DataError(
+            f"{dataset}: the rows for training and validation are all of one group, so that none can be drawn anew; "
+            "set replicates.splits: fixed"
+        )
+    order = rng.permutation(len(sizes))
+    filled = np.cumsum(sizes[order])[:-1]  # after so many groups; one at least is left to train on
+    count = 1 + int(np.abs(filled - n_valid).argmin())
+    return np.asarray(np.isin(code, order[:count]))
+
+
+def _exactly(rows: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """So many of the rows, ascending: a random part of them, or all of them and some again."""
+    repeats, rest = divmod(size, len(rows))
+    return np.sort(np.concatenate([*[rows] * repeats, rng.permutation(rows)[:rest]]))

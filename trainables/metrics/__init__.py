@@ -1,0 +1,1 @@
+"""Measures of what was trained: scores of outputs, similarities of representations."""
