@@ -13,7 +13,7 @@ from study.pid.discretise import Discretiser
 from study.pid.exact import components
 from study.pid.networks import SmallNetwork, optimiser_of
 from study.pid.profile import PIDProfile
-from study.pid.replicated import Rows, replicated_profile
+from study.pid.replicated import HalvedRows, replicated_profile
 from trainables.datasets.base import PairData
 
 _EMBEDDING = 10  # per class
@@ -52,7 +52,7 @@ def batch_profile(
     )
 
 
-def _parts(rows: Rows, seed: int) -> NDArray[np.float64]:
+def _parts(rows: HalvedRows, seed: int) -> NDArray[np.float64]:
     """Components (K, 4) in bits, each seed trained on its `fit` rows and measured on its `check` rows."""
     n_classes = rows.log_posteriors[0].shape[1]
     x1, x2 = (torch.from_numpy((p / p.std()).astype(np.float32)) for p in rows.points)

@@ -21,7 +21,7 @@ SEEDS = 5
 _NULL_LEVEL = 0.95
 
 
-class Rows(NamedTuple):
+class HalvedRows(NamedTuple):
     """What such an estimator reads of N rows: labels, points of both modalities, log posteriors in nats, the halves.
 
     `points` are (N, d_1), (N, d_2); `log_posteriors` those of x1, x2 and both, (N, n_y); `fit` and `check` hold the row
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
 
 def replicated_profile(
     data: PairData,
-    parts: Callable[[Rows, int], Array],
+    parts: Callable[[HalvedRows, int], Array],
     *,
     estimator: str,
     components: int,
@@ -79,7 +79,9 @@ def replicated_profile(
     def run(labels: Codes) -> Array:
         log_1, log_2, log_12 = (np.log(table) for table in learned(labels))
         x1, x2 = (discretiser.points(m, data.split, components=components)[rows] for m in data.modalities)
-        return parts(Rows(labels, (x1, x2), (log_1, log_2, log_12), order[:, :half], order[:, half : 2 * half]), seed)
+        return parts(
+            HalvedRows(labels, (x1, x2), (log_1, log_2, log_12), order[:, :half], order[:, half : 2 * half]), seed
+        )
 
     parts_of_seeds, by_chance = run(y), run(rng.permutation(y))
     mean, deviation = parts_of_seeds.mean(axis=0), parts_of_seeds.std(axis=0, ddof=1)
