@@ -13,6 +13,7 @@ from study.results.figures import theory
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
 from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 from study.results.text import sentences as words
+from study.results.text.amounts import capitalised, duration
 from study.results.text.doubts import caveats
 
 _CAPTIONS = {
@@ -81,7 +82,7 @@ def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
 def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
     facts = [f"{number(report.get('trainings')) or 0:.0f} trainings"]
     if seconds := number(report.get("wall_seconds")):
-        facts.append(_duration(seconds))
+        facts.append(duration(seconds))
     if report.get("seed") is not None:
         facts.append(f"seed {escaped(report['seed'])}")
     banners = []
@@ -119,7 +120,7 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
     return (
         f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
         + "".join(
-            f"<p>{_sentence(_capital(sentence))}</p>\n"
+            f"<p>{_sentence(capitalised(sentence))}</p>\n"
             for sentence in [*sentences, told["theory"], published_sentence(cell)]
             if sentence
         )
@@ -132,7 +133,7 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
 def _caveats(cells: Sequence[Part]) -> str:
     found = []
     for position, cell in enumerate(cells, start=1):
-        if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in caveats(cell)):
+        if lines := "".join(f"<li>{escaped(capitalised(line))}</li>" for line in caveats(cell)):
             found.append(f'<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
         "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
@@ -170,7 +171,7 @@ def _facts(report: Report, cells: Sequence[Part]) -> str:
         )
     for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "Time, in training")):
         if (seconds := number(report.get(key))) is not None:
-            facts.append((label, _duration(seconds)))
+            facts.append((label, duration(seconds)))
     if peak := number(report.get("peak_memory_bytes")):
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
     return _definitions(facts)
@@ -193,16 +194,6 @@ def _section(title: str, *content: str) -> str:
 
 def _definitions(facts: Iterable[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _sentence(text: str) -> str:

@@ -143,6 +143,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def capitalised(text: str) -> str:
+    """A text that begins as a sentence does; the rest of it keeps its letters."""
+    return text[:1].upper() + text[1:]
+
+
 def _unit(metric: str) -> _Unit:
     return _UNITS.get(metric, _Unit(f"of {one_line(metric)}", 1, 3))
 

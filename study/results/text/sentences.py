@@ -21,6 +21,7 @@ from study.results.reading import (
     parts,
 )
 from study.results.text.amounts import (
+    capitalised,
     change_in_validation,
     common_metric,
     gain_unit,
@@ -105,7 +106,7 @@ def cell_sentence(cell: Part) -> str:
     first, second = pair_of(cell)
     choice = part(cell, "pair_choice")
     if not choice.get("strategy"):
-        return f"{_capital(label_of(cell))}: no answer{_because(cell)}."
+        return f"{capitalised(label_of(cell))}: no answer{_because(cell)}."
     strategy = str(choice["strategy"])
     one, two = _strengths(choice)
     shared = strength_with_interval(choice)
@@ -115,7 +116,7 @@ def cell_sentence(cell: Part) -> str:
         "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
         "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
         "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
-    }.get(strategy, f"{_capital(one_line(strategy))} {first} and {second}")
+    }.get(strategy, f"{capitalised(one_line(strategy))} {first} and {second}")
     doubt = " Not confirmed on fresh seeds yet."
     return " ".join([f"{told}: {_effects(cell, strategy)}.", *_pair_gain(cell)]) + doubt * _unconfirmed(cell, strategy)
 
@@ -324,7 +325,3 @@ def _p_value(gain: Part) -> str:
     told = p_text(gain)
     after = " after Holm" if number(gain.get("p_adjusted")) is not None else ""
     return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
