@@ -17,6 +17,7 @@ from rich.console import Console
 from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference, undocumented
+from study.results.model import Report
 from study.results.text.summary import summary
 from trainables.datasets import DATASETS
 
@@ -103,7 +104,7 @@ def test_colours_are_for_terminals_and_no_color_is_honoured(
     monkeypatch.setenv("TERM", "xterm-256color")
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=terminal)
-    console.print(summary(example.digits_report()))
+    console.print(summary(Report.from_json(example.digits_report())))
     console.print("[red]red[/]")
 
     assert bool(COLOUR.search(shown.getvalue())) == coloured

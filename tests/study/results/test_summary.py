@@ -6,13 +6,14 @@ from types import ModuleType
 
 from rich.console import Console
 
+from study.results.model import Report
 from study.results.text.summary import summary
 
 
 def shown(report: dict[str, object]) -> list[str]:
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(report))
+        console.print(summary(Report.from_json(report)))
     return capture.get().splitlines()
 
 
