@@ -40,11 +40,11 @@ from study.results.model import (
     from_json,
 )
 from study.results.reading import COMPONENTS
-from study.results.run import Run
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Scores, SubjectAnswer, decide, encoder_settings, evaluate
-from study.search.curves import scores_by_setting
+from study.search.curves import confirmed_by_setting
 from study.search.earlier import reordered
+from study.search.record.notes import Run
 from study.search.rounds import has_answer, learnt, rounded
 from study.selection import Gain, conclude
 from study.theory import rank_agreement
@@ -208,9 +208,13 @@ def _encoder(cell: Cell, ledger: Ledger, index: int, answer: Answer | None, deci
         result = _subject(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
     if answer and _undertrained(answer.subjects[subject], index):
         result = replace(result, flags=(*result.flags, "undertrained"))
-    baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+    baseline = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+    scores = baseline.scores if baseline else None
     return EncoderResult(
-        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, baseline=_baseline(baseline)
+        **_told(result),
+        modality=cell.pair[index],
+        kind=cell.encoders[index].kind,
+        baseline=_baseline(scores),
     )
 
 
@@ -293,6 +297,9 @@ def _gain(gain: Gain, *, source: str) -> GainResult:
         p_value=gain.p_value,
         seeds=gain.seeds,
         source=source,
+        units=gain.units,
+        unit=None if gain.units is None else gain.unit,
+        units_share=None if gain.units is None else round(gain.units_share, 3),
     )
 
 

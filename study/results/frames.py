@@ -11,8 +11,6 @@ import pandas as pd
 from study.results import reading
 from study.results.reading import Part, Report, number, part, parts
 
-FOLDER = "tables"  # beside the report
-
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
     """The tables of a report.
