@@ -16,6 +16,7 @@ from rich.console import Console
 from study.__main__ import COMMANDS, main
 from study.config import StudyConfig
 from study.config.reference import reference
+from study.results.model import Report
 from study.results.text.summary import summary
 from tests.study.results import example
 from trainables.datasets import DATASETS
@@ -104,7 +105,7 @@ def test_colours_are_for_terminals_and_no_color_is_honoured(
     monkeypatch.setenv("TERM", "xterm-256color")
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=terminal)
-    console.print(summary(example.digits_report()))
+    console.print(summary(Report.from_json(example.digits_report())))
     console.print("[red]red[/]")
 
     assert bool(COLOUR.search(shown.getvalue())) == coloured
