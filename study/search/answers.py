@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, StrengthPair, Subject
+from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject
 from study.search import Ledger
 from study.search.curves import ScoreCurve, confirmed_by_setting, curve, select_curve
-from study.search.rounds import has_answer, rounded
+from study.search.one_sided import ONE_SIDED
+from study.search.rounds import has_answer, rounded, searched
 from study.selection import (
     SIZE,
     Confirmed,
@@ -33,7 +35,7 @@ Claimant = Subject | Strategy
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectAnswer:
-    """One encoder, or the pair: its shared curve, what the search says of it, and its gain at its own λ*."""
+    """One encoder, or the pair: its curve under an arm, what the search says of it, and its gain at its own λ*."""
 
     curve: ScoreCurve
     selection: Selection
@@ -55,6 +57,16 @@ class Decision:
     p_needed: float
 
 
+class Decided(NamedTuple):
+    """An encoder's answer as the decision for its pair leaves it: the corrected p-value of its gain, and its gain at
+    the strength that it is to be trained at; None where it is not to be aligned.
+    """
+
+    answer: SubjectAnswer
+    adjusted_p: float
+    used: Gain | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """The answer of a cell: of each subject, and what every strategy that its records can judge would give."""
@@ -63,6 +75,27 @@ class Answer:
     candidates: Mapping[Strategy, StrategyGains]
     strengths: Mapping[Strategy, StrengthPair]
     sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
+    one_sided: Mapping[Subject, SubjectAnswer]  # of encoders whose own strength was confirmed
+
+    def as_decided(self, subject: Subject, decision: Decision) -> Decided:
+        """The answer for an encoder where the decision would use it.
+
+        One that is to be aligned on its own side is judged by its one-sided curve, and not by what one strength for
+        both would do to it; its gain there is the claim of the strategy.
+        """
+        strategy = decision.choice.strategy
+        own = self.one_sided.get(subject)
+        if own is not None and strategy in (_PULLS[subject], "per_encoder"):
+            claimed = decision.adjusted_p[strategy]
+            return Decided(own, claimed if strategy == _PULLS[subject] else max(claimed, own.gain.p_value), own.gain)
+        used = None
+        if strategy == "shared" and decision.strengths[0]:
+            gains = self.candidates["shared"]
+            used = gains.gain_1 if subject == "encoder_1" else gains.gain_2
+        return Decided(self.subjects[subject], decision.adjusted_p[subject], used)
+
+
+_PULLS: Mapping[Subject, Strategy] = {"encoder_1": "to_1", "encoder_2": "to_2"}
 
 
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
@@ -77,7 +110,25 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
         gain, source = _gain(shared, scores[subject], star)
         subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
     candidates, strengths, sources = _strategies(subjects, scores)
-    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources)
+    one_sided = {
+        subject: own
+        for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True)
+        if arm in candidates and (own := _one_sided(cell, ledger, arm, subject, candidates[arm], strengths[arm]))
+    }
+    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources, one_sided=one_sided)
+
+
+def _one_sided(
+    cell: Cell, ledger: Ledger, arm: Arm, subject: Subject, gains: StrategyGains, strengths: StrengthPair
+) -> SubjectAnswer | None:
+    """The answer for the encoder that an arm pulls, by the arm's own curve; None where that cannot be drawn."""
+    own = curve(searched(cell, ledger, arm), subject)
+    if not own.is_drawable:
+        return None
+    gain = gains.gain_1 if subject == "encoder_1" else gains.gain_2
+    return SubjectAnswer(
+        curve=own, selection=select_curve(cell, own), lambda_star=max(strengths), gain=gain, source="confirm"
+    )
 
 
 def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:

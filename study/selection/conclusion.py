@@ -30,7 +30,14 @@ class Conclusion:
     gain: Gain
 
 
-def conclude(selection: Selection, gain: Gain, *, adjusted_p: float | None = None, size: float = SIZE) -> Conclusion:
+def conclude(
+    selection: Selection,
+    gain: Gain,
+    *,
+    adjusted_p: float | None = None,
+    used: Gain | None = None,
+    size: float = SIZE,
+) -> Conclusion:
     """Verdict and shape by the search and by `gain`, the confirmed one of `selection.lambda_star` over λ = 0.
 
     `align`: the gain is above 0 with a p-value (`adjusted_p` where given) of at most `size`. This is evidence of the
@@ -43,15 +50,18 @@ def conclude(selection: Selection, gain: Gain, *, adjusted_p: float | None = Non
     lies below λ = 0 (`harm_p_value` at most `size`), and the interval of λ* holds 0. λ* is then reported as 0: that
     the curve is highest a little above 0 was not borne out.
 
-    `indifferent`: neither. The shape is that of the searched curve.
+    `indifferent`: neither. The shape is that of the searched curve. So it is, too, for an encoder whose searched curve
+    falls but which is to be trained at a strength whose gain, `used`, is not shown to be a loss: what alignment does at
+    the strong end is no reason to avoid it where it would be used.
     """
     p_value = gain.p_value if adjusted_p is None else adjusted_p
     confirmed = p_value <= size
     if confirmed and gain.mean > 0:
         shape: Shape = "inverted-u" if selection.drop_p_value <= size else "rising"
         return _conclusion("align", shape, selection, gain)
+    is_used = used is not None and not used.interval[1] < 0
     falls = selection.shape == "falling" and selection.harm_p_value <= size and selection.interval[0] == 0
-    if falls or (confirmed and gain.mean < 0):
+    if not is_used and (falls or (confirmed and gain.mean < 0)):
         none = replace(gain, mean=0.0, interval=(0.0, 0.0), p_value=1.0, standard_error=0.0)
         unaligned = replace(selection, lambda_star=0.0, lambda_1se=0.0, interval=(0.0, selection.interval[1]))
         return _conclusion("avoid", selection.shape, unaligned, none)
