@@ -16,7 +16,7 @@ from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
 from study.results.encoders import kept_encoder
-from study.results.measured import with_measured
+from study.results.profiles import with_measured
 from study.results.model import (
     AlignmentPoint,
     Alternative,

@@ -11,7 +11,7 @@ import pytest
 
 from study.results.figures import drawing as figures
 from study.results.figures import theory
-from study.results.measured import with_measured
+from study.results.profiles import with_measured
 from study.results.model import CellResult, ForecastResult, from_json, to_json
 from study.results.page import html
 
