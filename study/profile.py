@@ -13,11 +13,13 @@ from typing import Any
 
 from study.cells.building import build_cells, data_notes
 from study.cells.cell import Cell
-from study.cells.profiles import forecast_cells, profile_cells
+from study.cells.profiles import CellForecast, forecast_cells, profile_cells
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import run_as_process
 from study.config import ConfigError, load_config
 from study.pid import COMPONENTS, PIDProfile
+from study.results.model import CellResult, to_json
+from study.results.profiles import forecast_json, profiled
 from study.search.record.private import make_folder
 
 
@@ -48,15 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, file=sys.stderr)
         profiles, forecasts = profile_cells(cells, datasets), forecast_cells(cells, datasets)
         folder = given.out / config.study
+        results = [profiled(cell, profiles[cell.id], forecasts[cell.id]) for cell in cells]
         value = {
-            cell.id: {
-                **profiles[cell.id].to_json(),
-                "exact": cell.exact_profile,
-                "forecast": forecasts[cell.id],
-            }
-            for cell in cells
+            cell.id: {**to_json(result.pid), "forecast": forecast_json(result.forecast)}
+            for cell, result in zip(cells, results, strict=True)
         }
-        written = _write(cells, value, folder)
+        written = _write(results, value, folder)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -93,40 +92,29 @@ def table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str
     return lines
 
 
-def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, CellForecast]) -> list[str]:
     """The linear forecasts as lines of text."""
     lines = ["linear forecast (strengths in the theory's units: read their order, not their size)"]
     for cell in cells:
-        for encoder in forecasts[cell.id]["encoders"]:
-            critical = ", ".join(f"{value:.2g}" for value in encoder["critical_strengths"][:4])
+        linear, together = forecasts[cell.id].linear, forecasts[cell.id].together
+        for encoder in linear.encoders:
+            critical = ", ".join(f"{value:.2g}" for value in encoder.critical_strengths[:4])
             loses = f"drops a direction that predicts at {critical}" if critical else "keeps all that predicts"
-            lines.append(f"  {cell.label}: {encoder['modality']} best near {encoder['best_strength']:.2g}, {loses}")
-        for encoder in (forecasts[cell.id].get("together") or {}).get("encoders", ()):
-            at = encoder["crossing"]
+            lines.append(f"  {cell.label}: {encoder.modality} best near {encoder.best_strength:.2g}, {loses}")
+        for name, at in zip(cell.pair, together.crossings, strict=True) if together else ():
             loses = "loses nothing" if at is None else f"loses half of what it loses by λ = {at:.2g}"
-            lines.append(f"  {cell.label}: {encoder['modality']}, if linear, {loses} in this study")
+            lines.append(f"  {cell.label}: {name}, if linear, {loses} in this study")
     return lines
 
 
-def _write(cells: Sequence[Cell], value: Mapping[str, Any], folder: Path) -> list[Path]:
+def _write(results: Sequence[CellResult], value: Mapping[str, Any], folder: Path) -> list[Path]:
     from study.results.figures.drawing import draw
 
-    entries = [
-        {
-            "id": c.id,
-            "label": c.label,
-            "pair": list(c.pair),
-            "stand_in": c.stand_in,
-            "pid": value[c.id],
-            "forecast": value[c.id]["forecast"],
-        }
-        for c in cells
-    ]
     try:
         make_folder(folder)
         target = folder / "profile.json"
         target.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        draw({"study": cells[0].config.study, "cells": entries}, folder / "profile")
+        draw(results, folder / "profile")
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror}; choose another folder with --out") from None
     return [target, folder / "profile"]

@@ -15,9 +15,8 @@ from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
-from study.results import reading
 from study.results.claims.claims import claims_table, judge
-from study.results.model import to_json
+from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
 from study.results.text.summary import summary
 from study.search.record.storage import check_option
@@ -86,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if report.answered else 1
 
 
-def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
+def _finished(folders: Sequence[Path], out: Path) -> list[Report]:
     """The reports in these folders, or in all folders of `out` that have one."""
     paths = [folder / "report.json" for folder in folders] or sorted(out.glob("*/report.json"))
     if not paths:
@@ -94,7 +93,7 @@ def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
     reports = []
     for path in paths:
         try:
-            reports.append(json.loads(path.read_text(encoding="utf-8")))
+            reports.append(Report.from_json(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {path}: {error}; write it again with python -m study.report") from None
     return reports

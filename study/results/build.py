@@ -16,7 +16,6 @@ from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
 from study.results.encoders import kept_encoder
-from study.results.profiles import with_measured
 from study.results.model import (
     AlignmentPoint,
     Alternative,
@@ -32,14 +31,13 @@ from study.results.model import (
     LearningCurve,
     PairResult,
     PosteriorCurve,
-    ProfileResult,
     Report,
     SearchedResult,
     SubjectResult,
     Transfer,
     from_json,
 )
-from study.results.reading import COMPONENTS
+from study.results.profiles import profile_result, with_measured
 from study.results.run import Run
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Scores, SubjectAnswer, decide, encoder_settings, evaluate
@@ -55,7 +53,7 @@ def build_report(
     cells: Sequence[Cell],
     ledger: Ledger,
     profiles: Mapping[str, PIDProfile],
-    forecasts: Mapping[str, Any],
+    forecasts: Mapping[str, ForecastResult],
     *,
     run: Run,
 ) -> Report:
@@ -138,7 +136,7 @@ def _cell(
             replicates=max((len(trial.results) for trial in shared), default=0),
         ),
         transfer=_transfer(cell, ledger, shared),
-        pid=_profile(profile, cell),
+        pid=profile_result(profile, cell) if profile else None,
         encoders=tuple(_encoder(cell, ledger, index, answer, decision) for index in range(len(ENCODERS))),
         pair_choice=_pair_choice(answer, decision) if answer and decision else PairResult(flags=_NO_ANSWER),
         alignment=_alignment(shared),
@@ -151,7 +149,7 @@ def _with_encoders(
     cell: Cell,
     ledger: Ledger,
     *,
-    forecast: Mapping[str, Any] | None,
+    forecast: ForecastResult | None,
     decision: Decision | None,
     position: int,
 ) -> CellResult:
@@ -162,29 +160,7 @@ def _with_encoders(
         replace(encoder, model=kept_encoder(cell, ledger, index, settings=settings, stem=stem))
         for index, encoder in enumerate(result.encoders)
     )
-    predicted = from_json(ForecastResult, forecast) if forecast else None
-    return replace(result, encoders=encoders, forecast=with_measured(predicted, encoders))
-
-
-def _profile(profile: PIDProfile | None, cell: Cell) -> ProfileResult | None:
-    if profile is None:
-        return None
-    return ProfileResult(
-        redundancy=profile.redundancy,
-        unique_1=profile.unique_1,
-        unique_2=profile.unique_2,
-        synergy=profile.synergy,
-        units="bits",
-        estimator=profile.estimator,
-        interval={name: profile.interval[name] for name in COMPONENTS},
-        dominant=profile.dominant,
-        gap=profile.gap,
-        null=profile.null,
-        significant=profile.significant,
-        spread=profile.spread,
-        settings=profile.settings,
-        exact=cell.exact_profile,
-    )
+    return replace(result, encoders=encoders, forecast=with_measured(forecast, encoders))
 
 
 def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> Transfer:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.pid import COMPONENTS
+from study.results.model import Report
 
 
-def experiences(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval."""
-    if report.get("status") != "complete" or report.get("stand_in"):
+def experiences(report: Report) -> list[dict[str, Any]]:
+    """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval.
+
+    As plain containers: other studies read them in this one's record.
+    """
+    if report.study is None or report.status != "complete" or report.stand_in:
         return []
     learnt = []
-    for cell in report.get("cells", ()):
-        choice, pid = cell.get("pair_choice") or {}, cell.get("pid") or {}
-        if choice.get("lambda_star") is not None and all(pid.get(name) is not None for name in COMPONENTS):
+    for cell in report.cells:
+        choice, profile = cell.pair_choice, list(cell.pid.components.values()) if cell.pid else [None]
+        if choice.lambda_star is not None and all(bits is not None for bits in profile):
             learnt.append(
                 {
-                    "study": report["study"],
-                    "label": cell.get("label"),
-                    "estimator": pid.get("estimator"),
-                    "profile": [float(pid[name]) for name in COMPONENTS],
-                    "lambda_star": float(choice["lambda_star"]),
-                    "interval": choice.get("interval"),
+                    "study": report.study,
+                    "label": cell.label,
+                    "estimator": cell.pid.estimator if cell.pid else None,
+                    "profile": profile,
+                    "lambda_star": choice.lambda_star,
+                    "interval": list(choice.interval) if choice.interval else None,
                 }
             )
     return learnt
@@ -37,7 +39,7 @@ def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
     for path in sorted(out.glob("*/report.json")):
         if path.parent.name != study:
             try:
-                learnt += experiences(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of another version, or half a file
+                learnt += experiences(Report.from_json(json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError):  # half a file, or none of ours
                 continue
     return learnt

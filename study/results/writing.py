@@ -16,8 +16,8 @@ from study.results.page.html import render
 def write_report(report: Report, folder: Path) -> None:
     """Write report.json, figures/, tables/ and report.html into a study's folder; the two files whole or not at all."""
     content = to_json(report)
-    drawn = draw(content, folder / "figures")
-    export(content, folder / TABLES)
+    drawn = draw(report.cells, folder / "figures")
+    export(report, folder / TABLES)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
     _replace(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     _replace(folder / "report.html", render(content, figures))

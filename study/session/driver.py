@@ -117,7 +117,7 @@ def drive(
 def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder: Path, checkpoints: Place) -> Report:
     """Complete the record with what came of it, keep the encoders in `folder`, and return the report."""
     report = build_report(cells, ledger, trained.profiles, trained.forecasts, run=trained.run)
-    ledger.set_note(EXPERIENCES, experiences(to_json(report)))
+    ledger.set_note(EXPERIENCES, experiences(report))
     collect_encoders(report, folder, written=checkpoints)
     ledger.set_note(RUN, asdict(trained.run))  # the last: the study has all that it is to have
     return report

@@ -10,6 +10,7 @@ from importlib import resources
 from study.results import reading
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
+from study.results.model import CellResult, from_json
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
 from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
 from study.results.text import sentences as words
@@ -110,7 +111,7 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
         "pid": words.profile_text(cell),
-        "theory": theory.together_sentence(cell),
+        "theory": theory.together_sentence(from_json(CellResult, cell)),
     }
     drawn = "".join(
         _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
@@ -120,7 +121,7 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
         f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
         + "".join(
             f"<p>{_sentence(_capital(sentence))}</p>\n"
-            for sentence in [*sentences, told["theory"], published_sentence(cell)]
+            for sentence in [*sentences, told["theory"], published_sentence(from_json(CellResult, cell))]
             if sentence
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")

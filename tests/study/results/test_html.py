@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from study.results.figures import drawing as figures
+from study.results.model import Report
 from study.results.page.html import render
 from study.results.text import sentences as words
 
@@ -53,7 +54,7 @@ def pages(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict
     for name in REPORTS:
         report = getattr(example, name)()
         report["cells"] = report["cells"][: 2 if name == "digits_report" else 1]
-        written = figures.draw(report, tmp_path_factory.mktemp("figures"))
+        written = figures.draw(Report.from_json(report).cells, tmp_path_factory.mktemp("figures"))
         svgs = {path.stem: path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"}
         made[name] = render(report, svgs)
     return made
