@@ -100,8 +100,11 @@ def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:
     Raises:
         FileNotFoundError: there is none.
     """
+    from study.config.folder import StudyFolder
+
     given = Path(study)
-    path = next((p for p in (given, given / "report.json", Path(out) / given / "report.json") if p.is_file()), None)
+    places = (given, StudyFolder(given).report, StudyFolder(Path(out) / given).report)
+    path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise FileNotFoundError(f"no report.json at {given} or {Path(out) / given}; run the study first")
     return Results(json.loads(path.read_text(encoding="utf-8")), path.parent)

@@ -36,14 +36,14 @@ def parser() -> argparse.ArgumentParser:
     add_study_file(options)
     add_stand_in(options)
     add_out(options)
-    options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
+    options.add_argument("--address", help="a running Ray cluster (default: start Ray on this machine)")
     options.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)"
+        "--tracking-uri", metavar="URI", help="MLflow store (default: $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)"
     )
-    options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
-    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
+    options.add_argument("--workers", type=int, metavar="N", help="most packs to train at once; changes no result")
+    options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument(
-        "--dry-run", action="store_true", help="check everything, print the plan and how long it takes"
+        "--dry-run", action="store_true", help="check everything, print the plan and how long it will take"
     )
     options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: say what it will cost")
     return options
@@ -116,6 +116,8 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
 
 
 def _say_where(report: Report, out: Path, browse: str) -> None:
+    from study.config.folder import StudyFolder
+
     seconds, memory = report.wall_seconds or 0.0, (report.peak_memory_bytes or 0) / 2**30
     outside = seconds - (report.training_seconds or 0.0)
     print(
@@ -125,7 +127,7 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     for cell in report.cells:
         if cell.error:
             print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
-    print(f"report: {out / str(report.study) / 'report.html'}")
+    print(f"report: {StudyFolder(out / str(report.study)).page}")
     print(f"browse: {browse}")
 
 

@@ -5,91 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from study.cells.cell import Cell
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
-from study.config import ConfigError, StudyConfig
-from study.config.secrets import redacted
-from study.results.run import RUN
-from study.scheduling.ahead import planned_in_record
-from study.scheduling.coordinator import ERRORS
-from study.search import StudyRecord, close_storage, open_storage, read_studies
-from study.search.curves import curve, select_curve
-from study.search.record.storage import Storage, check_option
+from study.config import ConfigError
+from study.search.record.storage import check_option
+from study.session.status import StudyStatus, read_statuses
 from trainables.output import json_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellStatus:
-    """One cell: trainings with a result, likely in the end, diverged; λ* of the pair and its 90 % interval so far."""
-
-    cell: str
-    done: int
-    planned: int
-    diverged: int
-    lambda_star: float | None
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyStatus:
-    """One study; `last_result_seconds` is the age of the last training's result by this machine's clock."""
-
-    study: str
-    ended: bool
-    done: int
-    planned: int
-    diverged: int
-    failed_cells: dict[str, str]
-    last_result_seconds: float | None
-    cells: tuple[CellStatus, ...]
-
-
-def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
-    """What a record says of its study; None of one that is not ours or has only begun to begin."""
-    if not record.notes.get("cells") or not record.notes.get("configuration"):
-        return None
-    config = StudyConfig.model_validate(record.notes["configuration"])
-    run = record.notes.get(RUN) or {}
-    ended = bool(run.get("complete"))
-    known = tuple(Cell.from_json(value, config=config) for value in record.notes["cells"])
-    failed = dict((run.get("errors") if ended else record.notes.get(ERRORS)) or {})
-    given_up = {cell.id for cell in known} if ended else failed.keys()
-    planned = planned_in_record(known, record.trials, given_up=given_up)
-    cells = tuple(_cell_status(cell, record, planned=planned[cell.id]) for cell in known)
-    age = None if record.last_result is None else max(0.0, (now - record.last_result).total_seconds())
-    return StudyStatus(
-        study=record.name,
-        ended=ended,
-        done=sum(cell.done for cell in cells),
-        planned=sum(cell.planned for cell in cells),
-        diverged=sum(cell.diverged for cell in cells),
-        failed_cells=failed,
-        last_result_seconds=age,
-        cells=cells,
-    )
-
-
-def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus:
-    arms = {arm: trials for (key, arm), trials in record.trials.items() if key == cell.id}
-    results = [result for trials in arms.values() for trial in trials for result in trial.results.values()]
-    found = curve(arms.get("shared", ()), "pair")
-    chosen = select_curve(cell, found) if found.is_drawable else None  # else too few strengths have a score so far
-    return CellStatus(
-        cell=cell.label,
-        done=len(results),
-        planned=planned,
-        diverged=sum(result.status == "diverged" for result in results),
-        lambda_star=None if chosen is None else chosen.lambda_star,
-        interval=None if chosen is None else chosen.interval,
-    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,9 +27,9 @@ def parser() -> argparse.ArgumentParser:
         description="List the studies of a storage: progress, failures, age of the last result, λ* so far.",
         epilog="example: python -m study.status --storage postgresql://align@head/align --json",
     )
-    options.add_argument("study", nargs="?", help="of one study alone, cell by cell")
+    options.add_argument("study", nargs="?", help="show this study only, pair by pair")
     options.add_argument(
-        "--storage", metavar="URI", help="as in a study file; without it the studies that lie in --out are listed"
+        "--storage", metavar="URI", help="where the record is, as in a study file (default: list the studies in --out)"
     )
     add_out(options)
     options.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -113,43 +41,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
-        found = [status for record in _records(given) if (status := study_status(record, now=datetime.now()))]
-        if given.study and not found:
-            raise ConfigError(f"there is no study {given.study} in {redacted(given.storage or str(given.out))}")
+        _check_folder(given.out)
+        if given.storage:
+            check_option("--storage", given.storage)
+        statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=_say)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:
-        print(json_text([asdict(status) for status in found], indent=1))
+        print(json_text([asdict(status) for status in statuses], indent=1))
     else:
         console = printer()
-        console.print(_table(found, cells=bool(given.study)))
-        for status in found:
+        console.print(_table(statuses, cells=bool(given.study)))
+        for status in statuses:
             for cell, reason in status.failed_cells.items():
                 console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
 
 
-def _records(given: argparse.Namespace) -> Iterator[StudyRecord]:
-    if given.storage:
-        check_option("--storage", given.storage)
-    places = [(Storage(given.storage), given.out)] if given.storage else [
-        (Storage(), journal.parent) for journal in sorted(given.out.glob("*/optuna/journal.log"))
-    ]  # fmt: skip
-    for storage, folder in places:
-        opened = open_storage(storage, folder=folder, read_only=True)
-        try:
-            yield from read_studies(opened, name=given.study)
-        finally:
-            close_storage(opened)
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
-def _table(found: Sequence[StudyStatus], *, cells: bool) -> Table:
+def _check_folder(out: Path) -> None:
+    """Refuses an `--out` that can be no folder of studies; one that is not there has none.
+
+    Raises:
+        ConfigError: it is a file, or a name that none can have.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out} is a file; give the folder in which studies lie")
+    except OSError as error:
+        raise ConfigError(f"--out {str(out)[:60]}…: {error.strerror}; give the folder in which studies lie") from None
+
+
+def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     stars_of = "λ* so far [90 %]" if cells else "λ* of each pair so far"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
-    for status in found:
+    for status in statuses:
         rows = status.cells if cells else ()
         if not cells:
             state = "ended" if status.ended else _age(status.last_result_seconds)

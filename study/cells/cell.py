@@ -88,6 +88,7 @@ class Cell:
             ),
             fit=("train", "valid") if arm == "final" else ("train",),
             evaluate="test" if on_test else "valid",
+            rows="fixed" if arm == "final" else self.config.replicates.splits,
         )
 
 

@@ -14,8 +14,6 @@ from trainables.datasets import DATASETS, DataError, MultimodalData
 from trainables.datasets.columns import target_unit
 from trainables.datasets.digest import changed, digest
 
-DATA = "data"  # note of the ledger: digests
-
 Digests = Mapping[str, Mapping[str, str]]
 
 

@@ -13,6 +13,7 @@ from trainables.spec import ReplicateResult
 # any of these on fresh seeds or to train the encoders that are kept, one for each.
 Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
 PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
+StrengthPair = tuple[float, float]  # strength of encoder 1 and of encoder 2
 # Whose score a curve shows: an encoder's, or the mean of both.
 Subject = Literal["encoder_1", "encoder_2", "pair"]
 ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
@@ -25,6 +26,11 @@ _SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
     "encoder_2": lambda result: result.scores[1],
     "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
 }
+
+
+def score_of(result: ReplicateResult, subject: Subject) -> float:
+    """The subject's score; NaN where the training diverged."""
+    return _SCORE[subject](result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,7 @@ class Asked:
 
     def scores_of(self, subject: Subject) -> dict[int, float | None]:
         """Scores by replicate; None where the training diverged."""
-        values = {index: _SCORE[subject](self.results[index]) for index in sorted(self.results)}
+        values = {index: score_of(self.results[index], subject) for index in sorted(self.results)}
         return {index: None if math.isnan(value) else value for index, value in values.items()}
 
     @property

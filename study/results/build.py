@@ -26,11 +26,11 @@ from study.results.model import (
     from_json,
 )
 from study.results.profiles import profile_result, with_measured
-from study.results.run import Run
 from study.results.subjects import encoder_result, pair_result
 from study.search import Ledger
 from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
 from study.search.earlier import reordered
+from study.search.record.notes import Run
 from study.search.rounds import has_answer, learnt
 from study.theory import rank_agreement
 

@@ -11,13 +11,12 @@ from typing import cast
 
 from study.cells.cell import Cell
 from study.cells.trials import Asked, Setting
+from study.config.folder import MODELS, StudyFolder
 from study.results.model import KeptEncoder, Report
 from study.search import Ledger
 from study.selection import Strategy, strengths_by_encoder
 from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
-
-FOLDER = "models"  # beside the report
 
 
 def kept_encoder(
@@ -36,7 +35,7 @@ def kept_encoder(
         return None
     spec = cell.pack("final", [(trial.setting, 0)])
     return KeptEncoder(
-        file=f"{FOLDER}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
+        file=f"{MODELS}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
         registered=_registered_name(cell, encoder),
         training=spec.hash,
         strengths=(trial.setting.strength_1, trial.setting.strength_2),
@@ -75,7 +74,7 @@ def _trained(ledger: Ledger, cell: str, setting: Setting) -> Asked | None:
 
 def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:
     """Move the files of a report's encoders from where the trainings wrote them to the study's folder."""
-    (folder / FOLDER).mkdir(exist_ok=True)
+    StudyFolder(folder).models.mkdir(exist_ok=True)
     for cell in report.cells:
         for index, encoder in enumerate(cell.encoders):
             model = encoder.model

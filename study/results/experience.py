@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from study.config.folder import reported
+from study.pid import COMPONENTS
 from study.results.model import Report
+from study.search.earlier import Experience
 
 
-def experiences(report: Report) -> list[dict[str, Any]]:
-    """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval.
-
-    As plain containers: other studies read them in this one's record.
-    """
+def experiences(report: Report) -> list[Experience]:
+    """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval."""
     if report.study is None or report.status != "complete" or report.stand_in:
         return []
-    learnt = []
+    learnt: list[Experience] = []
     for cell in report.cells:
-        choice, profile = cell.pair_choice, list(cell.pid.components.values()) if cell.pid else [None]
-        if choice.lambda_star is not None and all(bits is not None for bits in profile):
+        choice, profile = cell.pair_choice, cell.pid.components.values() if cell.pid else ()
+        bits = [value for value in profile if value is not None]
+        if choice.lambda_star is not None and len(bits) == len(COMPONENTS):
             learnt.append(
                 {
                     "study": report.study,
                     "label": cell.label,
                     "estimator": cell.pid.estimator if cell.pid else None,
-                    "profile": profile,
+                    "profile": bits,
                     "lambda_star": choice.lambda_star,
                     "interval": list(choice.interval) if choice.interval else None,
                 }
@@ -33,13 +33,13 @@ def experiences(report: Report) -> list[dict[str, Any]]:
     return learnt
 
 
-def beside(out: Path, *, study: str) -> list[dict[str, Any]]:
+def beside(out: Path, *, study: str) -> list[Experience]:
     """The experiences of the other finished studies in the folder `out`; what cannot be read is passed over."""
-    learnt: list[dict[str, Any]] = []
-    for path in sorted(out.glob("*/report.json")):
-        if path.parent.name != study:
+    learnt: list[Experience] = []
+    for folder in reported(out):
+        if folder.path.name != study:
             try:
-                learnt += experiences(Report.from_json(json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError):  # half a file, or none of ours
+                learnt += experiences(Report.from_json(json.loads(folder.report.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, RecursionError):  # half a file, or none of ours
                 continue
     return learnt

@@ -10,8 +10,6 @@ import pandas as pd
 
 from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
 
-FOLDER = "tables"  # beside the report
-
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
     """The tables of a report.

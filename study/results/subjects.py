@@ -24,7 +24,7 @@ from study.results.model import (
 )
 from study.search import Ledger
 from study.search.answers import Answer, Decision, Scores, SubjectAnswer
-from study.search.curves import scores_by_setting
+from study.search.curves import confirmed_by_setting
 from study.search.rounds import rounded
 from study.selection import Gain, conclude
 
@@ -41,9 +41,10 @@ def encoder_result(
         result = _subject(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
     if answer and _undertrained(answer.subjects[subject], index):
         result = replace(result, flags=(*result.flags, "undertrained"))
-    baseline = scores_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+    confirmed = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+    scores = confirmed.scores if confirmed else None
     return EncoderResult(
-        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, baseline=_baseline(baseline)
+        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, baseline=_baseline(scores)
     )
 
 
@@ -128,6 +129,9 @@ def _gain(gain: Gain, *, source: str) -> GainResult:
         p_value=gain.p_value,
         seeds=gain.seeds,
         source=source,
+        units=gain.units,
+        unit=None if gain.units is None else gain.unit,
+        units_share=None if gain.units is None else round(gain.units_share, 3),
     )
 
 

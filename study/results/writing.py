@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from study.config.folder import StudyFolder
 from study.results.figures.drawing import draw
-from study.results.frames import FOLDER as TABLES
 from study.results.frames import export
 from study.results.model import Report, to_json
 from study.results.page.html import render
@@ -15,12 +15,12 @@ from study.results.page.html import render
 
 def write_report(report: Report, folder: Path) -> None:
     """Write report.json, figures/, tables/ and report.html into a study's folder; the two files whole or not at all."""
-    content = to_json(report)
-    drawn = draw(report.cells, folder / "figures")
-    export(report, folder / TABLES)
+    content, files = to_json(report), StudyFolder(folder)
+    drawn = draw(report.cells, files.figures)
+    export(report, files.tables)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
-    _replace(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _replace(folder / "report.html", render(content, figures))
+    _replace(files.report, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _replace(files.page, render(content, figures))
 
 
 def _replace(path: Path, text: str) -> None:

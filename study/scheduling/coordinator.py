@@ -14,10 +14,9 @@ from study.cells.trials import Arm, Asked
 from study.scheduling.ahead import Ahead, even_groups, pack_work
 from study.search import Ledger
 from study.search.answers import recommended_settings
+from study.search.record.notes import ERRORS
 from study.search.rounds import Round, encoder_round, rounds
 from trainables.spec import PackSpec, ReplicateResult
-
-ERRORS = "errors"  # note of the ledger: cells that this run gave up, by id, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ class Coordinator:
         pack_size: largest number of replicates in a pack.
         on_progress: called after every change.
         on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
-            them in this run.
+            them in this run, or nothing is left to train and the study ends.
     """
 
     def __init__(
@@ -179,7 +178,8 @@ class Coordinator:
             self._advance(running)
             self._decide()
             if running.confirmed:
-                self._on_cell_end()
+                if not self.finished:
+                    self._on_cell_end()
                 self._ledger.forget(running.cell.id)
         self._on_progress(self.progress)
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, Subject
+from study.cells.trials import ENCODERS, SUBJECTS, Asked, Setting, StrengthPair, Subject
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve, scores_by_setting, select_curve
+from study.search.curves import ScoreCurve, confirmed_by_setting, curve, select_curve
 from study.search.rounds import has_answer, rounded
 from study.selection import (
     SIZE,
+    Confirmed,
     Gain,
     Selection,
     Strategy,
@@ -27,7 +28,6 @@ from study.selection import (
 )
 
 Scores = NDArray[np.float64]
-StrengthPair = tuple[float, float]  # strength of encoder 1 and of encoder 2
 Claimant = Subject | Strategy
 
 
@@ -68,7 +68,7 @@ class Answer:
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
     """The answer of a cell that has a curve."""
     confirmed = ledger.trials(cell.id, "confirm")
-    scores = {subject: scores_by_setting(confirmed, subject) for subject in SUBJECTS}
+    scores = {subject: confirmed_by_setting(confirmed, subject) for subject in SUBJECTS}
     subjects: dict[Subject, SubjectAnswer] = {}
     for subject in SUBJECTS:
         shared = curve(ledger.trials(cell.id, "shared"), subject)
@@ -118,23 +118,23 @@ def encoder_settings(confirmed: Iterable[Asked], decision: Decision) -> tuple[Se
     return (one, two) if one and two else None
 
 
-def _as_confirmed(star: float, confirmed: Mapping[StrengthPair, Scores]) -> float:
+def _as_confirmed(star: float, confirmed: Mapping[StrengthPair, Confirmed]) -> float:
     """The strength that was confirmed as λ*: on another machine the search may end in another third digit."""
     shared = [first for first, second in confirmed if first == second and abs(first - star) <= 0.02 * star]
     return min(shared, key=lambda strength: abs(strength - star), default=star)
 
 
-def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Scores], strength: float) -> tuple[Gain, str]:
+def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Confirmed], strength: float) -> tuple[Gain, str]:
     """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
     if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
-        return paired_gain(confirmed[0.0, 0.0], confirmed[strength, strength]), "confirm"
+        return confirmed[strength, strength].over(confirmed[0.0, 0.0]), "confirm"
     rows = [searched.scores[int(np.abs(searched.strengths - value).argmin())] for value in (0.0, strength)]
     return paired_gain(rows[0], rows[1]), "search"
 
 
 def _strategies(
     subjects: Mapping[Subject, SubjectAnswer],
-    confirmed: Mapping[Subject, Mapping[StrengthPair, Scores]],
+    confirmed: Mapping[Subject, Mapping[StrengthPair, Confirmed]],
 ) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, StrengthPair], dict[Strategy, str]]:
     """Gains of each strategy, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
@@ -159,11 +159,11 @@ def _strategies(
         trained["per_encoder"], strengths["per_encoder"] = (to_1, to_2), (to_1[0], to_2[1])
     for strategy, (of_1, of_2) in trained.items():
         sources[strategy] = "confirm"
-        before, after = (first[zero] + second[zero]) / 2, (first[of_1] + second[of_2]) / 2
+        before, after = first[zero].joined(second[zero]), first[of_1].joined(second[of_2])
         candidates[strategy] = StrategyGains(
-            gain_1=paired_gain(first[zero], first[of_1]),
-            gain_2=paired_gain(second[zero], second[of_2]),
-            gain_mean=paired_gain(before, after),
+            gain_1=first[of_1].over(first[zero]),
+            gain_2=second[of_2].over(second[zero]),
+            gain_mean=after.over(before),
         )
     return candidates, strengths, sources
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import Asked, Subject
+from study.cells.trials import Asked, StrengthPair, Subject, score_of
 from study.search.tables import Tried, best_by_strength, score_table
-from study.selection import Selection, has_curve, select, warp_scale
-from trainables.spec import derive_seed
+from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
+from trainables.metrics.outcomes import ByUnit
+from trainables.spec import ReplicateResult, derive_seed
 
 Nuisance = tuple[tuple[str, float], ...]  # values by name
 
@@ -76,13 +78,31 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     )
 
 
-def scores_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[tuple[float, float], NDArray[np.float64]]:
-    """Scores (R,) of confirming trials by their two strengths; position r is one seed everywhere, NaN is diverged."""
+def confirmed_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[StrengthPair, Confirmed]:
+    """Scores of confirming trials by their two strengths; position r is one seed everywhere."""
     return {
-        trial.setting.strengths: score_table([trial.scores_of(subject)], replicates=trial.replicates)[0][0]
+        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates], subject)
         for trial in trials
         if trial.results
     }
+
+
+def confirmed_of(results: Sequence[ReplicateResult | None], subject: Subject) -> Confirmed:
+    """Scores of confirming replicates at one setting, and how each did on every unit of the test split if that is on
+    record; None is one that is missing.
+    """
+    scores = np.array([math.nan if result is None else score_of(result, subject) for result in results])
+    kept = [None if one is None or one.by_unit is None else ByUnit.from_json(one.by_unit) for one in results]
+    any_one = next((one for one in kept if one), None)
+    if any_one is None:
+        return Confirmed(scores=scores)
+    values = np.full((len(results), len(any_one.weights)), np.nan)
+    for place, one in enumerate(kept):
+        if one:
+            first, second = one.values
+            values[place] = {"encoder_1": first, "encoder_2": second}.get(subject, (first + second) / 2)
+    unit: OutcomeUnit = "rows" if any_one.rows is None else "groups"
+    return Confirmed(scores=scores, outcomes=Outcomes(values=values, weights=any_one.weights, unit=unit))
 
 
 def nuisance_of(trial: Asked) -> Nuisance:

@@ -7,23 +7,37 @@ What a study learnt is chosen once, when it starts, and kept in its own record, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import NotRequired, TypedDict
 
 NEIGHBOURS = 3
 
-Experience = Mapping[str, Any]  # one finished cell: study, label, estimator, profile (bits), lambda_star, interval
+
+class Experience(TypedDict):
+    """One cell of a finished study, as a report and the record hold it.
+
+    `profile` is redundancy, unique 1, unique 2 and synergy in bits; `lambda_star` and `interval` are the pair's;
+    `distance` (bits) is that of its profile from the one that learns from it.
+    """
+
+    study: str
+    label: str | None
+    estimator: str | None
+    profile: list[float]
+    lambda_star: float
+    interval: list[float] | None
+    distance: NotRequired[float]
 
 
 def most_similar(
     profile: Sequence[float], estimator: str, earlier: Iterable[Experience], *, range_: tuple[float, float]
-) -> list[dict[str, Any]]:
+) -> list[Experience]:
     """Up to three experiences of the nearest profiles, nearest first, each with its `distance` in bits.
 
     Profiles (redundancy, unique 1, unique 2, synergy) are compared by the sum of absolute differences, in the order of
     the pair that is nearer; only those of the same estimator, and with λ* inside the range, say anything.
     """
-    similar = []
+    similar: list[Experience] = []
     for one in earlier:
         redundancy, first, second, synergy = one["profile"]
         turned = (redundancy, second, first, synergy)

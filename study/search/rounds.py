@@ -17,12 +17,12 @@ from study.search.curves import ScoreCurve, curve, select_curve
 from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
 from study.search.one_sided import ONE_SIDED, begun_before, first_strengths, may_give_up, wants_one_sided, worthwhile
+from study.search.record.notes import LEARNT
 from study.search.samplers import suggest
 from study.selection import Unit, warp_scale
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
-LEARNT = "learnt"  # note of the ledger: by cell, what was chosen of earlier studies
 
 
 def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
@@ -58,8 +58,7 @@ def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting])
 
 def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
     """Experiences that the study chose for this cell when it started; none where it was not to learn."""
-    chosen: Sequence[Experience] = (ledger.note(LEARNT) or {}).get(cell.id, ())
-    return chosen
+    return (ledger.note(LEARNT) or {}).get(cell.id, ())
 
 
 def has_answer(cell: Cell, ledger: Ledger) -> bool:

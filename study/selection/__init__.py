@@ -2,7 +2,7 @@
 
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
-from study.selection.crossed import Outcomes, crossed_gain
+from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
 from study.selection.posterior import Posterior, sample_posterior
@@ -22,9 +22,11 @@ __all__ = [
     "SIZE",
     "STRATEGIES",
     "Conclusion",
+    "Confirmed",
     "Curve",
     "Flag",
     "Gain",
+    "OutcomeUnit",
     "Outcomes",
     "Posterior",
     "Prospect",

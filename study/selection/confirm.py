@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,9 @@ from scipy import stats
 class Gain:
     """Mean difference candidate − baseline over `seeds` common seeds (score units), its interval at `level` and its
     two-sided p-value; NaN limits and p = 1 where one seed or none is left.
+
+    With `units` the interval is for new rows: it counts the luck of so many rows, or groups, of the test split, whose
+    share of its variance is `units_share`. Without, it is for the rows that were tested on, and knows seeds alone.
     """
 
     mean: float
@@ -22,6 +26,9 @@ class Gain:
     seeds: int
     standard_error: float
     level: float
+    units: int | None = None
+    unit: Literal["rows", "groups"] = "rows"
+    units_share: float = 0.0
 
 
 def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9) -> Gain:

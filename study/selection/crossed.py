@@ -6,7 +6,7 @@ that seeds alone do not show: other trainings (rows to train on, initial weights
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,10 +15,10 @@ from scipy import stats
 
 from study.selection.confirm import Gain, paired_gain
 
-Axis = Literal["trainings", "rows", "groups"]
+OutcomeUnit = Literal["rows", "groups"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Outcomes:
     """How well each of R trainings did on each of N units of the test split: values (R, N), whose mean by `weights`
     (N,), which sum to 1, is the training's score; NaN in all of a row where the training diverged. A unit is a row, or
@@ -27,7 +27,7 @@ class Outcomes:
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
-    unit: Literal["rows", "groups"] = "rows"
+    unit: OutcomeUnit = "rows"
 
     def minus(self, other: Outcomes) -> NDArray[np.float64]:
         """The differences (R, N) of what the same trainings' seeds did on the same units.
@@ -38,6 +38,29 @@ class Outcomes:
         if self.values.shape != other.values.shape or not np.allclose(self.weights, other.weights):
             raise ValueError(f"outcomes {self.values.shape} and {other.values.shape} are not of the same units")
         return self.values - other.values
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Confirmed:
+    """Scores (R,) of the confirming trainings at one setting, NaN where one diverged, and how each did on every unit
+    of the test split, where that is on record.
+    """
+
+    scores: NDArray[np.float64]
+    outcomes: Outcomes | None = None
+
+    def joined(self, other: Confirmed) -> Confirmed:
+        """The mean of both, as of the two encoders of a pair."""
+        outcomes = None
+        if self.outcomes and other.outcomes and self.outcomes.values.shape == other.outcomes.values.shape:
+            outcomes = replace(self.outcomes, values=(self.outcomes.values + other.outcomes.values) / 2)
+        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes)
+
+    def over(self, baseline: Confirmed) -> Gain:
+        """The gain over a baseline of the same seeds: on new rows where outcomes are known, else on these rows."""
+        if self.outcomes is None or baseline.outcomes is None:
+            return paired_gain(baseline.scores, self.scores)
+        return crossed_gain(baseline.outcomes, self.outcomes)
 
 
 def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9) -> Gain:
@@ -56,8 +79,8 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     change = change[np.isfinite(change).all(axis=1)]
     weights = baseline.weights
     by_training = change @ weights
-    alone = paired_gain(np.zeros(len(by_training)), by_training, level=level)
     trainings, units = change.shape
+    alone = replace(paired_gain(np.zeros(len(by_training)), by_training, level=level), units=units, unit=baseline.unit)
     if trainings < 2 or units < 2:
         return alone
     mean = float(by_training.mean())
@@ -82,4 +105,7 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
         seeds=trainings,
         standard_error=error,
         level=level,
+        units=units,
+        unit=baseline.unit,
+        units_share=min(1.0, of_units / variance),
     )

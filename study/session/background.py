@@ -13,9 +13,8 @@ from study.pid import PIDProfile
 from study.results.model import ForecastResult, from_json
 from study.results.profiles import forecast_json, forecast_result
 from study.search import Ledger
+from study.search.record.notes import FORECASTS, profile_of
 from trainables.datasets import MultimodalData
-
-_FORECASTS = "forecasts"
 
 Forecasts = Mapping[str, ForecastResult]  # by cell id
 
@@ -49,7 +48,7 @@ class Profiling:
         """Whether `result` need not wait."""
         return self._found is None or self._found.done()
 
-    def note(self) -> None:
+    def keep(self) -> None:
         """Note in the record what is there by now.
 
         Raises:
@@ -68,8 +67,8 @@ class Profiling:
             assert self._found is not None
             profiles, forecasts = self._found.result()
             for cell in profiles.keys() - self._profiles.keys():
-                self._ledger.set_note(_note(cell), profiles[cell].to_json())
-            self._ledger.set_note(_FORECASTS, {cell: forecast_json(forecast) for cell, forecast in forecasts.items()})
+                self._ledger.set_note(profile_of(cell), profiles[cell])
+            self._ledger.set_note(FORECASTS, {cell: forecast_json(forecast) for cell, forecast in forecasts.items()})
             self._profiles, self._forecasts, self._noted = profiles, forecasts, True
         return self._profiles, self._forecasts
 
@@ -83,11 +82,7 @@ class Profiling:
 
 def recorded(cells: Sequence[Cell], ledger: Ledger) -> tuple[dict[str, PIDProfile], Forecasts]:
     """The profiles and forecasts on record, by cell id."""
-    notes = {cell.id: ledger.note(_note(cell.id)) for cell in cells}
-    profiles = {cell: PIDProfile.from_json(note) for cell, note in notes.items() if note is not None}
-    forecasts = ledger.note(_FORECASTS) or {}
-    return profiles, {cell: from_json(ForecastResult, note) for cell, note in forecasts.items()}
-
-
-def _note(cell: str) -> str:
-    return f"pid:{cell}"
+    noted = {cell.id: ledger.note(profile_of(cell.id)) for cell in cells}
+    profiles = {cell: profile for cell, profile in noted.items() if profile is not None}
+    forecasts = ledger.note(FORECASTS) or {}
+    return profiles, {cell: from_json(ForecastResult, forecast) for cell, forecast in forecasts.items()}

@@ -1,13 +1,13 @@
-"""What a study does while Ray runs: profiles, trainings, what came of them. `running` opens and publishes it."""
+"""What a study does while Ray runs: profiles, trainings, what came of them. `running` says in which order."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import asdict
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from study.cells.cell import Cell
 from study.cli.display import Display
@@ -17,23 +17,28 @@ from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
 from study.results.experience import beside, experiences
-from study.results.model import Report, to_json
-from study.results.run import RUN, Run
+from study.results.model import Report
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
-from study.search.earlier import most_similar
-from study.search.record.events import EventLog
-from study.search.rounds import LEARNT
+from study.search.earlier import Experience, most_similar
+from study.search.record.notes import EXPERIENCES, LEARNT, PACK_SIZE, RUN, Run
 from study.session.background import Forecasts, Profiling
+from study.session.live import LiveProjection
 from study.session.memory import PeakMemory
-from study.tracking import Tracker, TrackingResult
+from study.session.opening import OpenStudy
 from trainables.datasets import MultimodalData
-from trainables.saving.place import Place
 
-# Notes of the ledger.
-EXPERIENCES = "experiences"  # what later studies may learn from this one
-PACK_SIZE = "pack_size"
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One run of an open study: its cells as the record spells them, who is shown what, and what is measured."""
+
+    study: OpenStudy
+    cells: Sequence[Cell]
+    display: Display
+    memory: PeakMemory
+    started: float  # by `time.monotonic()`
 
 
 class Trained(NamedTuple):
@@ -45,86 +50,76 @@ class Trained(NamedTuple):
 
 
 def drive(
-    cells: Sequence[Cell],
+    session: Session,
     datasets: Mapping[str, MultimodalData],
-    ledger: Ledger,
     cluster: Cluster,
     *,
-    folder: Path,
-    checkpoints: Place,
-    events: EventLog,
-    tracker: Tracker,
-    tracking: Future[TrackingResult],
     background: Executor,
-    display: Display,
-    memory: PeakMemory,
-    started: float,
+    live: LiveProjection,
 ) -> Trained:
     """Train what the record of a study lacks.
 
-    `datasets` are as the cluster's object store holds them; `tracking` is what `tracker` is busy with in the
-    `background`.
+    Args:
+        session: of the study.
+        datasets: as the cluster's object store holds them.
+        cluster: to train on.
+        background: computes profiles and forecasts, from those datasets.
+        live: shows what is there meanwhile.
 
     Raises:
-        ConfigError: the data cannot carry a profile, or a node cannot write to `checkpoints`.
+        ConfigError: the data cannot carry a profile, or a node cannot write to the study's checkpoints.
     """
-    if ledger.note(PACK_SIZE) is None:  # a resumed study keeps its packs, on whatever it goes on
-        share = cluster.share
-        ledger.set_note(PACK_SIZE, pack_size(cells, datasets, cpus=share.cpus, gpus=share.gpus))
+    study, cells, ledger = session.study, session.cells, session.study.ledger
+    if (size := ledger.note(PACK_SIZE)) is None:
+        size = pack_size(cells, datasets, cpus=cluster.share.cpus, gpus=cluster.share.gpus)
+        ledger.set_note(PACK_SIZE, size)  # a resumed study keeps its packs, on whatever it goes on
     with Profiling(cells, datasets, ledger, background=background) as profiling:
         if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
-            ledger.set_note(LEARNT, _learn(cells, ledger, profiling, folder.parent))
-
-        show_after = 0.0
+            ledger.set_note(LEARNT, _learn(cells, ledger, profiling, study.folder.path.parent))
 
         def on_progress(progress: Progress) -> None:
-            profiling.note()
-            display.update(progress)
+            profiling.keep()
+            session.display.update(progress)
 
-        def show_in_mlflow() -> None:
-            nonlocal tracking, show_after
-            begin = time.monotonic()
-            # Else a later call, or the last one, will show it.
-            if profiling.ready and tracking.done() and begin > show_after and not coordinator.finished:
-                partial = build_report(cells, ledger, *profiling.result(), run=Run(complete=False))
-                tracking = background.submit(tracker.project, to_json(partial))
-                # A report of all cells after every one of them would take the square of their number.
-                show_after = begin + 20 * (time.monotonic() - begin)
+        def on_cell_end() -> None:
+            if profiling.ready:  # else a later call, or the last one, will show it
+                live.show(lambda: build_report(cells, ledger, *profiling.result(), run=Run(complete=False)))
 
         coordinator = Coordinator(
             cells,
             ledger,
-            pack_size=ledger.note(PACK_SIZE),
+            pack_size=size,
             on_progress=on_progress,
-            on_cell_end=show_in_mlflow,
+            on_cell_end=on_cell_end,
         )
         begin = time.monotonic()
-        train(cluster, coordinator, checkpoints=checkpoints, events=events, say=display.say)
+        train(cluster, coordinator, checkpoints=study.checkpoints, events=study.events, say=session.display.say)
         training_seconds = time.monotonic() - begin
-        found = profiling.result()
+        profiles, forecasts = profiling.result()
     run = Run(
         complete=True,
-        wall_seconds=time.monotonic() - started,
+        wall_seconds=time.monotonic() - session.started,
         training_seconds=training_seconds,
-        peak_memory_bytes=memory.peak,
+        peak_memory_bytes=session.memory.peak,
         errors=coordinator.errors,
     )
-    events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(coordinator.errors)})
-    tracking.result()  # two writers of one projection would make runs twice
-    return Trained(run, *found)
+    study.events.emit("study_trained", {"seconds": round(run.wall_seconds, 1), "failed_cells": len(run.errors)})
+    live.finish()
+    return Trained(run, profiles, forecasts)
 
 
-def complete(cells: Sequence[Cell], ledger: Ledger, trained: Trained, *, folder: Path, checkpoints: Place) -> Report:
-    """Complete the record with what came of it, keep the encoders in `folder`, and return the report."""
-    report = build_report(cells, ledger, trained.profiles, trained.forecasts, run=trained.run)
-    ledger.set_note(EXPERIENCES, experiences(report))
-    collect_encoders(report, folder, written=checkpoints)
-    ledger.set_note(RUN, asdict(trained.run))  # the last: the study has all that it is to have
+def complete(session: Session, trained: Trained) -> Report:
+    """Complete the record with what came of it, keep the encoders in the study's folder, and return the report."""
+    study = session.study
+    report = build_report(session.cells, study.ledger, trained.profiles, trained.forecasts, run=trained.run)
+    study.ledger.set_note(EXPERIENCES, experiences(report))
+    collect_encoders(report, study.folder.path, written=study.checkpoints)
+    study.ledger.set_note(RUN, trained.run)  # the last: the study has all that it is to have
     return report
 
 
-def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """For each cell what the most similar cells of earlier studies came to, in this storage and in the folder `out`.
+def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Path) -> dict[str, list[Experience]]:
+    """What the most similar cells of earlier studies came to, for each cell, in this storage and in the folder `out`.
 
     Where there are any, this waits for the profiles.
     """
@@ -132,7 +127,7 @@ def _learn(cells: Sequence[Cell], ledger: Ledger, profiling: Profiling, out: Pat
     if not config.search.transfer:
         return {}
     stored = ledger.notes_elsewhere(EXPERIENCES)
-    earlier = [one for found in stored.values() for one in found]
+    earlier = [one for left in stored.values() for one in left]
     earlier += [one for one in beside(out, study=config.study) if one["study"] not in stored]
     if not earlier:
         return {}

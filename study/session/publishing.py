@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from study.cells.cell import Cell
@@ -10,10 +11,9 @@ from study.cli.display import Display
 from study.config import StudyConfig, to_yaml
 from study.results.build import build_report
 from study.results.model import Report, to_json
-from study.results.run import RUN, VERSIONS, Run
 from study.results.writing import write_report
-from study.scheduling.coordinator import ERRORS
 from study.search import Ledger
+from study.search.record.notes import ERRORS, RUN, VERSIONS, Run
 from study.search.record.private import made_for_owner_alone
 from study.search.record.versions import library_versions
 from study.session.background import recorded
@@ -22,9 +22,10 @@ from study.tracking import Tracker
 
 def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> Report:
     """The report of a study as its record has it, whether it has ended or not."""
-    versions = ledger.note(VERSIONS) or library_versions()
-    known = ledger.note(RUN) or {"complete": False, "errors": ledger.note(ERRORS) or {}}
-    return build_report(cells, ledger, *recorded(cells, ledger), run=Run(**{"versions": versions, **known}))
+    run = ledger.note(RUN) or Run(complete=False, errors=ledger.note(ERRORS) or {}, versions={})
+    if not run.versions:
+        run = replace(run, versions=ledger.note(VERSIONS) or library_versions())
+    return build_report(cells, ledger, *recorded(cells, ledger), run=run)
 
 
 def publish(report: Report, folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display) -> Report:

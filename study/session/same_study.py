@@ -14,6 +14,7 @@ from typing import Any
 from study.cells.building import encoder_of, pairs_of
 from study.cells.cell import Cell
 from study.config import StudyConfig
+from study.search.record.notes import Identity, RecordedCell
 from trainables import datasets
 from trainables.datasets import DataError, MultimodalData
 from trainables.datasets.files.tables import is_table
@@ -25,10 +26,10 @@ Resolve = Callable[[StudyConfig, MultimodalData, Names], object]
 
 def as_recorded(
     config: StudyConfig,
-    known: Mapping[str, Any],
+    known: Identity,
     loaded: Mapping[str, MultimodalData],
     *,
-    cells: Sequence[Mapping[str, Any]],
+    cells: Sequence[RecordedCell],
 ) -> StudyConfig:
     """The configuration with the words of the recorded one (as `identity` gave it) wherever they mean the same.
 
@@ -36,7 +37,7 @@ def as_recorded(
         config: of the study file.
         known: the recorded configuration, perhaps of the version before.
         loaded: the data of `config`.
-        cells: recorded, as `Cell.to_json` gave them.
+        cells: recorded.
     """
     given = config.to_json()
     try:
@@ -47,7 +48,7 @@ def as_recorded(
         return config
     data = next(iter(loaded.values()))
     names = list(data.modalities)
-    paired = list(dict.fromkeys(name for cell in cells for name in cell["pair"]))
+    paired = list(dict.fromkeys(name for cell in cells for name in cell.pair))
     recorded = paired if before.pairs == "all" else names  # in the order that they had then
     for keys, resolve in _RESOLVED.items():
         try:
@@ -60,21 +61,21 @@ def as_recorded(
 
 
 def cells_as_recorded(
-    cells: Sequence[Cell], loaded: Mapping[str, MultimodalData], known: Sequence[Mapping[str, Any]], config: StudyConfig
+    cells: Sequence[Cell], loaded: Mapping[str, MultimodalData], known: Sequence[RecordedCell], config: StudyConfig
 ) -> tuple[tuple[Cell, ...], dict[str, MultimodalData]]:
     """The cells and their data under the recorded options and keys; a cell that is not on record stays as it is.
 
     Args:
         cells: of the study file.
         loaded: their data, by `Cell.data_key`.
-        known: recorded cells, as `Cell.to_json` gave them.
+        known: recorded cells.
         config: as `as_recorded` gave it.
     """
-    by_id = {value["id"]: value for value in known}
+    by_id = {cell.id: cell for cell in known}
     named = []
     for cell in cells:
-        own = by_id.get(cell.id, {"dataset": asdict(cell.dataset), "data_key": cell.data_key})
-        named.append(replace(cell, config=config, dataset=DatasetSpec(**own["dataset"]), data_key=own["data_key"]))
+        own = by_id.get(cell.id, cell)
+        named.append(replace(cell, config=config, dataset=own.dataset, data_key=own.data_key))
     keys = {cell.data_key: other.data_key for cell, other in zip(cells, named, strict=True)}
     return tuple(named), {keys.get(key, key): data for key, data in loaded.items()}
 

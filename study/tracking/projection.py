@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from study.config.folder import StudyFolder
 from study.results import reading
 from study.results.reading import FIGURES, Part, Report, number, part, parts
 from study.results.text import amounts
@@ -256,13 +257,14 @@ def _files(folder: Path | None, stem: str) -> Iterator[tuple[str, Path]]:
     """The report and the cell's own figures, those that exist."""
     if folder is None:
         return
-    for name in ("report.html", "report.json"):
-        if (folder / name).is_file():
-            yield "", folder / name
+    files = StudyFolder(folder)
+    for path in (files.page, files.report):
+        if path.is_file():
+            yield "", path
     for kind in FIGURES:
         for extension in ("png", "svg"):
-            if (path := folder / "figures" / f"{stem}-{kind}.{extension}").is_file():
-                yield "figures", path
+            if (path := files.figures / f"{stem}-{kind}.{extension}").is_file():
+                yield files.figures.name, path
 
 
 def _models(report: Report, cell: Part, folder: Path) -> Iterator[ModelRecord]:

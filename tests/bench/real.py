@@ -26,12 +26,12 @@ from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
 from study.results.build import build_report
 from study.results.model import to_json
-from study.results.run import Run
 from study.results.text import amounts
 from study.results.text import sentences as words
 from study.results.text.summary import summary
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
+from study.search.record.notes import Run
 from study.session.running import run_study
 from trainables.spec import ReplicateResult
 from trainables.training.pack import Pack as Training

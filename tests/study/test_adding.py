@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from study.cells.cell import Cell, build_cells
+from study.cells.building import build_cells
+from study.cells.cell import Cell
 from study.cells.profiles import profile_cells
 from study.cells.trials import Setting
 from study.config import ConfigError, parse_config

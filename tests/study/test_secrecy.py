@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from study.config import ConfigError, parse_config, to_yaml
 from study.results.model import Report
 from study.results.writing import write_report
-from study.session.running import locked
+from study.session.opening import locked
 
 
 @pytest.mark.slow
@@ -93,6 +93,14 @@ def test_a_link_in_the_place_of_a_study_is_not_written_through(tmp_path: Path) -
     with pytest.raises(ConfigError, match="link"), locked(tmp_path / "out", "x"):
         pass
     assert not list((tmp_path / "precious").iterdir())
+
+
+def test_a_folder_of_a_name_that_none_can_have_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="File name too long; choose another one"),
+        locked(tmp_path / ("x" * 300), "x"),
+    ):
+        pass
 
 
 def test_yaml_runs_no_code() -> None:

@@ -17,8 +17,10 @@ from study.cells.trials import Setting
 from study.config import parse_config
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, close_storage, open_storage, read_studies
+from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
 from study.search.record.storage import Storage
-from study.status import main, study_status
+from study.session.status import study_status
+from study.status import main
 from trainables.spec import ReplicateResult
 
 STUDY = """
@@ -36,8 +38,8 @@ def fill(storage: Storage, folder: Path, *, name: str = "half") -> None:
     cells, _ = build_cells(config)
     opened = open_storage(storage, folder=folder)
     ledger = Ledger(opened, name=name, space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     settings = [Setting(strength_1=value, strength_2=value) for value in (0.0, 1.0, 2.0)]
     for asked in ledger.ask(cells[0].id, "shared", round_=0, settings=settings, replicates=range(3))[:2]:
         score = 0.5 + asked.setting.strength_1 / 10
@@ -88,8 +90,8 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     cells, _ = build_cells(config)
     opened = open_storage(Storage(), folder=tmp_path)
     ledger = Ledger(opened, name="whole", space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
     coordinator = Coordinator(cells, ledger, pack_size=8)
     out: list[Pack] = []
@@ -181,8 +183,8 @@ def test_a_study_without_a_result_has_no_age(tmp_path: Path, capsys: pytest.Capt
     cells, _ = build_cells(config)
     opened = open_storage(Storage(), folder=tmp_path / "half" / "optuna")
     ledger = Ledger(opened, name="half", space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
 
     for options in ([], ["half"]):
         assert main([*options, "--out", str(tmp_path)]) == 0
@@ -198,6 +200,24 @@ def test_a_database_file_is_read_and_left_as_it_is(tmp_path: Path, capsys: pytes
 
     assert [found["study"] for found in status(capsys, "--storage", address)] == ["half"]
     assert (tmp_path / "record.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(("note", "value"), [("configuration", {"newer": 5}), ("cells", [{"id": "x"}]), ("run", "odd")])
+def test_a_record_of_another_version_does_not_hide_the_others(
+    note: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("half", "newer"):
+        fill(Storage(), tmp_path / name / "optuna", name=name)
+    opened = open_storage(Storage(), folder=tmp_path / "newer" / "optuna")
+    notes = opened.get_study_id_from_name("newer")
+    if note == "configuration":
+        value = {**opened.get_study_user_attrs(notes)["configuration"], **value}
+    opened.set_study_user_attr(notes, note, value)
+    assert main(["--out", str(tmp_path), "--json"]) == 0
+    said = capsys.readouterr()
+    assert [found["study"] for found in json.loads(said.out)] == ["half"]
+    assert said.err.startswith("newer: its record is of another version (")
+    assert said.err.count("\n") == 1
 
 
 def test_all_studies_of_a_database_are_listed(
@@ -222,6 +242,8 @@ def test_all_studies_of_a_database_are_listed(
         (["--storage", "sqlite:///nope.db?timeout=3"], "there is no file nope.db"),
         (["--storage", "sqlite:///none/nope.db"], "there is no file none/nope.db"),
         (["half", "--storage", "sqlite:///:memory:"], "there is no file :memory:"),
+        (["--out", "/dev/null"], "--out /dev/null is a file; give the folder"),
+        (["--out", "x" * 300], "…: File name too long; give the folder"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -232,7 +254,7 @@ def test_mistakes_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*options, "--out", str(tmp_path)]) == 2
+    assert main(["--out", str(tmp_path), *options]) == 2
     assert not list(tmp_path.iterdir())
     error = capsys.readouterr().err
     assert said in error

@@ -63,7 +63,6 @@ class PairData:
     targets: tuple[Target, Target]
     split: NDArray[np.int8]
     exact_profile: Mapping[str, float] | None = None  # bits, where the generator's PID is known
-    exact_table: NDArray[np.float64] | None = None  # p(x1, x2, y) over sufficient states, where they are finite
     stand_in: bool = False  # generated data in place of a file that is not there
     groups: NDArray[np.int64] | None = None  # of rows that the split keeps together
 
@@ -81,7 +80,7 @@ class PairData:
 class MultimodalData:
     """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test).
 
-    `exact_profiles` and `exact_tables` are known for generated data only, and given for one order of each pair. `notes`
+    `exact_profiles` are known for generated data only, and given for one order of each pair. `notes`
     are lines on how the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose
     rows the split keeps together, numbered, where the user named some.
     """
@@ -91,7 +90,6 @@ class MultimodalData:
     targets: Mapping[str, Target]  # by modality name; the same object where modalities share it
     split: NDArray[np.int8]
     exact_profiles: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
-    exact_tables: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     stand_in: bool = False
     notes: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
@@ -102,7 +100,6 @@ class MultimodalData:
         arrays: list[NDArray[Any]] = [
             self.split,
             *([] if self.groups is None else [self.groups]),
-            *self.exact_tables.values(),
             *(target.values for target in self.targets.values()),
         ]
         for modality in self.modalities.values():
@@ -120,18 +117,15 @@ class MultimodalData:
                 raise DataError(f"unknown modality {name!r} of {self.name}; it has {', '.join(self.modalities)}")
         if first == second:
             raise DataError(f"a pair needs two different modalities, given {first!r} twice")
-        profile, table = self.exact_profiles.get((first, second)), self.exact_tables.get((first, second))
+        profile = self.exact_profiles.get((first, second))
         if profile is None and (turned := self.exact_profiles.get((second, first))) is not None:
             profile = {**turned, "unique_1": turned["unique_2"], "unique_2": turned["unique_1"]}
-        if table is None and (turned_table := self.exact_tables.get((second, first))) is not None:
-            table = turned_table.swapaxes(0, 1)
         return PairData(
             dataset=self.name,
             modalities=(self.modalities[first], self.modalities[second]),
             targets=(self.targets[first], self.targets[second]),
             split=self.split,
             exact_profile=profile,
-            exact_table=table,
             stand_in=self.stand_in,
             groups=self.groups,
         )

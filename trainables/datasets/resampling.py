@@ -13,7 +13,7 @@ from trainables.datasets.splits import quantile_classes, stratified_rows
 _QUANTILES = 10  # of a real target, within which rows are drawn in proportion
 
 
-class Rows(NamedTuple):
+class DrawnRows(NamedTuple):
     """Positions in `pool_of(data)`: as many to train on, and to validate on, as the data's own split has."""
 
     train: NDArray[np.int64]
@@ -25,7 +25,7 @@ def pool_of(data: PairData) -> NDArray[np.int64]:
     return data.rows("train", "valid")
 
 
-def draw_rows(data: PairData, *, seed: int) -> Rows:
+def draw_rows(data: PairData, *, seed: int) -> DrawnRows:
     """The rows of one replicate, the same for one seed whatever else it is trained with.
 
     Without groups, classes (tenths of a real target, of encoder 1's) are in proportion. With groups none has rows on
@@ -44,7 +44,7 @@ def draw_rows(data: PairData, *, seed: int) -> Rows:
         chosen[stratified_rows(_strata(data.targets[0], pool), n_valid, rng=rng)] = True
     else:
         chosen = _whole_groups(data.groups[pool], n_valid, rng, data.dataset)
-    return Rows(_exactly(np.flatnonzero(~chosen), n_train, rng), _exactly(np.flatnonzero(chosen), n_valid, rng))
+    return DrawnRows(_exactly(np.flatnonzero(~chosen), n_train, rng), _exactly(np.flatnonzero(chosen), n_valid, rng))
 
 
 def _strata(target: Target, rows: NDArray[np.int64]) -> NDArray[np.int64]:

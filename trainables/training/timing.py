@@ -47,7 +47,7 @@ class PackSeconds:
 
 
 def few_rows(spec: PackSpec, data: PairData) -> PairData:
-    """As much of the data as `time_pack` needs, with splits `train` and `valid`."""
+    """The few rows of the data that `time_pack` needs, with splits `train` and `valid`."""
     fit = data.rows(*spec.fit)[: STEPS * spec.training.batch_size]
     evaluated = data.rows(spec.evaluate)[:EVALUATED]
     rows = np.concatenate([fit, evaluated])

@@ -32,6 +32,13 @@ class GainResult:
     source: str | None = said(
         "fresh seeds on the test split, or the seeds of the search", choices=("confirm", "search")
     )
+    units: int | None = said(
+        "how many rows, or groups, of the test split the interval counts the luck of: it is for new ones; without it "
+        "the interval is for these rows, and counts the luck of the seeds alone",
+        minimum=1,
+    )
+    unit: str | None = said("what `units` are", choices=("rows", "groups"))
+    units_share: float | None = said("their part of the interval's variance", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

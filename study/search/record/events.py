@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from study.config.folder import StudyFolder
 from study.config.secrets import redacted
 from study.search.record.private import FILE
-
-EVENTS = "events.jsonl"
 
 
 class EventLog:
@@ -22,7 +21,7 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, *, study: str) -> None:
-        self._path, self.study = folder / EVENTS, study
+        self._path, self.study = StudyFolder(folder).events, study
 
     def emit(self, event: str, details: Mapping[str, object] | None = None) -> None:
         """Append one line."""

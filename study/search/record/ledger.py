@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 
 from study.cells.trials import Arm, Asked, Setting
 from study.config import ConfigError
+from study.search.record.notes import WRITER, Note
 from study.search.record.opening import close_storage
 from study.search.record.reading import RESULTS, count_results, read_trial
 from study.search.record.storage import first_line
@@ -76,24 +77,25 @@ class Ledger:
         """How many trainings have a result."""
         return self._durably(lambda: count_results(self._storage, self._name))
 
-    def note(self, key: str) -> Any:
-        """What `set_note` stored under `key`; None where nothing is."""
-        return self._durably(lambda: self._storage.get_study_user_attrs(self._notes)).get(key)
+    def note(self, note: Note[T]) -> T | None:
+        """What `set_note` stored as this note of `study.search.record.notes`; None where nothing is."""
+        return note.among(self._durably(lambda: self._storage.get_study_user_attrs(self._notes)))
 
-    def set_note(self, key: str, value: Any) -> None:
-        """Store a JSON value beside the trials: the configuration, a cell's profile."""
-        self._durably(lambda: self._storage.set_study_user_attr(self._notes, key, value))
+    def set_note(self, note: Note[T], value: T) -> None:
+        """Store a value beside the trials, in the place of the one before."""
+        encoded = note.encode(value)
+        self._durably(lambda: self._storage.set_study_user_attr(self._notes, note.key, encoded))
 
-    def notes_elsewhere(self, key: str) -> dict[str, Any]:
-        """What the other studies in this storage stored under `key`, by their names."""
+    def notes_elsewhere(self, note: Note[T]) -> dict[str, T]:
+        """What the other studies in this storage stored as this note, by their names."""
         studies = self._durably(self._storage.get_all_studies)
         named = {study.study_name: study.user_attrs for study in studies if study.study_name != self._name}
-        return {name: named[name][key] for name in sorted(named) if key in named[name]}
+        return {name: note.decode(named[name][note.key]) for name in sorted(named) if note.key in named[name]}
 
     def take_over(self) -> None:
         """Sign as the one who writes from now on: a coordinator that lost its lock for a while finds out by this."""
         self._writer = uuid.uuid4().hex
-        self.set_note("writer", self._writer)
+        self.set_note(WRITER, self._writer)
 
     def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
         """Everything asked so far in one arm of a cell, ordered by round and slot."""
@@ -204,7 +206,7 @@ class Ledger:
         self._asked[cell, asked.arm][asked.round, asked.slot] = asked
 
     def _study_id(self, name: str) -> int:
-        """Of the Optuna study of this name, which is made if there is none."""
+        """The id of the Optuna study of this name, which is made if there is none."""
         if name not in self._studies:
             try:
                 self._studies[name] = self._storage.get_study_id_from_name(name)
@@ -240,7 +242,7 @@ class Ledger:
                 time.sleep(_PAUSE_SECONDS)
 
     def _check_writer(self) -> None:
-        if self._writer is not None and self._storage.get_study_user_attrs(self._notes).get("writer") != self._writer:
+        if self._writer is not None and WRITER.among(self._storage.get_study_user_attrs(self._notes)) != self._writer:
             raise ConfigError(
                 f"another coordinator ran the study {self._name} while its storage was away; "
                 "run the same command again to go on from there"

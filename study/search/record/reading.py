@@ -12,6 +12,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from study.cells.trials import Arm, Asked, Setting
+from study.search.record.notes import check_kind
 from trainables.spec import ReplicateResult
 
 RESULTS = "results:"  # followed by the first replicate's index: one user attribute per pack that held some
@@ -130,7 +131,8 @@ def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) 
         if code == CREATE_TRIAL:
             _check_trial(operation)
         if code == _SET_STUDY_USER_ATTR:
-            _check_notes(held["user_attr"])
+            for key, value in held["user_attr"].items():
+                check_kind(key, value)
         if code == _SET_TRIAL_USER_ATTR:
             _check_attributes(held["user_attr"])
         if code == _SET_TRIAL_STATE_VALUES:
@@ -139,12 +141,6 @@ def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) 
         raise ValueError("it does not hold what an operation of its kind must") from None
     if held.get("study_id", -1) not in range(-1, studies) or held.get("trial_id", -1) not in range(-1, trials):
         raise ValueError("it is about a study or trial that no line before has made")
-
-
-def _check_notes(notes: Mapping[str, Any]) -> None:
-    for key, value in notes.items():
-        if type(value) is not {"cells": list, "configuration": dict, "study_file": str}.get(key, type(value)):
-            raise TypeError
 
 
 def _check_trial(operation: Mapping[str, Any]) -> None:

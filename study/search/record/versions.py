@@ -41,7 +41,7 @@ def check_versions(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def library_versions() -> dict[str, str]:
-    """Of all that a result may depend on, in this process."""
+    """The versions of all that a result may depend on, in this process."""
     found = {"python": platform.python_version()}
     for name in ("align-study", *_PACKAGES):
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from study.cells.cell import build_cells
+from study.cells.building import build_cells
 from study.cells.profiles import forecast_cells, profile_cells
 from study.cells.trials import Setting
 from study.config import parse_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from study.cells.building import build_cells
-from study.cells.same_data import DATA, check_same, digests
+from study.cells.same_data import check_same, digests
 from study.config import ConfigError, load_config
 from study.report import main as report
-from study.results.run import RUN, Run
 from study.run import main as run
 from study.search import Ledger, open_storage
+from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, RecordedCell, Run
 
 N = 300
 STUDY = """
@@ -68,10 +68,10 @@ def begin(*, digests_kept: bool = True, ended: bool = False) -> None:
     ledger = Ledger(open_storage(folder=folder / "optuna"), name="tiny", space={"strength": (0.0, 10.0)})
     if digests_kept:
         ledger.set_note(DATA, digests(cells, loaded))
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     if ended:
-        ledger.set_note(RUN, asdict(Run(complete=True)))
+        ledger.set_note(RUN, Run(complete=True))
     ledger.close()
 
 
@@ -197,7 +197,7 @@ def test_a_modality_that_is_gone_is_a_change(here: Path, capsys: pytest.CaptureF
 def test_pairs_that_come_with_new_arrays_are_a_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tiny.yaml").write_text(STUDY)
     begin()
-    save(here, arrays(u=arrays()["a"]))
+    save(here, arrays(u=-arrays()["a"]))
     assert run(["--space", "tiny.yaml"]) == 2
     assert "other pairs: arrays/a+u" in said(capsys)
 

@@ -18,6 +18,7 @@ from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, close_storage, open_storage
 from study.search.record.events import EventLog
+from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
 from study.status import main
 from trainables.saving.place import Place
 
@@ -46,8 +47,8 @@ def test_a_training_that_raises_says_what_wherever_one_looks(
     folder = tmp_path / "broken"
     opened = open_storage(folder=folder / "optuna")
     ledger = Ledger(opened, name="broken", space={"strength": (0.0, 4.0)})
-    ledger.set_note("cells", [cell.to_json() for cell in cells])
-    ledger.set_note("configuration", config.identity)
+    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    ledger.set_note(CONFIGURATION, config.identity)
     coordinator = Coordinator(cells, ledger, pack_size=4)
     with Cluster(config.resources) as cluster:
         cluster.share_data(datasets)

@@ -22,9 +22,9 @@ from study.pid.profile import COMPONENTS, Dominant
 from study.results.build import build_report
 from study.results.model import CellResult, CurvePoint, EncoderResult, ForecastResult, Report, from_json, to_json
 from study.results.model.schema import report_schema
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger
+from study.search.record.notes import Run
 from study.selection import Shape, Strategy, Verdict
 from trainables.spec import ReplicateResult
 

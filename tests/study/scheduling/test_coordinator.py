@@ -16,11 +16,11 @@ from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
 from study.results.model import to_json
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.curves import curve
 from study.search.design import nuisance_settings
+from study.search.record.notes import Run
 from study.search.rounds import has_answer
 from trainables.spec import ReplicateResult
 from trainables.training import pack as engine

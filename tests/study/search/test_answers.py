@@ -25,10 +25,10 @@ from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
 from study.results.model import Report, to_json
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
+from study.search.record.notes import Run
 from study.search.rounds import encoder_round
 from study.selection import strengths_by_encoder
 from trainables.spec import ReplicateResult

@@ -12,7 +12,8 @@ from study.cells.building import build_cells
 from study.config import parse_config
 from study.search import Ledger, open_storage
 from study.search.earlier import most_similar, reordered
-from study.search.rounds import LEARNT, rounds
+from study.search.record.notes import EXPERIENCES, LEARNT
+from study.search.rounds import rounds
 from trainables.spec import ReplicateResult
 
 DESIGN = (0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 1.0, 2.0, 4.0)
@@ -98,6 +99,6 @@ def test_a_search_that_learnt_nothing_asks_for_its_whole_design_at_once(tmp_path
 def test_a_study_leaves_its_experiences_in_a_shared_storage(tmp_path: Path) -> None:
     storage = open_storage(folder=tmp_path)
     first, second = (Ledger(storage, name=name, space={"strength": (0, 4)}) for name in ("first", "second"))
-    first.set_note("experiences", [experience("first")])
-    assert list(second.notes_elsewhere("experiences")) == ["first"]
-    assert first.notes_elsewhere("experiences") == {}
+    first.set_note(EXPERIENCES, [experience("first")])
+    assert list(second.notes_elsewhere(EXPERIENCES)) == ["first"]
+    assert first.notes_elsewhere(EXPERIENCES) == {}

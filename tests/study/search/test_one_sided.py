@@ -21,10 +21,10 @@ from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.model import to_json
-from study.results.run import Run
 from study.scheduling.coordinator import Coordinator, Pack
 from study.search import Ledger
 from study.search.one_sided import ONE_SIDED, opening, opening_size
+from study.search.record.notes import Run
 from study.search.rounds import Round, rounds
 from study.selection import prospect
 from trainables.spec import ReplicateResult, derive_seed

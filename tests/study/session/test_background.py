@@ -54,7 +54,7 @@ def test_nothing_is_noted_before_all_is_there(ledger: Ledger, background: Thread
     busy = Event()
     background.submit(busy.wait)
     with Profiling(CELLS, DATASETS, ledger, background=background) as profiling:
-        profiling.note()
+        profiling.keep()
         assert not profiling.ready
         assert recorded(CELLS, ledger) == ({}, {})
         busy.set()
@@ -78,6 +78,6 @@ def test_data_that_carry_no_profile_are_said_as_soon_as_it_is_known(
     left = digits.modalities["left"]
     constant: Any = {**digits.modalities, "left": replace(left, values=np.ones_like(left.values))}
     profiling = Profiling(CELLS, {key: replace(digits, modalities=constant)}, ledger, background=background)
-    for ask in (profiling.result, profiling.note):
+    for ask in (profiling.result, profiling.keep):
         with pytest.raises(ConfigError, match="constant"):
             ask()

@@ -19,7 +19,7 @@ from study.cluster.starting import end_abandoned
 from study.search import close_storage, open_storage
 from study.search.record.private import made_for_owner_alone
 from study.search.record.storage import Storage
-from study.session.running import locked
+from study.session.opening import locked
 from trainables.saving.place import Place
 
 

@@ -157,7 +157,5 @@ def test_profile_is_stored_for_the_default_temperature_only_and_turns_with_the_p
     straight, turned = data.pair("first", "second"), data.pair("second", "first")
     assert straight.exact_profile == EXACT_PROFILES[2]
     assert turned.exact_profile["unique_1"] == EXACT_PROFILES[2]["unique_2"]
-    assert np.array_equal(turned.exact_table, straight.exact_table.swapaxes(0, 1))
     warmer = _synthetic(redundancy=2, rows=100, temperature=0.1).pair("first", "second")
     assert warmer.exact_profile is None
-    assert warmer.exact_table.sum() == pytest.approx(1)

@@ -78,7 +78,6 @@ def load_gates(options: Mapping[str, Any]) -> MultimodalData:
         targets=dict.fromkeys(values, target),
         split=stratified_split(target.values, fractions=(0.7, 0.15, 0.15), seed=options["seed"]),
         exact_profiles={("first", "second"): gate_profile(gate, noise)},
-        exact_tables={("first", "second"): gate_table(gate, noise)},
     )
 
 

@@ -126,7 +126,6 @@ def load_synthetic(options: Mapping[str, Any]) -> MultimodalData:
         targets=dict.fromkeys(values, target),
         split=split[kept],
         exact_profiles={} if exact is None else {("first", "second"): exact},
-        exact_tables={("first", "second"): joint_table(redundancy, temperature)},
     )
 
 

@@ -18,6 +18,7 @@ from study import report, status
 from study.cells.trials import Asked, Setting
 from study.config import ConfigError
 from study.search import Ledger, open_storage
+from study.search.record.notes import PACK_SIZE, Note
 from trainables.spec import ReplicateResult
 
 SPACE = {"strength": (0.0, 4.0)}
@@ -265,11 +266,12 @@ def test_another_program_may_add_to_the_journal(tmp_path: Path) -> None:
 
 def test_two_that_write_in_turn_do_not_take_each_other_for_damage(tmp_path: Path) -> None:
     first, second = opened(tmp_path), opened(tmp_path)
-    for number, ledger in zip(range(6), itertools.cycle((first, second)), strict=False):
-        ledger.set_note(f"note {number}", number)
+    notes: list[Note[int]] = [Note(key=f"note {number}", kind=int) for number in range(6)]
+    for (number, note), ledger in zip(enumerate(notes), itertools.cycle((first, second)), strict=False):
+        ledger.set_note(note, number)
     said: list[str] = []
     reread = opened(tmp_path, said)
-    assert [reread.note(f"note {number}") for number in range(6)] == list(range(6))
+    assert [reread.note(note) for note in notes] == list(range(6))
     assert said == []
 
 
@@ -278,9 +280,9 @@ def test_damage_under_a_study_that_runs_ends_it_with_one_line(tmp_path: Path) ->
     with (tmp_path / "journal.log").open("ab") as file:
         file.write(b"garbage\n")
     with pytest.raises(ConfigError, match=r"journal\.log: line 2 is damaged .* run the same command again"):
-        ledger.set_note("a", 1)
+        ledger.set_note(PACK_SIZE, 1)
     said: list[str] = []
-    assert opened(tmp_path, said).note("a") is None
+    assert opened(tmp_path, said).note(PACK_SIZE) is None
     assert "it and 1 after it, of which 1 can be read, are set aside" in said[0]
 
 

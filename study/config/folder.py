@@ -1,0 +1,88 @@
+"""The folder of a study, and the names of everything that a study keeps in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKPOINTS = "packs"  # folder of the packs in flight, unless the study file names a place of its own
+JOURNAL = "journal.log"  # the record, in a folder of its own
+MODELS = "models"  # folder of the encoders that are kept; a report names their files from its own folder
+_RECORD, _REPORT = "optuna", "report.json"
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder at `path`, named as the study: `<out>/<study>`. Nothing is made or read here."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that runs the study, or writes its report again."""
+        return self.path / ".lock"
+
+    @property
+    def config(self) -> Path:
+        """The resolved study file."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """The folder of the record, if that is a file."""
+        return self.path / _RECORD
+
+    @property
+    def journal(self) -> Path:
+        """The record, if it is a file."""
+        return self.record / JOURNAL
+
+    @property
+    def events(self) -> Path:
+        """What happened, an event a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """All that the study says, for programs."""
+        return self.path / _REPORT
+
+    @property
+    def page(self) -> Path:
+        """The report, for people."""
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the report's figures."""
+        return self.path / "figures"
+
+    @property
+    def tables(self) -> Path:
+        """The folder of the report's tables."""
+        return self.path / "tables"
+
+    @property
+    def models(self) -> Path:
+        """The folder of the encoders that are kept."""
+        return self.path / MODELS
+
+    @property
+    def profile(self) -> Path:
+        """The PID profiles of `python -m study.profile`."""
+        return self.path / "profile.json"
+
+    @property
+    def profile_figures(self) -> Path:
+        """The folder of the figures of `profile`."""
+        return self.path / "profile"
+
+
+def reported(out: Path) -> list[StudyFolder]:
+    """The studies in the folder `out` of all studies that have a report, in the order of their names."""
+    return [StudyFolder(path.parent) for path in sorted(out.glob(f"*/{_REPORT}"))]
+
+
+def recorded(out: Path) -> list[StudyFolder]:
+    """The studies in the folder `out` of all studies whose record is a file there, in the order of their names."""
+    return [StudyFolder(path.parent.parent) for path in sorted(out.glob(f"*/{_RECORD}/{JOURNAL}"))]

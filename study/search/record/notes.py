@@ -1,0 +1,163 @@
+"""What a study notes beside its trials: every note by name, what it holds, who writes it, and as which JSON.
+
+| note | holds | written |
+|---|---|---|
+| `WRITER` | a token of the coordinator that may write | whenever a run begins |
+| `DATA` | digests of all that the cells read | when the study begins; more when it is extended |
+| `CELLS` | the cells, without their configuration | when it begins |
+| `CONFIGURATION` | what the study is, in the words it was begun with | when it begins, after its cells and data |
+| `STUDY_FILE` | the text of config.yaml | whenever a run begins |
+| `VERSIONS` | of the libraries of the latest run | whenever a run begins |
+| `PACK_SIZE` | replicates in a pack, at most | once |
+| `LEARNT` | by cell, what earlier studies of similar profiles came to | once |
+| `profile_of(cell)` | the PID profile of a cell | once all cells have theirs |
+| `FORECASTS` | the linear forecasts of all cells | with the profiles |
+| `ERRORS` | by cell, why a run gave it up | when it does; emptied by the next run |
+| `EXPERIENCES` | what later studies may learn from this one | when the study has ended |
+| `RUN` | how the run went that ended the study | the last of all |
+
+A note that a version adds is missing from the records of the versions before; whoever reads one says what holds then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from study.cells.cell import Cell
+from study.cells.same_data import Digests
+from study.config import StudyConfig
+from study.search.earlier import Experience
+from study.search.record.versions import library_versions
+from trainables.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    from study.pid import PIDProfile
+
+T = TypeVar("T")
+
+Forecasts = Mapping[str, Mapping[str, Any]]  # of `study.cells.profiles.forecast_cells`, by cell id
+Identity = Mapping[str, Any]  # `StudyConfig.identity`, perhaps of a version that had other options
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Generic[T]):
+    """A value of one type under one key of the record; `kind` is what JSON makes of it.
+
+    `encode` gives plain containers, `decode` is its inverse and reads what earlier versions have written too.
+    """
+
+    key: str
+    kind: type
+    encode: Callable[[T], Any] = _unchanged
+    decode: Callable[[Any], T] = _unchanged
+
+    def among(self, notes: Mapping[str, Any]) -> T | None:
+        """The value among the notes of a study, as its storage holds them; None where it was not written."""
+        value = notes.get(self.key)
+        return None if value is None else self.decode(value)
+
+
+@dataclass(frozen=True)
+class RecordedCell:
+    """A cell on record, as `Cell.to_json` gave it: it needs its configuration to be a `Cell` again."""
+
+    json: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, cell: Cell) -> RecordedCell:
+        """The cell as it goes on record."""
+        return cls(cell.to_json())
+
+    @property
+    def id(self) -> str:
+        """The cell's id, see `Cell`."""
+        return str(self.json["id"])
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The names of the two modalities."""
+        first, second = self.json["pair"]
+        return first, second
+
+    @property
+    def dataset(self) -> DatasetSpec:
+        """The data, as they were named when the study began."""
+        return DatasetSpec(**self.json["dataset"])
+
+    @property
+    def data_key(self) -> str:
+        """The key of its data, under that name."""
+        return str(self.json["data_key"])
+
+    def cell(self, config: StudyConfig) -> Cell:
+        """The cell, of a study with this configuration."""
+        return Cell.from_json(self.json, config=config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a run of a study went: all that differs between two runs of the same study."""
+
+    complete: bool
+    wall_seconds: float = 0.0
+    training_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    errors: Mapping[str, str] = field(default_factory=dict)  # by cell id
+    versions: Mapping[str, str] = field(default_factory=library_versions)  # that it ran with; empty where nobody knows
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Run:
+        """The run that `asdict` was called on, by any version."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{"versions": {}, **{name: part for name, part in value.items() if name in known}})
+
+
+WRITER: Note[str] = Note(key="writer", kind=str)
+DATA: Note[Digests] = Note(key="data", kind=dict)
+CELLS: Note[Sequence[RecordedCell]] = Note(
+    key="cells",
+    kind=list,
+    encode=lambda cells: [cell.json for cell in cells],
+    decode=lambda value: tuple(RecordedCell(one) for one in value),
+)
+CONFIGURATION: Note[Identity] = Note(key="configuration", kind=dict)
+STUDY_FILE: Note[str] = Note(key="study_file", kind=str)
+VERSIONS: Note[Mapping[str, str]] = Note(key="versions", kind=dict)
+PACK_SIZE: Note[int] = Note(key="pack_size", kind=int)
+LEARNT: Note[Mapping[str, Sequence[Experience]]] = Note(key="learnt", kind=dict)
+FORECASTS: Note[Forecasts] = Note(key="forecasts", kind=dict)
+ERRORS: Note[Mapping[str, str]] = Note(key="errors", kind=dict)
+EXPERIENCES: Note[Sequence[Experience]] = Note(key="experiences", kind=list)
+RUN: Note[Run] = Note(key="run", kind=dict, encode=asdict, decode=Run.from_json)
+
+_PROFILE = "pid:"  # followed by the cell's id
+
+
+def profile_of(cell: str) -> Note[PIDProfile]:
+    """The note of a cell's PID profile, by the cell's id."""
+    from study.pid import PIDProfile  # takes seconds, and a study is checked before
+
+    return Note(key=f"{_PROFILE}{cell}", kind=dict, encode=PIDProfile.to_json, decode=PIDProfile.from_json)
+
+
+NOTES: tuple[Note[Any], ...] = (
+    *(WRITER, DATA, CELLS, CONFIGURATION, STUDY_FILE, VERSIONS, PACK_SIZE),
+    *(LEARNT, FORECASTS, ERRORS, EXPERIENCES, RUN),
+)
+_KINDS: Mapping[str, type] = {note.key: note.kind for note in NOTES}
+
+
+def check_kind(key: str, value: object) -> None:
+    """Refuse what no note of this key can be; keys that are not ours may hold anything.
+
+    Raises:
+        TypeError: `value` is of another kind.
+    """
+    if type(value) is not (dict if key.startswith(_PROFILE) else _KINDS.get(key, type(value))):
+        raise TypeError

@@ -1,0 +1,194 @@
+"""Opening a study: its locks, its record, and whether it is the one that the record holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.cells.cell import Cell
+from study.cells.same_data import check_same, digests, has_rescaled_targets, merged
+from study.config import ConfigError, StudyConfig, differences, to_yaml
+from study.config.folder import CHECKPOINTS, StudyFolder
+from study.search import Ledger, open_storage
+from study.search.record.events import EventLog
+from study.search.record.locks import FileLock, held
+from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, STUDY_FILE, VERSIONS, RecordedCell
+from study.search.record.private import for_owner_alone, make_folder
+from study.search.record.storage import Storage
+from study.search.record.versions import library_versions
+from study.session.same_study import as_recorded, cells_as_recorded
+from trainables.datasets import MultimodalData
+from trainables.saving.place import Place
+
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenStudy:
+    """A study that this process alone may write: its folder, its record, its log, the place of its checkpoints."""
+
+    folder: StudyFolder
+    storage: Storage
+    ledger: Ledger
+    events: EventLog
+    checkpoints: Place
+    shares_checkpoints: bool  # whether their place is one that the study file names, and so is not locked with the rest
+
+    def remove_torn_checkpoints(self) -> None:
+        """Remove what a killed process left half-written, where no other study can be writing."""
+        if not self.shares_checkpoints:
+            self.checkpoints.clear("*.pt.*")
+
+    def remove_checkpoints(self) -> None:
+        """Remove those that nobody needs any more, as the study has ended.
+
+        Another study of this name may keep its own in a place that the study file names: what was written to of late
+        stays there.
+        """
+        self.checkpoints.clear("*.pt*", untouched=_ABANDONED_SECONDS if self.shares_checkpoints else 0.0)
+
+
+@contextmanager
+def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], None]) -> Iterator[OpenStudy]:
+    """The study in the folder `out`, this process's own until the context ends, whatever else does; `cells` are logged.
+
+    Raises:
+        ConfigError: another process has it, or its folder, record or checkpoints cannot be written.
+    """
+    with locked(out, config.study) as folder:
+        storage, events = Storage(config.storage), EventLog(folder, study=config.study)
+        checkpoints = _checkpoints(config, folder)
+
+        def on_wait(line: str) -> None:
+            say(line)
+            events.emit("storage_away", {"reason": line})
+
+        def on_damage(line: str) -> None:
+            say(line)
+            events.emit("record_damaged", {"reason": line})
+
+        with held(storage, config.study, folder=folder, on_wait=on_wait) as renew:
+            events.emit("study_started", {"storage": storage.label, "cells": cells, "config_hash": config.hash})
+            with for_owner_alone():
+                record = open_storage(storage, folder=StudyFolder(folder).record, say=on_damage)
+            with closing(Ledger(record, name=config.study, space=space_of(config), renew=renew)) as ledger:
+                yield OpenStudy(
+                    folder=StudyFolder(folder),
+                    storage=storage,
+                    ledger=ledger,
+                    events=events,
+                    checkpoints=checkpoints,
+                    shares_checkpoints=config.resources.checkpoints is not None,
+                )
+
+
+@contextmanager
+def locked(out: Path, study: str) -> Iterator[Path]:
+    """The study's folder `out/study`, held against every other driver for as long as the context lasts.
+
+    Raises:
+        ConfigError: another process holds it, or it cannot be written.
+    """
+    folder = out / study
+    busy = f"the study {study} in {out} is being run already ({{holder}}); "
+    busy += "wait for it, or give this one another name or --out"
+    with ExitStack() as stack:
+        try:
+            if folder.is_symlink():
+                raise ConfigError(
+                    f"{folder} is a link to elsewhere, where a study must not write; remove it, or link {out} itself"
+                )
+            make_folder(folder)
+            stack.enter_context(FileLock(StudyFolder(folder).lock, busy=busy).held())
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the output folder {folder}: {error.strerror}; choose another one with --out"
+            ) from None
+        yield folder
+
+
+def check_in(
+    study: OpenStudy,
+    config: StudyConfig,
+    cells: tuple[Cell, ...],
+    datasets: Mapping[str, MultimodalData],
+    *,
+    say: Callable[[str], None],
+) -> tuple[StudyConfig, tuple[Cell, ...], Mapping[str, MultimodalData]]:
+    """Begin a record, or go on with one of the same configuration and data; all of them as the record spells them.
+
+    Raises:
+        ConfigError: the record is one of another configuration or of other data.
+    """
+    ledger = study.ledger
+    ledger.take_over()
+    known, recorded = ledger.note(CONFIGURATION), ledger.note(CELLS) or ()
+    if known is not None:
+        config = as_recorded(config, known, datasets, cells=recorded)
+    if known is None:
+        ledger.set_note(DATA, digests(cells, datasets))
+        ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+        ledger.set_note(CONFIGURATION, config.identity)
+    elif changed := differences(known, config.identity):
+        raise ConfigError(
+            f"the study {config.study} in {study.folder.path.parent} was started with another configuration "
+            f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
+        )
+    else:
+        cells, datasets = cells_as_recorded(cells, datasets, recorded, config)
+        _check_data(ledger, cells, datasets, recorded, say=say)
+    ledger.set_note(STUDY_FILE, to_yaml(config))
+    ledger.set_note(VERSIONS, library_versions())
+    with for_owner_alone():
+        study.folder.config.write_text(to_yaml(config), encoding="utf-8")
+    return config, cells, datasets
+
+
+def space_of(config: StudyConfig) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of every parameter that a study searches, as a `Ledger` needs them."""
+    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
+    return {"strength": config.strength.range, **nuisance}
+
+
+def _check_data(
+    ledger: Ledger,
+    cells: Sequence[Cell],
+    datasets: Mapping[str, MultimodalData],
+    recorded: Sequence[RecordedCell],
+    *,
+    say: Callable[[str], None],
+) -> None:
+    """Check that a study goes on with the data that it began with, and note what the version before has not noted.
+
+    Raises:
+        ConfigError: it does not, or what it has trained cannot be compared with what it would train.
+    """
+    study, current = cells[0].config.study, digests(cells, datasets)
+    remedy = "give this one another name, or undo the change to resume it"
+    if (known := ledger.note(DATA)) is None:
+        ended = ledger.note(RUN)
+        if (ended is None or ended.errors) and has_rescaled_targets(cells, datasets):
+            raise ConfigError(
+                f"the study {study} was begun by a version that trained on real targets in the data's own unit, so "
+                "that its strengths mean something else; give this one another name to run it anew"
+            )
+        say(f"the record of {study} is of a version that kept no digest of the data; from now on they are compared")
+    else:
+        check_same(known, current, cells, study=study, remedy=remedy)
+    before, now = [cell.id for cell in recorded], [cell.id for cell in cells]
+    if before != now:
+        odd = ", ".join(sorted(set(before) ^ set(now)))
+        raise ConfigError(f"the data of the study {study} changed after it began (other pairs: {odd}); {remedy}")
+    if known is None or known != (noted := merged(known, current)):
+        ledger.set_note(DATA, current if known is None else noted)
+
+
+def _checkpoints(config: StudyConfig, folder: Path) -> Place:
+    """Where packs in flight keep their checkpoints: in the study's folder, unless the study file names a place."""
+    given = config.resources.checkpoints
+    try:
+        return Place(str(folder.resolve())).below(CHECKPOINTS) if given is None else Place(given).below(config.study)
+    except OSError as error:
+        raise ConfigError(f"cannot write the checkpoints' folder {given or folder}: {error.strerror}") from None
