@@ -16,3 +16,8 @@ def natural_names(names: Sequence[str]) -> list[str]:
     whole = re.compile(r"(?<![\d.])\d+")
     width = max((len(digits) for name in names for digits in whole.findall(name)), default=1)
     return [whole.sub(lambda match: match.group().zfill(width), name) for name in names]
+
+
+def capital(text: str) -> str:
+    """Text that begins with a capital letter, as a sentence does."""
+    return text[:1].upper() + text[1:]

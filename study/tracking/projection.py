@@ -18,10 +18,11 @@ from typing import Any
 
 from study.config.folder import StudyFolder
 from study.results import reading
+from study.results.model import CellResult, from_json
 from study.results.reading import FIGURES, Part, Report, number, part, parts
 from study.results.text import amounts
-from study.results.text import sentences as words
 from study.results.text.doubts import caveats
+from study.results.text.pair import cell_sentence
 from trainables.spec import content_hash
 
 NOTE_LIMIT = 7500  # characters; MLflow cuts a tag at 8000
@@ -79,7 +80,8 @@ def study_key(report: Report) -> str:
 
 def study_note(report: Report) -> str:
     """The experiment's description: one sentence per pair."""
-    lines = [f"{place}. {_markdown(words.cell_sentence(cell))}" for place, cell in enumerate(parts(report, "cells"), 1)]
+    cells = [from_json(CellResult, cell) for cell in parts(report, "cells")]
+    lines = [f"{place}. {_markdown(cell_sentence(cell))}" for place, cell in enumerate(cells, start=1)]
     return "\n".join(lines)[:NOTE_LIMIT]
 
 
@@ -229,20 +231,19 @@ def _note(cell: Part, pictures: Sequence[str]) -> str:
         "| encoder | λ* [90 %] | gain over λ = 0 [90 %] | p (Holm) | verdict | curve |",
         "|---|---|---|---|---|---|",
     ]
-    for index, entry in enumerate(parts(cell, "encoders")[:2]):
-        metric = reading.metric_of(cell, index)
+    told = from_json(CellResult, cell)
+    for index, (name, answer) in enumerate(zip(told.names, told.encoders, strict=False)):
         columns = (
-            reading.pair_of(cell)[index], amounts.strength_with_interval(entry),
-            amounts.gain_text(entry, metric), amounts.p_text(amounts.told_gain(entry)[0]), entry.get("verdict") or "–",
-            entry.get("shape") or "–",
+            name, amounts.strength_with_interval(answer), amounts.gain_text(answer, told.metric(index)),
+            amounts.p_text(amounts.told_gain(answer)[0]), answer.verdict or "–", answer.shape or "–",
         )  # fmt: skip
         rows.append(f"| {' | '.join(_markdown(column) for column in columns)} |")
     images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
     models = [part(entry, "model").get("registered") for entry in parts(cell, "encoders")]
     usage = [f'- `mlflow.pyfunc.load_model("models:/{name}@best")`' for name in models if name]
-    doubts = [f"- {_markdown(line)}" for line in caveats(cell)]
+    doubts = [f"- {_markdown(line)}" for line in caveats(told)]
     sections = [
-        f"**{_markdown(words.cell_sentence(cell))}**",
+        f"**{_markdown(cell_sentence(told))}**",
         "\n".join(rows),
         "\n".join(images),
         "\n".join(["What would change this answer:", "", *doubts]) if doubts else "",

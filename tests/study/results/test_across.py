@@ -73,7 +73,7 @@ def test_both_are_in_the_report_as_vectors_that_its_page_may_show(synthetic: dic
     for name in ("00-side-by-side", "00-changes"):
         svg = encoded(drawn[name])["svg"].decode()
         assert "data:image" not in svg
-        assert "blue gains, red loses" in html.render(synthetic, {"00-changes": svg})
+        assert "blue gains, red loses" in html.render(Report.from_json(synthetic), {"00-changes": svg})
 
 
 def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType) -> None:
@@ -82,5 +82,5 @@ def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType)
     cell.update(dataset="mosei", pair=["vision", "text"])
     told = published_sentence(from_json(CellResult, cell))
     assert "Table 1, unit not stated): R 0.12 U₁ 0.00 U₂ 0.16 S 0.01; measured here: R 1.92" in told
-    assert told in html.render({"cells": [cell]})
+    assert told in html.render(Report.from_json({"cells": [cell]}))
     assert not published_sentence(from_json(CellResult, {**cell, "stand_in": True}))
