@@ -40,7 +40,7 @@ class Results:
         """Every frame by name."""
         from study.results.frames import frames
 
-        return frames(self.data)
+        return frames(self.report)
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -79,7 +79,7 @@ class Results:
         """Every figure of the report as a matplotlib object, by name."""
         from study.results.figures.drawing import figures
 
-        return figures(self.data)
+        return figures(self.report.cells)
 
     def __repr__(self) -> str:
         return "\n".join([f"Report of {self.data['study']} in {self.folder}", *self.sentences])

@@ -15,6 +15,7 @@ from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import run_as_process
 from study.config import ConfigError, load_config
 from study.config.folder import StudyFolder
+from study.results.profiles import profiled
 from study.session.profiles import forecast_table, profile_table, profiles_as_json, write_profiles
 
 
@@ -44,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in data_notes(datasets):
             print(line, file=sys.stderr)
         profiles, forecasts = profile_cells(cells, datasets), forecast_cells(cells, datasets)
-        value = profiles_as_json(cells, profiles, forecasts)
-        written = write_profiles(cells, value, StudyFolder(given.out / config.study))
+        results = [profiled(cell, profiles[cell.id], forecasts[cell.id]) for cell in cells]
+        value = profiles_as_json(results)
+        written = write_profiles(results, value, StudyFolder(given.out / config.study))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
 
 from study.cells.cell import Cell
 from study.config import ConfigError
 from study.pid import Discretiser, PIDProfile, prepare, profile_pair
-from study.theory import forecast, forecast_together, squared_distance_weight
+from study.theory import Forecast, TogetherForecast, forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
 from trainables.spec import derive_seed
 from trainables.training.threads import one_thread
@@ -65,52 +65,34 @@ def profile_cells(
     return profiles
 
 
-def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, dict[str, Any]]:
-    """The linear forecast of every cell (`study.theory.forecast` at the narrower encoder's width) as plain containers.
+@dataclass(frozen=True, kw_only=True)
+class CellForecast:
+    """What the linear theory says of a cell before any training; strengths of `linear` compare by their order alone.
 
-    Per encoder, in the pair's order: `strengths`, `risk` and `held_out` (shares of the target's variance),
-    `best_strength` and `critical_strengths`. Strengths are in units of the theory: comparable by their order alone.
-    `together` is what the theory expects the study itself to measure, at the study's own strengths, and None where the
-    study minimises something else: it needs targets scored by R² and an objective that is a squared distance.
+    `together` is what it expects the study itself to measure, at the study's own strengths, and None where the study
+    minimises something else: it needs targets scored by R² and an objective that is a squared distance.
     """
 
-    def forecast_of(cell: Cell) -> dict[str, Any]:
+    linear: Forecast
+    together: TogetherForecast | None
+
+
+def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, CellForecast]:
+    """The linear forecast of every cell by cell id, at the narrower encoder's width."""
+
+    def forecast_of(cell: Cell) -> CellForecast:
         data = datasets[cell.data_key].pair(*cell.pair)
         linear = forecast(data, k=min(encoder.width for encoder in cell.encoders))
-        return {
-            "k": linear.k,
-            "correlations": list(linear.correlations),
-            "shrinkage": [effect.intensity for effect in linear.shrinkage],
-            "together": _together(cell, data),
-            "encoders": [
-                {
-                    "modality": encoder.modality,
-                    "strengths": list(encoder.strengths),
-                    "risk": list(encoder.risk),
-                    "held_out": list(encoder.held_out),
-                    "best_strength": encoder.best_strength,
-                    "critical_strengths": list(encoder.critical_strengths),
-                }
-                for encoder in linear.encoders
-            ],
-        }
+        return CellForecast(linear=linear, together=_together(cell, data))
 
     with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip((cell.id for cell in cells), pool.map(forecast_of, cells), strict=True))
 
 
-def _together(cell: Cell, data: PairData) -> dict[str, Any] | None:
+def _together(cell: Cell, data: PairData) -> TogetherForecast | None:
     section = cell.config.alignment
     weight = squared_distance_weight(section.objective, temperature=cell.config.training.temperature)
     if weight is None or cell.metrics != ("r2", "r2") or section.projector != "none" or section.direction != "both":
         return None
     width = min(encoder.width for encoder in cell.encoders)
-    expected = forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
-    return {
-        "objective": section.objective,
-        "strengths": list(expected.strengths),
-        "encoders": [
-            {"modality": name, "scores": list(scores), "crossing": crossing}
-            for name, scores, crossing in zip(cell.pair, expected.scores, expected.crossings, strict=True)
-        ],
-    }
+    return forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)

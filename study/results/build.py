@@ -5,57 +5,41 @@ A pure function of what the storage holds; figures, page and MLflow are drawn fr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, get_args
-
-import numpy as np
+from dataclasses import replace
+from typing import get_args
 
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
+from study.results.by_strength import alignment_points, learning_curves
 from study.results.encoders import kept_encoder
-from study.results.measured import with_measured
+from study.results.finite import finite
 from study.results.model import (
-    AlignmentPoint,
-    Alternative,
-    Baseline,
     CellResult,
     Counts,
-    CurvePoint,
     EarlierCell,
-    EncoderResult,
     ForecastAgreement,
     ForecastResult,
-    GainResult,
-    LearningCurve,
-    PairResult,
-    PosteriorCurve,
-    ProfileResult,
     Report,
-    SearchedResult,
-    SubjectResult,
     Transfer,
     from_json,
 )
-from study.results.reading import COMPONENTS
+from study.results.profiles import profile_result, with_measured
+from study.results.subjects import encoder_result, pair_result
 from study.search import Ledger
-from study.search.answers import Answer, Decision, Scores, SubjectAnswer, decide, encoder_settings, evaluate
-from study.search.curves import confirmed_by_setting
+from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
 from study.search.earlier import reordered
 from study.search.record.notes import Run
-from study.search.rounds import has_answer, learnt, rounded
-from study.selection import Gain, conclude
+from study.search.rounds import has_answer, learnt
 from study.theory import rank_agreement
-from trainables.spec import ReplicateResult
 
 
 def build_report(
     cells: Sequence[Cell],
     ledger: Ledger,
     profiles: Mapping[str, PIDProfile],
-    forecasts: Mapping[str, Any],
+    forecasts: Mapping[str, ForecastResult],
     *,
     run: Run,
 ) -> Report:
@@ -103,7 +87,7 @@ def _forecast_agreement(results: Sequence[CellResult]) -> ForecastAgreement | No
     agreement = rank_agreement([forecast for forecast, _ in pairs], [measured for _, measured in pairs])
     return ForecastAgreement(
         encoders=agreement.cells,
-        spearman=_number(agreement.spearman),
+        spearman=finite(agreement.spearman),
         interval=agreement.spearman_interval,
         p_value=agreement.p_value,
     )
@@ -138,11 +122,11 @@ def _cell(
             replicates=max((len(trial.results) for trial in shared), default=0),
         ),
         transfer=_transfer(cell, ledger, shared),
-        pid=_profile(profile, cell),
-        encoders=tuple(_encoder(cell, ledger, index, answer, decision) for index in range(len(ENCODERS))),
-        pair_choice=_pair_choice(answer, decision) if answer and decision else PairResult(flags=_NO_ANSWER),
-        alignment=_alignment(shared),
-        learning_curves=_learning_curves(shared),
+        pid=profile_result(profile, cell) if profile else None,
+        encoders=tuple(encoder_result(cell, ledger, index, answer, decision) for index in range(len(ENCODERS))),
+        pair_choice=pair_result(answer, decision),
+        alignment=alignment_points(shared),
+        learning_curves=learning_curves(shared),
     )
 
 
@@ -151,7 +135,7 @@ def _with_encoders(
     cell: Cell,
     ledger: Ledger,
     *,
-    forecast: Mapping[str, Any] | None,
+    forecast: ForecastResult | None,
     decision: Decision | None,
     position: int,
 ) -> CellResult:
@@ -162,29 +146,7 @@ def _with_encoders(
         replace(encoder, model=kept_encoder(cell, ledger, index, settings=settings, stem=stem))
         for index, encoder in enumerate(result.encoders)
     )
-    predicted = from_json(ForecastResult, forecast) if forecast else None
-    return replace(result, encoders=encoders, forecast=with_measured(predicted, encoders))
-
-
-def _profile(profile: PIDProfile | None, cell: Cell) -> ProfileResult | None:
-    if profile is None:
-        return None
-    return ProfileResult(
-        redundancy=profile.redundancy,
-        unique_1=profile.unique_1,
-        unique_2=profile.unique_2,
-        synergy=profile.synergy,
-        units="bits",
-        estimator=profile.estimator,
-        interval={name: profile.interval[name] for name in COMPONENTS},
-        dominant=profile.dominant,
-        gap=profile.gap,
-        null=profile.null,
-        significant=profile.significant,
-        spread=profile.spread,
-        settings=profile.settings,
-        exact=cell.exact_profile,
-    )
+    return replace(result, encoders=encoders, forecast=with_measured(forecast, encoders))
 
 
 def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> Transfer:
@@ -196,178 +158,3 @@ def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> Transfer:
         first=reordered(config.strength.design, learnt(cell, ledger))[0],
         spared=spared * config.search.trials_per_strength * config.replicates.search,
     )
-
-
-_NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
-
-
-def _encoder(cell: Cell, ledger: Ledger, index: int, answer: Answer | None, decision: Decision | None) -> EncoderResult:
-    subject = ENCODERS[index]
-    result = SubjectResult(flags=_NO_ANSWER)
-    if answer and decision:
-        result = _subject(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
-    if answer and _undertrained(answer.subjects[subject], index):
-        result = replace(result, flags=(*result.flags, "undertrained"))
-    baseline = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
-    scores = baseline.scores if baseline else None
-    return EncoderResult(
-        **_told(result),
-        modality=cell.pair[index],
-        kind=cell.encoders[index].kind,
-        baseline=_baseline(scores),
-    )
-
-
-def _told(result: SubjectResult) -> dict[str, Any]:
-    """The fields of a result, for one that says more of the same subject."""
-    return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
-
-
-def _subject(subject: SubjectAnswer, adjusted_p: float, p_needed: float) -> SubjectResult:
-    selection, found = subject.selection, subject.curve
-    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
-    tried = replace(_gain(subject.gain, source=subject.source), p_adjusted=adjusted_p, p_needed=p_needed)
-    claimed = tried
-    if concluded.gain is not subject.gain:
-        claimed = replace(_gain(concluded.gain, source=subject.source), p_adjusted=1.0, p_needed=p_needed)
-    low, high = concluded.interval
-    return SubjectResult(
-        lambda_star=rounded(concluded.lambda_star),
-        interval=(rounded(low), rounded(high)),
-        lambda_1se=rounded(concluded.lambda_1se),
-        expected_regret=selection.expected_regret,
-        gain_over_zero=claimed,
-        searched=SearchedResult(lambda_star=subject.lambda_star, shape=selection.shape, gain_over_zero=tried),
-        verdict=concluded.verdict,
-        shape=concluded.shape,
-        shape_p_value=selection.shape_p_value,
-        harm_p_value=selection.harm_p_value,
-        drop_p_value=selection.drop_p_value,
-        flags=selection.flags,
-        curve=tuple(
-            CurvePoint(
-                strength=float(strength),
-                mean=_number(_mean(row)),
-                sd=_number(_sd(row)),
-                seeds=int(np.isfinite(row).sum()),
-                diverged=int(diverged.sum()),
-                scores=tuple(_number(score) for score in row),
-            )
-            for strength, row, diverged in zip(found.strengths, found.scores, found.diverged, strict=True)
-        ),
-        posterior=PosteriorCurve(
-            strength=tuple(selection.posterior.strengths.tolist()),
-            mean=tuple(selection.posterior.mean.tolist()),
-            low=tuple(selection.posterior.low.tolist()),
-            high=tuple(selection.posterior.high.tolist()),
-        ),
-    )
-
-
-def _pair_choice(answer: Answer, decision: Decision) -> PairResult:
-    """The pair as one, and the strategy recommended for it with what each alternative would have given."""
-    choice = decision.choice
-    alternatives = tuple(
-        Alternative(
-            strategy=strategy,
-            strengths=answer.strengths[strategy],
-            gains=tuple(_gain(gain, source=answer.sources[strategy]) for gain in (gains.gain_1, gains.gain_2)),
-            gain_mean=replace(
-                _gain(gains.gain_mean, source=answer.sources[strategy]),
-                p_adjusted=choice.adjusted_p[strategy],
-                p_needed=decision.p_needed,
-            ),
-        )
-        for strategy, gains in answer.candidates.items()
-    )
-    return PairResult(
-        **_told(_subject(answer.subjects["pair"], decision.adjusted_p["pair"], decision.p_needed)),
-        strategy=choice.strategy,
-        strengths=decision.strengths,
-        reason=choice.reason,
-        alternatives=alternatives,
-    )
-
-
-def _gain(gain: Gain, *, source: str) -> GainResult:
-    low, high = gain.interval
-    return GainResult(
-        mean=_number(gain.mean),
-        interval=None if math.isnan(low) else (float(low), float(high)),
-        p_value=gain.p_value,
-        seeds=gain.seeds,
-        source=source,
-        units=gain.units,
-        unit=None if gain.units is None else gain.unit,
-        units_share=None if gain.units is None else round(gain.units_share, 3),
-    )
-
-
-def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
-    """Whether trainings near λ* still improved over their last fifth, so that longer ones might move λ*.
-
-    By 2 standard errors, and by a quarter of the seeds' sd.
-    """
-    nearest = int(np.abs(subject.curve.strengths - subject.lambda_star).argmin())
-    curves = [r.curve for r in subject.curve.chosen[nearest].results.values() if r.status == "ok"]
-    if len(curves) < 3 or len(curves[0]) < 5:
-        return False
-    scores = np.array([[row[1 + encoder] for row in points] for points in curves])
-    before = int(np.searchsorted([row[0] for row in curves[0]], 0.8 * curves[0][-1][0]))
-    rise = scores[:, -1] - scores[:, before]
-    error = rise.std(ddof=1) / math.sqrt(len(rise))
-    return bool(rise.mean() > max(2 * error, scores[:, -1].std(ddof=1) / 4, 1e-12))
-
-
-def _baseline(scores: Scores | None) -> Baseline | None:
-    if scores is None:
-        return None
-    return Baseline(mean=_number(_mean(scores)), sd=_number(_sd(scores)), split="test")
-
-
-def _alignment(trials: Sequence[Asked]) -> tuple[AlignmentPoint, ...]:
-    points = []
-    for strength, results in _by_strength(trials):
-        # A record may be older than a similarity, or than its removal.
-        names = dict.fromkeys(name for result in results for name in result.alignment)
-        means = {name: _mean(np.array([result.alignment.get(name, math.nan) for result in results])) for name in names}
-        similarities = {name: _number(value) for name, value in means.items()}
-        points.append(AlignmentPoint(strength=strength, similarities=similarities))
-    return tuple(points)
-
-
-def _learning_curves(trials: Sequence[Asked]) -> tuple[LearningCurve, ...]:
-    """Mean learning curve over the replicates of each strength that did not diverge."""
-    curves = []
-    for strength, results in _by_strength(trials):
-        if finished := [np.array(result.curve) for result in results if result.status == "ok"]:
-            epoch, score_1, score_2, loss_1, loss_2 = map(tuple, np.mean(finished, axis=0).T.tolist())
-            curves.append(
-                LearningCurve(
-                    strength=strength, epoch=epoch, score_1=score_1, score_2=score_2, loss_1=loss_1, loss_2=loss_2
-                )
-            )
-    return tuple(curves)
-
-
-def _by_strength(trials: Sequence[Asked]) -> list[tuple[float, list[ReplicateResult]]]:
-    found: dict[float, list[ReplicateResult]] = {}
-    for trial in trials:
-        strength = max(trial.setting.strength_1, trial.setting.strength_2)
-        found.setdefault(strength, []).extend(trial.results[index] for index in sorted(trial.results))
-    return sorted(found.items())
-
-
-def _mean(values: Scores) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else math.nan
-
-
-def _sd(values: Scores) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.std(ddof=1)) if finite.size > 1 else math.nan
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN: a value that does not exist is null."""
-    return float(value) if math.isfinite(value) else None

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from study.config.folder import reported
 from study.pid import COMPONENTS
+from study.results.model import Report
 from study.search.earlier import Experience
 
 
-def experiences(report: Mapping[str, Any]) -> list[Experience]:
+def experiences(report: Report) -> list[Experience]:
     """The experiences of a finished study: its cells' profiles with λ* of the pair and its interval."""
-    if report.get("status") != "complete" or report.get("stand_in"):
+    if report.study is None or report.status != "complete" or report.stand_in:
         return []
     learnt: list[Experience] = []
-    for cell in report.get("cells", ()):
-        choice, pid = cell.get("pair_choice") or {}, cell.get("pid") or {}
-        if choice.get("lambda_star") is not None and all(pid.get(name) is not None for name in COMPONENTS):
+    for cell in report.cells:
+        choice, profile = cell.pair_choice, cell.pid.components.values() if cell.pid else ()
+        bits = [value for value in profile if value is not None]
+        if choice.lambda_star is not None and len(bits) == len(COMPONENTS):
             learnt.append(
                 {
-                    "study": report["study"],
-                    "label": cell.get("label"),
-                    "estimator": pid.get("estimator"),
-                    "profile": [float(pid[name]) for name in COMPONENTS],
-                    "lambda_star": float(choice["lambda_star"]),
-                    "interval": choice.get("interval"),
+                    "study": report.study,
+                    "label": cell.label,
+                    "estimator": cell.pid.estimator if cell.pid else None,
+                    "profile": bits,
+                    "lambda_star": choice.lambda_star,
+                    "interval": list(choice.interval) if choice.interval else None,
                 }
             )
     return learnt
@@ -39,7 +39,7 @@ def beside(out: Path, *, study: str) -> list[Experience]:
     for folder in reported(out):
         if folder.path.name != study:
             try:
-                learnt += experiences(json.loads(folder.report.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                continue  # it is of another version, or half a file
+                learnt += experiences(Report.from_json(json.loads(folder.report.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, RecursionError):  # half a file, or none of ours
+                continue
     return learnt

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.results import reading
-from study.results.reading import Part, Report, number, part, parts
+from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
 
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
@@ -19,13 +18,17 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
     verdict. `curves`: a row per encoder and strength. `scores`: a row per training of those. `alignment`: a row per
     cell and strength. All but `pairs` carry `cell`, the id that `pairs` has too.
     """
-    cells = parts(report, "cells")
+    cells = report.cells
     tables: Mapping[str, Iterator[dict[str, Any]]] = {
         "pairs": (_pair(cell) for cell in cells),
         "encoders": (row for cell in cells for row in _encoders(cell)),
         "curves": (row for cell in cells for row in _curves(cell)),
         "scores": (row for cell in cells for row in _scores(cell)),
-        "alignment": ({**_of(cell), **point} for cell in cells for point in parts(cell, "alignment")),
+        "alignment": (
+            {**_of(cell), "strength": point.strength, **point.similarities}
+            for cell in cells
+            for point in cell.alignment
+        ),
     }
     return {name: pd.DataFrame(list(rows)) for name, rows in tables.items()}
 
@@ -45,84 +48,90 @@ def export(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def _of(cell: Part) -> dict[str, Any]:
-    first, second = reading.pair_of(cell)
-    return {
-        "cell": reading.identity_of(cell),
-        "dataset": cell.get("dataset"),
-        "modality_1": first,
-        "modality_2": second,
-    }
+def _of(cell: CellResult) -> dict[str, Any]:
+    first, second = cell.names
+    return {"cell": cell.identity, "dataset": cell.dataset, "modality_1": first, "modality_2": second}
 
 
-def _pair(cell: Part) -> dict[str, Any]:
-    choice, profile = part(cell, "pair_choice"), part(cell, "pid")
-    first, second = (*(choice.get("strengths") or ()), None, None)[:2]
+def _pair(cell: CellResult) -> dict[str, Any]:
+    choice, profile = cell.pair_choice, cell.pid or ProfileResult()
+    first, second = choice.strengths or (None, None)
     return {
         **_of(cell),
-        **{f"variant_{key}": value for key, value in part(cell, "variant").items()},
-        "stand_in": bool(cell.get("stand_in")),
-        **{key: number(profile.get(key)) for key in reading.COMPONENTS},
-        "dominant": profile.get("dominant"),
-        "estimator": profile.get("estimator"),
-        "strategy": choice.get("strategy"),
-        "strength_1": number(first),
-        "strength_2": number(second),
+        **{f"variant_{key}": value for key, value in cell.variant.items()},
+        "stand_in": cell.stand_in,
+        **profile.components,
+        "dominant": profile.dominant,
+        "estimator": profile.estimator,
+        "strategy": choice.strategy,
+        "strength_1": first,
+        "strength_2": second,
         **_answer(choice),
-        "trainings": number(part(cell, "counts").get("trainings")),
-        "error": cell.get("error"),
+        "trainings": _as_float(cell.counts.trainings),
+        "error": cell.error,
     }
 
 
-def _encoders(cell: Part) -> Iterator[dict[str, Any]]:
-    for index, entry in enumerate(parts(cell, "encoders")[:2]):
-        model = part(entry, "model")
+def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
+    for index, encoder in enumerate(cell.encoders[:2]):
         yield {
             **_of(cell),
-            "modality": reading.pair_of(cell)[index],
-            "metric": reading.metric_of(cell, index),
-            **_answer(entry),
-            "lambda_1se": number(entry.get("lambda_1se")),
-            "shape": entry.get("shape"),
-            "flags": " ".join(map(str, entry.get("flags") or ())),
-            "baseline": number(part(entry, "baseline").get("mean")),
-            "model": model.get("registered"),
-            "model_score": number(model.get("score")),
+            "modality": cell.names[index],
+            "metric": cell.metric(index),
+            **_answer(encoder),
+            "lambda_1se": encoder.lambda_1se,
+            "shape": encoder.shape,
+            "flags": " ".join(encoder.flags),
+            "baseline": encoder.baseline.mean if encoder.baseline else None,
+            "model": encoder.model.registered if encoder.model else None,
+            "model_score": encoder.model.score if encoder.model else None,
         }
 
 
-def _answer(entry: Part) -> dict[str, Any]:
-    gain = part(entry, "gain_over_zero")
-    low, high = reading.interval(entry.get("interval")) or (None, None)
-    gain_low, gain_high = reading.interval(gain.get("interval")) or (None, None)
+def _answer(answer: SubjectResult) -> dict[str, Any]:
+    gain = answer.gain_over_zero or GainResult()
+    low, high = answer.interval or (None, None)
+    gain_low, gain_high = gain.interval or (None, None)
     return {
-        "lambda_star": number(entry.get("lambda_star")),
+        "lambda_star": answer.lambda_star,
         "lambda_star_low": low,
         "lambda_star_high": high,
-        "gain": number(gain.get("mean")),
+        "gain": gain.mean,
         "gain_low": gain_low,
         "gain_high": gain_high,
-        "p_value": number(gain.get("p_value")),
-        "p_adjusted": number(gain.get("p_adjusted")),
-        "seeds": number(gain.get("seeds")),
-        "verdict": entry.get("verdict"),
+        "p_value": gain.p_value,
+        "p_adjusted": gain.p_adjusted,
+        "seeds": _as_float(gain.seeds),
+        "verdict": answer.verdict,
     }
 
 
-def _curves(cell: Part) -> Iterator[dict[str, Any]]:
+def _curves(cell: CellResult) -> Iterator[dict[str, Any]]:
     for index, point in _points(cell):
-        values = {key: number(point.get(key)) for key in ("strength", "mean", "sd", "seeds", "diverged")}
-        yield {**_of(cell), "modality": reading.pair_of(cell)[index], **values}
+        yield {
+            **_of(cell),
+            "modality": cell.names[index],
+            "strength": point.strength,
+            "mean": point.mean,
+            "sd": point.sd,
+            "seeds": _as_float(point.seeds),
+            "diverged": _as_float(point.diverged),
+        }
 
 
-def _scores(cell: Part) -> Iterator[dict[str, Any]]:
+def _scores(cell: CellResult) -> Iterator[dict[str, Any]]:
     for index, point in _points(cell):
-        for seed, score in enumerate(point.get("scores") or ()):
-            row = {"strength": number(point.get("strength")), "replicate": seed, "score": number(score)}
-            yield {**_of(cell), "modality": reading.pair_of(cell)[index], **row}
+        for seed, score in enumerate(point.scores):
+            row = {"strength": point.strength, "replicate": seed, "score": score}
+            yield {**_of(cell), "modality": cell.names[index], **row}
 
 
-def _points(cell: Part) -> Iterator[tuple[int, Part]]:
-    for index, entry in enumerate(parts(cell, "encoders")[:2]):
-        for point in parts(entry, "curve"):
+def _points(cell: CellResult) -> Iterator[tuple[int, CurvePoint]]:
+    for index, encoder in enumerate(cell.encoders[:2]):
+        for point in encoder.curve:
             yield index, point
+
+
+def _as_float(count: int | None) -> float | None:
+    """A count as tables hold it: some row may lack it, and a column of pandas has one type."""
+    return None if count is None else float(count)

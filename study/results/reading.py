@@ -11,25 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from study.pid import COMPONENTS as COMPONENTS
+from study.results.figures.names import CHANGES as CHANGES
+from study.results.figures.names import FIGURES as FIGURES
+from study.results.figures.names import OVERVIEW as OVERVIEW
+from study.results.figures.names import SIDE_BY_SIDE as SIDE_BY_SIDE
+from study.results.names import natural_names as natural_names
+from study.results.names import one_line as one_line
+
 Report = Mapping[str, Any]
 Part = Mapping[str, Any]
-
-COMPONENTS = ("redundancy", "unique_1", "unique_2", "synergy")
-FIGURES = (
-    "curve-1",
-    "curve-2",
-    "alignment",
-    "pid",
-    "forecast",
-    "theory",
-)  # of a cell, named `file_stem(cell, position)-KIND`
-# Of the study: λ* against redundancy, all pairs side by side, the change against λ = 0.
-OVERVIEW, SIDE_BY_SIDE, CHANGES = "00-strength-against-redundancy", "00-side-by-side", "00-changes"
-
-
-def answered(report: Report) -> bool:
-    """Whether every cell has a λ* for both encoders."""
-    return all(encoder["lambda_star"] is not None for cell in report["cells"] for encoder in cell["encoders"])
 
 
 def number(value: object) -> float | None:
@@ -96,20 +87,3 @@ def file_stem(cell: Part, position: int) -> str:
     """A unique file name for a cell's figures: its 1-based place in the report and the safe part of its id."""
     safe = re.sub(r"[^a-z0-9]+", "-", identity_of(cell).lower()).strip("-")
     return f"{position:02d}-{safe[:60].strip('-') or 'cell'}"
-
-
-def natural_names(names: Sequence[str]) -> list[str]:
-    """The names with their whole numbers padded to equal width, so that sorting as text sorts them as numbers."""
-    whole = re.compile(r"(?<![\d.])\d+")
-    width = max((len(digits) for name in names for digits in whole.findall(name)), default=1)
-    return [whole.sub(lambda match: match.group().zfill(width), name) for name in names]
-
-
-def one_line(value: object) -> str:
-    """Text without line breaks and control characters, so that it can stand in a sentence, a table or an SVG."""
-    return " ".join("".join(char if char.isprintable() else " " for char in str(value)).split())
-
-
-def capital(text: str) -> str:
-    """Text that begins with a capital letter, as a sentence does."""
-    return text[:1].upper() + text[1:]

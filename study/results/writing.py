@@ -16,8 +16,8 @@ from study.results.page.html import render
 def write_report(report: Report, folder: Path) -> None:
     """Write report.json, figures/, tables/ and report.html into a study's folder; the two files whole or not at all."""
     content, files = to_json(report), StudyFolder(folder)
-    drawn = draw(content, files.figures)
-    export(content, files.tables)
+    drawn = draw(report.cells, files.figures)
+    export(report, files.tables)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
     _replace(files.report, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     _replace(files.page, render(report, figures))

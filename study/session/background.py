@@ -6,14 +6,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any
 
 from study.cells.cell import Cell
 from study.cells.profiles import forecast_cells, profile_cells
 from study.pid import PIDProfile
+from study.results.model import ForecastResult, from_json
+from study.results.profiles import forecast_json, forecast_result
 from study.search import Ledger
-from study.search.record.notes import FORECASTS, Forecasts, profile_of
+from study.search.record.notes import FORECASTS, profile_of
 from trainables.datasets import MultimodalData
+
+Forecasts = Mapping[str, ForecastResult]  # by cell id
 
 
 class Profiling:
@@ -65,19 +68,21 @@ class Profiling:
             profiles, forecasts = self._found.result()
             for cell in profiles.keys() - self._profiles.keys():
                 self._ledger.set_note(profile_of(cell), profiles[cell])
-            self._ledger.set_note(FORECASTS, forecasts)
+            self._ledger.set_note(FORECASTS, {cell: forecast_json(forecast) for cell, forecast in forecasts.items()})
             self._profiles, self._forecasts, self._noted = profiles, forecasts, True
         return self._profiles, self._forecasts
 
     def _compute(
         self, cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
-    ) -> tuple[dict[str, PIDProfile], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, PIDProfile], Forecasts]:
         profiles = profile_cells(cells, datasets, known=self._profiles, dropped=self._left.is_set)
-        return profiles, forecast_cells(cells, datasets)
+        forecasts = forecast_cells(cells, datasets)
+        return profiles, {cell.id: forecast_result(forecasts[cell.id], cell) for cell in cells}
 
 
 def recorded(cells: Sequence[Cell], ledger: Ledger) -> tuple[dict[str, PIDProfile], Forecasts]:
     """The profiles and forecasts on record, by cell id."""
     noted = {cell.id: ledger.note(profile_of(cell.id)) for cell in cells}
     profiles = {cell: profile for cell, profile in noted.items() if profile is not None}
-    return profiles, ledger.note(FORECASTS) or {}
+    forecasts = ledger.note(FORECASTS) or {}
+    return profiles, {cell: from_json(ForecastResult, forecast) for cell, forecast in forecasts.items()}

@@ -8,28 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from study.cells.cell import Cell
+from study.cells.profiles import CellForecast
 from study.config import ConfigError
 from study.config.folder import StudyFolder
 from study.pid import COMPONENTS, PIDProfile
-from study.search.record.notes import Forecasts
+from study.results.model import CellResult, to_json
+from study.results.profiles import forecast_json
 from study.search.record.private import make_folder
 
 
-def profiles_as_json(
-    cells: Sequence[Cell], profiles: Mapping[str, PIDProfile], forecasts: Forecasts
-) -> dict[str, dict[str, Any]]:
+def profiles_as_json(results: Sequence[CellResult]) -> dict[str, dict[str, Any]]:
     """Each cell's profile (bits), with the exact one where that is known and the forecast, by cell id."""
-    return {
-        cell.id: {**profiles[cell.id].to_json(), "exact": cell.exact_profile, "forecast": forecasts[cell.id]}
-        for cell in cells
-    }
+    return {cell.identity: {**to_json(cell.pid), "forecast": forecast_json(cell.forecast)} for cell in results}
 
 
-def write_profiles(cells: Sequence[Cell], value: Mapping[str, Any], folder: StudyFolder) -> list[Path]:
+def write_profiles(results: Sequence[CellResult], value: Mapping[str, Any], folder: StudyFolder) -> list[Path]:
     """Write the profiles of a study's cells and their figures into its folder; the file and the folder that it wrote.
 
     Args:
-        cells: of the study.
+        results: of the study's cells.
         value: as `profiles_as_json` gave it.
         folder: of the study; made if it is missing.
 
@@ -38,21 +35,10 @@ def write_profiles(cells: Sequence[Cell], value: Mapping[str, Any], folder: Stud
     """
     from study.results.figures.drawing import draw
 
-    entries = [
-        {
-            "id": c.id,
-            "label": c.label,
-            "pair": list(c.pair),
-            "stand_in": c.stand_in,
-            "pid": value[c.id],
-            "forecast": value[c.id]["forecast"],
-        }
-        for c in cells
-    ]
     try:
         make_folder(folder.path)
         folder.profile.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        draw({"study": cells[0].config.study, "cells": entries}, folder.profile_figures)
+        draw(results, folder.profile_figures)
     except OSError as error:
         raise ConfigError(f"cannot write {folder.path}: {error.strerror}; choose another folder with --out") from None
     return [folder.profile, folder.profile_figures]
@@ -82,16 +68,16 @@ def profile_table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> 
     return lines
 
 
-def forecast_table(cells: Sequence[Cell], forecasts: Forecasts) -> list[str]:
+def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, CellForecast]) -> list[str]:
     """The linear forecasts as lines of text."""
     lines = ["linear forecast (strengths in the theory's units: read their order, not their size)"]
     for cell in cells:
-        for encoder in forecasts[cell.id]["encoders"]:
-            critical = ", ".join(f"{value:.2g}" for value in encoder["critical_strengths"][:4])
+        linear, together = forecasts[cell.id].linear, forecasts[cell.id].together
+        for encoder in linear.encoders:
+            critical = ", ".join(f"{value:.2g}" for value in encoder.critical_strengths[:4])
             loses = f"drops a direction that predicts at {critical}" if critical else "keeps all that predicts"
-            lines.append(f"  {cell.label}: {encoder['modality']} best near {encoder['best_strength']:.2g}, {loses}")
-        for encoder in (forecasts[cell.id].get("together") or {}).get("encoders", ()):
-            at = encoder["crossing"]
+            lines.append(f"  {cell.label}: {encoder.modality} best near {encoder.best_strength:.2g}, {loses}")
+        for name, at in zip(cell.pair, together.crossings, strict=True) if together else ():
             loses = "loses nothing" if at is None else f"loses half of what it loses by λ = {at:.2g}"
-            lines.append(f"  {cell.label}: {encoder['modality']}, if linear, {loses} in this study")
+            lines.append(f"  {cell.label}: {name}, if linear, {loses} in this study")
     return lines

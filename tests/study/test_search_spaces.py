@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 
 from study.config import load_config
 from study.results.figures.drawing import figures
+from study.results.model import Report
 from study.run import main
 from trainables.datasets import DATASETS
 from trainables.datasets.published.affect import stand_in_corpus
@@ -133,7 +134,7 @@ def test_a_stand_in_is_marked_wherever_it_shows(
     files = list((study / "figures").glob("*"))
     assert files
     assert all("stand-in" in path.name for path in files if not path.name.startswith("00"))  # those of all pairs
-    for figure in figures(report).values():
+    for figure in figures(Report.from_json(report).cells).values():
         assert "stand-in data" in [text.get_text() for text in figure.texts]
     for table in study.glob("tables/*.csv"):
         assert all("stand-in" in line for line in table.read_text().splitlines()[1:])

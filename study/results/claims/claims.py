@@ -12,7 +12,7 @@ from typing import Literal
 
 from study.results.claims import evidence
 from study.results.claims.evidence import Judge
-from study.results.reading import Report
+from study.results.model import Report
 
 Outcome = Literal["reproduced", "not reproduced", "not testable"]
 
@@ -42,7 +42,7 @@ class Verdict:
 
 def judge(reports: Sequence[Report]) -> tuple[Verdict, ...]:
     """Every claim's outcome by these reports."""
-    real = [report for report in reports if not report.get("stand_in")]
+    real = [report for report in reports if not report.stand_in]
     verdicts = []
     for claim in CLAIMS:
         found = list(claim.judge(real))

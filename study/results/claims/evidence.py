@@ -1,6 +1,6 @@
 """The evidence that reports hold on a claim: judges, each of which finds what bears on one kind of claim.
 
-A judge takes reports and yields findings, none where no report bears on it; a field that is missing is passed over.
+A judge takes reports and yields findings, none where no report bears on it; what is not known is passed over.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from study.results import reading
 from study.results.claims import published
-from study.results.reading import Part, Report, number, part, parts
+from study.results.model import SIMILARITIES, CellResult, EncoderResult, EncoderTogether, MeasuredCrossing, Report
+from study.results.model.containers import number
+from study.results.names import one_line
 from study.results.text.amounts import score_text, strength_text
 from study.theory import rank_agreement
 
 _LEVEL = 0.05
-_METRICS = ("cka", "svcca", "mutual_knn")
 _GENERATED = frozenset({"synthetic", "linear", "gates", "gaussian", "continuous", "lsmi"})
 
 
@@ -32,43 +32,40 @@ class Finding:
 Judge = Callable[[Sequence[Report]], Iterator[Finding]]
 
 
-def _cells(reports: Sequence[Report], dataset: str) -> Iterator[tuple[float, Part]]:
+def _cells(reports: Sequence[Report], dataset: str) -> Iterator[tuple[float, CellResult]]:
     """The cells of a generated dataset with their redundancy, ascending."""
     found = [
         (redundancy, cell)
         for report in reports
-        for cell in parts(report, "cells")
-        if cell.get("dataset") == dataset
-        and (redundancy := number(part(cell, "variant").get("redundancy"))) is not None
+        for cell in report.cells
+        if cell.dataset == dataset and (redundancy := number(cell.variant.get("redundancy"))) is not None
     ]
     yield from sorted(found, key=lambda pair: pair[0])
 
 
-def _encoder(reports: Sequence[Report], dataset: str, modality: str, other: str) -> Iterator[tuple[Part, int, Part]]:
-    """The encoder of `modality` in the pair of `modality` and `other`."""
+def _encoder(reports: Sequence[Report], dataset: str, modality: str, other: str) -> Iterator[tuple[CellResult, int]]:
+    """The cells of `modality` and `other`, and which of their encoders is that of `modality`."""
     for report in reports:
-        for cell in parts(report, "cells"):
-            names = reading.pair_of(cell)
-            if cell.get("dataset") == dataset and set(names) == {modality, other}:
-                index = names.index(modality)
-                if index < len(entries := parts(cell, "encoders")):
-                    yield cell, index, entries[index]
+        for cell in report.cells:
+            if cell.dataset == dataset and set(cell.names) == {modality, other}:
+                index = cell.names.index(modality)
+                if index < len(cell.encoders):
+                    yield cell, index
 
 
-def _curve_words(cell: Part, index: int, entry: Part) -> str:
+def _expected(cell: CellResult) -> tuple[EncoderTogether, ...]:
+    """What the linear theory expects of each encoder; empty where it does not describe what was trained."""
+    return cell.forecast.together.encoders if cell.forecast and cell.forecast.together else ()
+
+
+def _curve_words(cell: CellResult, index: int) -> str:
     """`x1: falling, 46.7 % at λ = 0, 38.3 % at 2`."""
-    points = sorted(
-        (at, mean)
-        for point in parts(entry, "curve")
-        if (at := number(point.get("strength"))) is not None and (mean := number(point.get("mean"))) is not None
-    )
-    metric, shape = reading.metric_of(cell, index), str(entry.get("shape") or "no shape")
-    ends = (
-        f", {score_text(points[0][1], metric)} at λ = 0, {score_text(points[-1][1], metric)} at {points[-1][0]:g}"
-        if points
-        else ""
-    )
-    return f"{reading.pair_of(cell)[index]}: {shape}{ends}"
+    encoder, metric = cell.encoders[index], cell.metric(index)
+    ends = ""
+    if means := encoder.means:
+        (_, first), (strongest, last) = means[0], means[-1]
+        ends = f", {score_text(first, metric)} at λ = 0, {score_text(last, metric)} at {strongest:g}"
+    return f"{cell.names[index]}: {encoder.shape or 'no shape'}{ends}"
 
 
 def shape_of_redundancy(values: tuple[float, ...], shape: str, peak: tuple[float, float] | None = None) -> Judge:
@@ -76,10 +73,10 @@ def shape_of_redundancy(values: tuple[float, ...], shape: str, peak: tuple[float
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for redundancy, cell in _cells(reports, "synthetic"):
-            for index, entry in enumerate(parts(cell, "encoders")[:2]):
-                if redundancy in values and entry.get("shape"):
-                    told = f"R = {redundancy:g}, {_curve_words(cell, index, entry)}"
-                    yield _with_peak(entry, shape, peak, told)
+            for index, encoder in enumerate(cell.encoders[:2]):
+                if redundancy in values and encoder.shape:
+                    told = f"R = {redundancy:g}, {_curve_words(cell, index)}"
+                    yield _with_peak(encoder, shape, peak, told)
 
     return found
 
@@ -90,18 +87,18 @@ def shape_of_encoder(
     """One encoder of one pair: the shape of its curve, and λ* where a range of peaks is given."""
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
-        for cell, index, entry in _encoder(reports, dataset, modality, other):
-            if entry.get("shape"):
-                yield _with_peak(entry, shape, peak, _curve_words(cell, index, entry))
+        for cell, index in _encoder(reports, dataset, modality, other):
+            if cell.encoders[index].shape:
+                yield _with_peak(cell.encoders[index], shape, peak, _curve_words(cell, index))
 
     return found
 
 
-def _with_peak(entry: Part, shape: str, peak: tuple[float, float] | None, told: str) -> Finding:
-    holds = entry.get("shape") == shape
-    if peak is not None and (bounds := reading.interval(entry.get("interval"))):
+def _with_peak(encoder: EncoderResult, shape: str, peak: tuple[float, float] | None, told: str) -> Finding:
+    holds = encoder.shape == shape
+    if peak is not None and (bounds := encoder.interval):
         holds = holds and bounds[0] <= peak[1] and peak[0] <= bounds[1]
-        told += f", λ* {strength_text(entry.get('lambda_star'))} [{', '.join(map(strength_text, bounds))}]"
+        told += f", λ* {strength_text(encoder.lambda_star)} [{', '.join(map(strength_text, bounds))}]"
     return Finding(holds=holds, evidence=told)
 
 
@@ -109,15 +106,9 @@ def metrics_rise(reports: Sequence[Report]) -> Iterator[Finding]:
     """Study by study, how many of its pairs × metrics rise with λ by Kendall's τ over the strengths tried."""
     for report in reports:
         rising, falling, total = 0, [], 0
-        for cell in parts(report, "cells"):
-            points = parts(cell, "alignment")
-            for name in _METRICS:
-                known = [
-                    (at, value)
-                    for point in points
-                    if (at := number(point.get("strength"))) is not None
-                    and (value := number(point.get(name))) is not None
-                ]
+        for cell in report.cells:
+            for name in SIMILARITIES:
+                known = cell.similarity(name)
                 if len(known) < 4:
                     continue
                 trend = stats.kendalltau(*zip(*known, strict=True), alternative="greater")
@@ -125,20 +116,20 @@ def metrics_rise(reports: Sequence[Report]) -> Iterator[Finding]:
                 if trend.pvalue < _LEVEL:
                     rising += 1
                 else:
-                    falling.append(f"{name.replace('_', ' ')} of {reading.label_of(cell)} (τ = {trend.statistic:.2f})")
+                    falling.append(f"{name.replace('_', ' ')} of {cell.title} (τ = {trend.statistic:.2f})")
         if total:
             but = f", not {', '.join(falling[:3])}{' …' if len(falling) > 3 else ''}" if falling else ""
-            told = f"{reading.one_line(report.get('study'))}: {rising} of {total} rise{but}"
+            told = f"{one_line(report.study)}: {rising} of {total} rise{but}"
             yield Finding(holds=rising == total, evidence=told)
 
 
 def more_redundancy_more_alignment(reports: Sequence[Report]) -> Iterator[Finding]:
     """Rank correlation of R and λ* over the encoders of the synthetic cells, five at least."""
     found = [
-        (redundancy, star)
+        (redundancy, encoder.lambda_star)
         for redundancy, cell in _cells(reports, "synthetic")
-        for entry in parts(cell, "encoders")[:2]
-        if (star := number(entry.get("lambda_star"))) is not None
+        for encoder in cell.encoders[:2]
+        if encoder.lambda_star is not None
     ]
     if len(found) >= 5:
         yield _rank_finding(found, "R and λ*")
@@ -147,17 +138,12 @@ def more_redundancy_more_alignment(reports: Sequence[Report]) -> Iterator[Findin
 def unique_information_and_gain(reports: Sequence[Report]) -> Iterator[Finding]:
     """Over the encoders of real pairs: the share of its own information that is redundant, and the gain at λ*."""
     found = []
-    for report in reports:
-        for cell in parts(report, "cells"):
-            profile = part(cell, "pid")
-            shared = number(profile.get("redundancy"))
-            for index, entry in enumerate(parts(cell, "encoders")[:2]):
-                own = number(profile.get(f"unique_{index + 1}"))
-                gain = number(part(entry, "gain_over_zero").get("mean"))
-                if cell.get("dataset") in _GENERATED or shared is None or own is None or gain is None:
-                    continue
-                if shared + own > 0:
-                    found.append((shared / (shared + own), gain))
+    for cell in (cell for report in reports for cell in report.cells if cell.dataset not in _GENERATED):
+        shared, *unique, _ = published.measured_profile(cell)
+        for encoder, own in zip(cell.encoders, unique, strict=False):
+            gain = encoder.gain_over_zero.mean if encoder.gain_over_zero else None
+            if shared is not None and own is not None and gain is not None and shared + own > 0:
+                found.append((shared / (shared + own), gain))
     if len(found) >= 5:
         yield _rank_finding(found, "redundant share of an encoder's information and gain at λ*")
 
@@ -174,33 +160,35 @@ def gains_by_the_end(dataset: str, pair: tuple[str, str]) -> Judge:
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for modality, other in (pair, pair[::-1]):
-            for cell, index, entry in _encoder(reports, dataset, modality, other):
-                if len(rises := _rises_by_the_end(entry)) >= 2:
+            for cell, index in _encoder(reports, dataset, modality, other):
+                if len(rises := _rises_by_the_end(cell.encoders[index])) >= 2:
                     p_value = float(stats.ttest_1samp(rises, 0, alternative="greater").pvalue)
-                    told = f"{_curve_words(cell, index, entry)} (p = {p_value:.2g})"
+                    told = f"{_curve_words(cell, index)} (p = {p_value:.2g})"
                     yield Finding(holds=p_value < _LEVEL, evidence=told)
 
     return found
 
 
-def _rises_by_the_end(entry: Part) -> list[float]:
+def _rises_by_the_end(encoder: EncoderResult) -> list[float]:
     """The paired differences between the largest strength and the smallest one, a seed each."""
-    points = [point for point in parts(entry, "curve") if number(point.get("strength")) is not None]
-    points.sort(key=lambda point: float(point["strength"]))
+    points = sorted(
+        ((point.strength, point.scores) for point in encoder.curve if point.strength is not None),
+        key=lambda point: point[0],
+    )
     if len(points) < 2:
         return []
-    ends = zip(points[0].get("scores") or (), points[-1].get("scores") or (), strict=False)
-    return [b - a for before, after in ends if (a := number(before)) is not None and (b := number(after)) is not None]
+    ends = zip(points[0][1], points[-1][1], strict=False)
+    return [after - before for before, after in ends if before is not None and after is not None]
 
 
 def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
     """Pair by pair, the published information profile and the measured one."""
     for report in reports:
-        for cell in parts(report, "cells"):
+        for cell in report.cells:
             if (agrees := published.agrees(cell)) is not None and (values := published.published_profile(cell)):
-                measured = [part(cell, "pid").get(name) for name in reading.COMPONENTS]
+                measured = published.measured_profile(cell)
                 told = f"published {published.profile_words(values)}, measured {published.profile_words(measured)} bits"
-                yield Finding(holds=agrees, evidence=f"{reading.label_of(cell)}: {told}")
+                yield Finding(holds=agrees, evidence=f"{cell.title}: {told}")
 
 
 def linear(*, loses: bool) -> Judge:
@@ -208,12 +196,11 @@ def linear(*, loses: bool) -> Judge:
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for redundancy, cell in _cells(reports, "linear"):
-            entries = parts(part(part(cell, "forecast"), "together"), "encoders")
-            for index, (entry, predicted) in enumerate(zip(parts(cell, "encoders"), entries, strict=False)):
-                if (redundancy < 0.5) == loses and entry.get("curve"):
-                    crossing = number(part(predicted, "measured").get("strength"))
-                    told = f"r = {redundancy:g}, {_curve_words(cell, index, entry)}"
-                    yield Finding(holds=(crossing is not None) == loses, evidence=told)
+            for index, (encoder, expected) in enumerate(zip(cell.encoders, _expected(cell), strict=False)):
+                if (redundancy < 0.5) == loses and encoder.curve:
+                    crossed = expected.measured is not None and expected.measured.strength is not None
+                    told = f"r = {redundancy:g}, {_curve_words(cell, index)}"
+                    yield Finding(holds=crossed == loses, evidence=told)
 
     return found
 
@@ -221,17 +208,16 @@ def linear(*, loses: bool) -> Judge:
 def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
     """Of linear encoders on the linear family: whether each expected crossing is inside the measured one's interval."""
     for redundancy, cell in _cells(reports, "linear"):
-        entries = parts(part(part(cell, "forecast"), "together"), "encoders")
-        for entry, encoder in zip(entries, parts(cell, "encoders"), strict=False):
-            if encoder.get("kind", "linear") != "linear":
+        for expected, encoder in zip(_expected(cell), cell.encoders, strict=False):
+            if (encoder.kind or "linear") != "linear":
                 continue
-            predicted, measured = number(entry.get("crossing")), part(entry, "measured")
-            bounds, at = reading.interval(measured.get("interval")), number(measured.get("strength"))
-            if predicted is not None and at is not None and bounds is not None:
-                told = f"expected {predicted:.2f}, measured {at:.2f} [{bounds[0]:g}, {bounds[1]:g}]"
+            predicted, measured = expected.crossing, expected.measured or MeasuredCrossing()
+            if predicted is not None and measured.strength is not None and measured.interval is not None:
+                low, high = measured.interval
+                told = f"expected {predicted:.2f}, measured {measured.strength:.2f} [{low:g}, {high:g}]"
                 yield Finding(
-                    holds=bounds[0] <= predicted <= bounds[1],
-                    evidence=f"r = {redundancy:g}, {reading.one_line(entry.get('modality'))}: {told}",
+                    holds=low <= predicted <= high,
+                    evidence=f"r = {redundancy:g}, {one_line(expected.modality)}: {told}",
                 )
 
 
@@ -240,11 +226,11 @@ def no_harm(dataset: str) -> Judge:
 
     def found(reports: Sequence[Report]) -> Iterator[Finding]:
         for report in reports:
-            for cell in parts(report, "cells"):
-                for index, entry in enumerate(parts(cell, "encoders")[:2]):
-                    if cell.get("dataset") == dataset and len(rises := _rises_by_the_end(entry)) >= 2:
+            for cell in report.cells:
+                for index, encoder in enumerate(cell.encoders[:2]):
+                    if cell.dataset == dataset and len(rises := _rises_by_the_end(encoder)) >= 2:
                         p_value = float(stats.ttest_1samp(rises, 0, alternative="less").pvalue)
-                        told = f"{_curve_words(cell, index, entry)} (p of a loss {p_value:.2g})"
+                        told = f"{_curve_words(cell, index)} (p of a loss {p_value:.2g})"
                         yield Finding(holds=p_value >= _LEVEL, evidence=told)
 
     return found

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from study.results import reading
-from study.results.reading import Part, number, part
+from study.pid import COMPONENTS
+from study.results.model import CellResult, ProfileResult
 
 Profile = tuple[float, float, float, float]  # redundancy, unique_1, unique_2, synergy
 
@@ -24,10 +24,9 @@ PROFILES: Mapping[tuple[str, str, str], Profile] = {
 }
 
 
-def published_profile(cell: Part) -> Profile | None:
+def published_profile(cell: CellResult) -> Profile | None:
     """The published profile of a cell in the order of its pair, in the paper's unknown unit; None if there is none."""
-    first, second = reading.pair_of(cell)
-    dataset = str(cell.get("dataset"))
+    (first, second), dataset = cell.names, str(cell.dataset)
     if found := PROFILES.get((dataset, first, second)):
         return found
     if turned := PROFILES.get((dataset, second, first)):
@@ -35,13 +34,18 @@ def published_profile(cell: Part) -> Profile | None:
     return None
 
 
-def agrees(cell: Part) -> bool | None:
+def measured_profile(cell: CellResult) -> list[float | None]:
+    """The measured profile of a cell in the order of its pair, bits; None where a component is not known."""
+    return list((cell.pid or ProfileResult()).components.values())
+
+
+def agrees(cell: CellResult) -> bool | None:
     """Whether each published component is inside the measured 90 % interval, all in nats or all in bits.
 
     None where nothing was published, or there is no interval.
     """
-    published, profile = published_profile(cell), part(cell, "pid")
-    intervals = [reading.interval(part(profile, "interval").get(name)) for name in reading.COMPONENTS]
+    published, known = published_profile(cell), cell.pid.interval if cell.pid else {}
+    intervals = [known.get(name) for name in COMPONENTS]
     if published is None or any(bounds is None for bounds in intervals):
         return None
     return any(
@@ -52,18 +56,16 @@ def agrees(cell: Part) -> bool | None:
     )
 
 
-def profile_words(values: Sequence[object]) -> str:
-    """Four components as `R 0.12 U₁ 0.00 U₂ 0.16 S 0.01`."""
+def profile_words(values: Sequence[float | None]) -> str:
+    """Four components as `R 0.12 U₁ 0.00 U₂ 0.16 S 0.01`; nothing of those that are not known."""
     names = ("R", "U₁", "U₂", "S")
-    return " ".join(
-        f"{name} {value:.2f}" for name, v in zip(names, values, strict=True) if (value := number(v)) is not None
-    )
+    return " ".join(f"{name} {value:.2f}" for name, value in zip(names, values, strict=True) if value is not None)
 
 
-def published_sentence(cell: Part) -> str:
+def published_sentence(cell: CellResult) -> str:
     """The published profile next to the measured one; "" where none was published or this is stand-in data."""
-    values, measured = published_profile(cell), [part(cell, "pid").get(name) for name in reading.COMPONENTS]
-    if values is None or cell.get("stand_in") or not profile_words(measured):
+    values, measured = published_profile(cell), measured_profile(cell)
+    if values is None or cell.stand_in or not profile_words(measured):
         return ""
     return (
         f"Published profile (Fang et al. 2026, Table 1, unit not stated): {profile_words(values)}; "

@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
-from study.results import reading
 from study.results.figures.canvas import ENCODER_STYLES, INK, blank, legend, scale_strengths, shortened
-from study.results.reading import Part, number, part, parts
+from study.results.figures.curves import draw_means
+from study.results.model import CellResult, EncoderResult, EncoderTogether, ForecastResult, TogetherResult
 from study.results.text.amounts import strength_text
 
 _LINES = tuple({**style, "marker": ""} for style in ENCODER_STYLES)  # marks are for what was measured
 
 
-def together_sentence(cell: Part) -> str:
+def together_sentence(cell: CellResult) -> str:
     """How far the trained encoders followed the linear theory; "" where it says nothing of them."""
     told = []
-    for entry, name in zip(parts(_together(cell), "encoders"), reading.pair_of(cell), strict=False):
-        predicted, measured = number(entry.get("crossing")), part(entry, "measured")
-        bounds, at = reading.interval(measured.get("interval")), number(measured.get("strength"))
+    together = cell.forecast.together if cell.forecast else None
+    for encoder, name in zip(together.encoders if together else (), cell.names, strict=False):
+        predicted, measured = encoder.crossing, encoder.measured
         if predicted is None:
             loses = (
-                f"but half of a loss was measured by λ = {strength_text(at)}"
-                if at is not None
+                f"but half of a loss was measured by λ = {strength_text(measured.strength)}"
+                if measured and measured.strength is not None
                 else "and none was measured"
             )
             told.append(f"{name}: no loss expected, {loses}")
-        elif at is None or bounds is None:
+        elif measured is None or measured.strength is None or measured.interval is None:
             told.append(
                 f"{name}: half of its loss expected by λ = {strength_text(predicted)}, but no loss was measured"
             )
         else:
-            place = "inside" if bounds[0] <= predicted <= bounds[1] else "outside"
+            low, high = measured.interval
+            place = "inside" if low <= predicted <= high else "outside"
             told.append(
                 f"{name}: half of its loss expected by λ = {strength_text(predicted)}, measured by "
-                f"{strength_text(at)} [{strength_text(bounds[0])}, {strength_text(bounds[1])}], "
+                f"{strength_text(measured.strength)} [{strength_text(low)}, {strength_text(high)}], "
                 f"the expected one {place} the interval"
             )
     return f"The linear theory: {'; '.join(told)}." if told else ""
 
 
-def forecast_figure(cell: Part) -> Figure:
-    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap."""
+def forecast_figure(forecast: ForecastResult, names: tuple[str, str]) -> Figure:
+    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap.
+
+    `names` are those of the pair's modalities.
+    """
     figure, axes = blank("Linear forecast, before any training")
     every: list[float] = []
-    for entry, look, name in zip(
-        parts(part(cell, "forecast"), "encoders"), _LINES, reading.pair_of(cell), strict=False
-    ):
-        known = _points(entry.get("strengths"), entry.get("held_out"))
+    for encoder, look, name in zip(forecast.encoders, _LINES, names, strict=False):
+        known = _points(encoder.strengths, encoder.held_out)
         if not known:
             continue
         every += [strength for strength, _ in known]
         axes.plot(*zip(*known, strict=True), label=shortened(name, 16), **look)
-        for critical in entry.get("critical_strengths") or ():
-            axes.axvline(float(critical), linewidth=0.8, alpha=0.6, **look)
+        for critical in encoder.critical_strengths:
+            axes.axvline(critical, linewidth=0.8, alpha=0.6, **look)
     axes.set_xscale("symlog", linthresh=min((s for s in every if s > 0), default=1.0))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:g}")  # the default writes formulas, which no text of ours may be read as
@@ -67,29 +67,29 @@ def forecast_figure(cell: Part) -> Figure:
     return figure
 
 
-def has_together(cell: Part) -> bool:
-    """Whether the theory describes what this cell trains."""
-    return any(_points(_together(cell).get("strengths"), e.get("scores")) for e in parts(_together(cell), "encoders"))
+def told_together(cell: CellResult) -> TogetherResult | None:
+    """What the theory expects of what this cell trains; None where it does not describe that."""
+    together = cell.forecast.together if cell.forecast else None
+    if together and any(_points(together.strengths, encoder.scores) for encoder in together.encoders):
+        return together
+    return None
 
 
-def together_figure(cell: Part) -> Figure:
+def together_figure(together: TogetherResult, cell: CellResult) -> Figure:
     """Score against λ: lines by the theory, marks as trained; below, each crossing, predicted and measured."""
     figure, axes = blank("Linear theory and training")
-    together = _together(cell)
-    measured = [*parts(cell, "encoders"), {}, {}]  # a profile has none
-    known = list(zip(parts(together, "encoders"), measured, reading.pair_of(cell), strict=False))
-    for index, (predicted, trained, name) in enumerate(known):
-        line, style, short = _LINES[index], ENCODER_STYLES[index], shortened(name, 12)
-        axes.plot(*zip(*_points(together.get("strengths"), predicted.get("scores")), strict=True), alpha=0.75, **line)
-        if means := [point for point in parts(trained, "curve") if number(point.get("mean")) is not None]:
-            axes.errorbar(
-                [float(p["strength"]) for p in means], [float(p["mean"]) for p in means],
-                [half_width(p) for p in means], color=style["color"], marker=style["marker"], markersize=4,
-                markerfacecolor="white", linestyle="none", elinewidth=1, capsize=2, label=f"{short}, trained", zorder=4,
-            )  # fmt: skip
+    trained = [*cell.encoders, EncoderResult(), EncoderResult()]  # before any training there are none
+    known = list(zip(together.encoders, trained, cell.names, strict=False))
+    for index, (predicted, encoder, name) in enumerate(known):
+        line, look, short = _LINES[index], ENCODER_STYLES[index], shortened(name, 12)
+        axes.plot(*zip(*_points(together.strengths, predicted.scores), strict=True), alpha=0.75, **line)
+        draw_means(
+            axes, encoder.curve, color=look["color"], marker=look["marker"], markersize=4, linestyle="none",
+            elinewidth=1, capsize=2, label=f"{short}, trained", zorder=4,
+        )  # fmt: skip
         axes.plot([], [], label=f"{short}, theory", **line)
-    tried = [strength for _, trained, _ in known for strength in reading.strengths_of(trained)]
-    scale_strengths(axes, "x", tried or [float(s) for s in together.get("strengths") or (0.0, 1.0)])
+    tried = [strength for _, encoder, _ in known for strength in encoder.tried]
+    scale_strengths(axes, "x", tried or [strength for strength in together.strengths if strength is not None])
     _mark_crossings(axes, [predicted for predicted, _, _ in known])
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel("R² (validation)")
@@ -97,36 +97,27 @@ def together_figure(cell: Part) -> Figure:
     return figure
 
 
-def _mark_crossings(axes: Axes, encoders: Sequence[Part]) -> None:
+def _mark_crossings(axes: Axes, encoders: Sequence[EncoderTogether]) -> None:
     """One row per encoder under the curves: the predicted crossing as a diamond, the measured one with its interval."""
     low, high = axes.get_ylim()
-    for index, entry in enumerate(encoders):
+    for index, encoder in enumerate(encoders):
         row, look = low - (0.06 + 0.07 * index) * (high - low), ENCODER_STYLES[index]
-        measured = part(entry, "measured")
-        if bounds := reading.interval(measured.get("interval")):
-            axes.plot(bounds, (row, row), color=look["color"], linewidth=3, alpha=0.45, solid_capstyle="butt")
-        if (at := number(measured.get("strength"))) is not None:
-            axes.plot(at, row, **{**look, "linestyle": "none"}, label="half lost, 90 % interval")
-        if (crossing := number(entry.get("crossing"))) is not None:
-            axes.axvline(crossing, linewidth=0.8, alpha=0.6, **_LINES[index])
+        measured = encoder.measured
+        if measured and measured.interval:
             axes.plot(
-                crossing, row, color=INK, marker="D", markerfacecolor="white", linestyle="none", label="expected there"
+                measured.interval, (row, row), color=look["color"], linewidth=3, alpha=0.45, solid_capstyle="butt"
             )
+        if measured and measured.strength is not None:
+            axes.plot(measured.strength, row, **{**look, "linestyle": "none"}, label="half lost, 90 % interval")
+        if encoder.crossing is not None:
+            axes.axvline(encoder.crossing, linewidth=0.8, alpha=0.6, **_LINES[index])
+            axes.plot(
+                encoder.crossing, row, color=INK, marker="D", markerfacecolor="white", linestyle="none",
+                label="expected there",
+            )  # fmt: skip
     axes.set_ylim(low - 0.2 * (high - low), high)
 
 
-def _together(cell: Part) -> Part:
-    return part(part(cell, "forecast"), "together")
-
-
-def _points(strengths: object, values: object) -> list[tuple[float, float]]:
-    if not isinstance(strengths, Sequence) or not isinstance(values, Sequence):
-        return []
-    pairs = ((number(s), number(v)) for s, v in zip(strengths, values, strict=False))
-    return [(s, v) for s, v in pairs if s is not None and v is not None]
-
-
-def half_width(point: Part) -> float:
-    """Half of the 90 % t interval of a mean over seeds; 0 for a single seed."""
-    seeds, sd = number(point.get("seeds")) or 0, number(point.get("sd"))
-    return float(stats.t.ppf(0.95, seeds - 1) * sd / math.sqrt(seeds)) if sd is not None and seeds > 1 else 0.0
+def _points(strengths: Sequence[float | None], values: Sequence[float | None]) -> list[tuple[float, float]]:
+    pairs = zip(strengths, values, strict=False)
+    return [(strength, value) for strength, value in pairs if strength is not None and value is not None]

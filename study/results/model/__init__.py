@@ -10,7 +10,9 @@ from study.results.model.answers import PairResult as PairResult
 from study.results.model.answers import PosteriorCurve as PosteriorCurve
 from study.results.model.answers import SearchedResult as SearchedResult
 from study.results.model.answers import SubjectResult as SubjectResult
+from study.results.model.cells import SIMILARITIES as SIMILARITIES
 from study.results.model.cells import AlignmentPoint as AlignmentPoint
+from study.results.model.cells import AtStrength as AtStrength
 from study.results.model.cells import CellResult as CellResult
 from study.results.model.cells import Counts as Counts
 from study.results.model.cells import EarlierCell as EarlierCell

@@ -100,6 +100,11 @@ class SubjectResult:
         """The strengths that the curve was measured at, ascending."""
         return sorted(point.strength for point in self.curve if point.strength is not None)
 
+    @property
+    def means(self) -> list[tuple[float, float]]:
+        """The mean score at each strength that has one, ascending strengths."""
+        return sorted((p.strength, p.mean) for p in self.curve if p.strength is not None and p.mean is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from study.results.model.answers import EncoderResult, Limits, PairResult
+from study.pid import COMPONENTS
+from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult
 from study.results.model.containers import said
-from study.results.reading import COMPONENTS, one_line
+from study.results.names import one_line
 
-_SIMILARITIES = ("cka", "svcca", "mutual_knn")  # that every version has
+SIMILARITIES = ("cka", "svcca", "mutual_knn")  # of representations, that every version has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class AlignmentPoint:
     """The similarities of both encoders' representations at one strength, by name."""
 
     strength: float | None = said(required=True, null=True)
-    similarities: Mapping[str, float | None] = said(default=dict, rest=True, null=True, keys=_SIMILARITIES)
+    similarities: Mapping[str, float | None] = said(default=dict, rest=True, null=True, keys=SIMILARITIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,18 @@ class LearningCurve:
     score_2: tuple[float | None, ...] = said(default=(), absent=True)
     loss_1: tuple[float | None, ...] = said(default=(), absent=True)
     loss_2: tuple[float | None, ...] = said(default=(), absent=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtStrength:
+    """What a cell's trainings come to at one strength: each encoder's point of its curve, and all similarities.
+
+    A point of an encoder that has none there says nothing.
+    """
+
+    strength: float
+    points: tuple[CurvePoint, ...]
+    similarities: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +199,25 @@ class CellResult:
     def answered(self) -> bool:
         """Whether both encoders have a λ*."""
         return bool(self.encoders) and all(encoder.lambda_star is not None for encoder in self.encoders)
+
+    @property
+    def by_strength(self) -> tuple[AtStrength, ...]:
+        """Curves and similarities beside each other, ascending strengths; those at which an encoder was scored."""
+        known = {point.strength: point.similarities for point in self.alignment}
+        curves = [{point.strength: point for point in reversed(encoder.curve)} for encoder in self.encoders[:2]]
+        return tuple(
+            AtStrength(
+                strength=strength,
+                points=tuple(curve.get(strength, CurvePoint()) for curve in curves),
+                similarities=known.get(strength, {}),
+            )
+            for strength in sorted({strength for encoder in self.encoders[:2] for strength in encoder.tried})
+        )
+
+    def similarity(self, name: str) -> list[tuple[float, float]]:
+        """One similarity of both encoders' representations at each strength that has it, ascending strengths."""
+        known = ((point.strength, point.similarities.get(name)) for point in self.alignment)
+        return sorted((strength, value) for strength, value in known if strength is not None and value is not None)
 
     def metric(self, encoder: int) -> str:
         """The score of encoder 0 or 1: `accuracy` unless the report says otherwise."""

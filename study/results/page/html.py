@@ -9,9 +9,10 @@ from importlib import resources
 
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
-from study.results.model import CellResult, ForecastAgreement, Report, to_json
+from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
+from study.results.model import CellResult, ForecastAgreement, Report
+from study.results.names import capital
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
-from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, capital
 from study.results.text.amounts import duration
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
@@ -112,7 +113,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
         "pid": profile_text(cell),
-        "theory": theory.together_sentence(to_json(cell)),
+        "theory": theory.together_sentence(cell),
     }
     drawn = "".join(
         _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
@@ -122,7 +123,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
         f"<h3>{position} · {escaped(cell.title)}</h3>\n"
         + "".join(
             f"<p>{_sentence(capital(sentence))}</p>\n"
-            for sentence in [*sentences, told["theory"], published_sentence(to_json(cell))]
+            for sentence in [*sentences, told["theory"], published_sentence(cell)]
             if sentence
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")

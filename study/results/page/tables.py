@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult
+from study.results.model import CellResult, EncoderResult, GainResult
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
 from study.results.text.pair import advice_with_gain, strategy_name
@@ -90,25 +90,22 @@ def alternatives_table(cell: CellResult) -> str:
 
 def curve_table(cell: CellResult) -> str:
     """The numbers behind the curves, all in validation, folded away."""
-    answers = cell.encoders[:2]
-    similarities = {point.strength: point.similarities for point in cell.alignment}
     rows = []
-    for strength in sorted({strength for answer in answers for strength in answer.tried}):
+    for at in cell.by_strength:
         values = []
-        for index, answer in enumerate(answers):
-            point = next((point for point in answer.curve if point.strength == strength), CurvePoint())
+        for index, point in enumerate(at.points):
             values += [
                 amounts.score_text(point.mean, cell.metric(index)),
                 amounts.spread_text(point.sd, cell.metric(index)),
                 f"{point.seeds or 0}" + (f" (+{point.diverged} diverged)" if point.diverged else ""),
             ]
-        values += [_decimal(similarities.get(strength, {}).get(name)) for name in _SIMILARITIES]
-        rows.append(_row(f"{strength:.4g}", values))
+        values += [_decimal(at.similarities.get(name)) for name in _SIMILARITIES]
+        rows.append(_row(f"{at.strength:.4g}", values))
     if not rows:
         return ""
     heads = [
         f"{name} {what}"
-        for index, name in enumerate(cell.names[: len(answers)])
+        for index, name in enumerate(cell.names[: len(cell.encoders)])
         for what in ("mean", f"sd, {amounts.gain_unit(cell.metric(index))}", "seeds")
     ]
     table = _table("λ", [*heads, *_SIMILARITIES.values()], rows, label="Scores at every strength")

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from study.results.model import GainResult, SearchedResult, SubjectResult
-from study.results.reading import one_line
+from study.results.names import one_line
 
 
 class _Unit(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from study.results.model import CellResult, ProfileResult
-from study.results.reading import one_line
+from study.results.names import one_line
 from study.results.text.amounts import strength_text
 
 

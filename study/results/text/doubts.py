@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 
 from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult
-from study.results.reading import one_line
+from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
     change_text,

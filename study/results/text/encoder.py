@@ -6,7 +6,7 @@ What is missing (a partial study, a skipped confirmation) is left out of a sente
 from __future__ import annotations
 
 from study.results.model import CellResult, EncoderResult, GainResult
-from study.results.reading import one_line
+from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
     gain_unit,

@@ -7,7 +7,7 @@ a sentence instead of being guessed.
 from __future__ import annotations
 
 from study.results.model import Alternative, CellResult, GainResult, PairResult
-from study.results.reading import capital, one_line
+from study.results.names import capital, one_line
 from study.results.text.amounts import (
     common_metric,
     gain_unit,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Forecasts = Mapping[str, Mapping[str, Any]]  # of `study.cells.profiles.forecast_cells`, by cell id
+Forecasts = Mapping[str, Mapping[str, Any]]  # as JSON, by cell id
 Identity = Mapping[str, Any]  # `StudyConfig.identity`, perhaps of a version that had other options
 
 

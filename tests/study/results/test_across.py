@@ -12,7 +12,7 @@ from study.results.claims.published import published_sentence
 from study.results.figures import across
 from study.results.figures import drawing as figures
 from study.results.figures.canvas import encoded
-from study.results.model import Report
+from study.results.model import CellResult, Report, from_json
 from study.results.page import html
 
 
@@ -22,12 +22,16 @@ def synthetic(example: ModuleType) -> dict[str, Any]:
     return report
 
 
+def read(cells: list[dict[str, Any]]) -> tuple[CellResult, ...]:
+    return Report.from_json({"cells": cells}).cells
+
+
 def texts(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
 def test_a_column_per_cell_with_its_option_above(synthetic: dict[str, Any]) -> None:
-    figure = across.side_by_side(synthetic["cells"])
+    figure = across.side_by_side(read(synthetic["cells"]))
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes[:5]] == [f"redundancy {r}" for r in (0, 2, 4, 6, 8)]
     (legend,) = figure.legends
@@ -36,7 +40,7 @@ def test_a_column_per_cell_with_its_option_above(synthetic: dict[str, Any]) -> N
 
 
 def test_real_pairs_are_named_and_one_pair_or_too_many_are_not_drawn(example: ModuleType) -> None:
-    cells = example.digits_report()["cells"]
+    cells = read(example.digits_report()["cells"])
     figure = across.side_by_side(cells)
     assert figure is not None
     assert figure.axes[0].get_title() == "left + right"
@@ -46,7 +50,7 @@ def test_real_pairs_are_named_and_one_pair_or_too_many_are_not_drawn(example: Mo
 
 
 def test_the_numbers_of_a_change_are_differences_to_zero(synthetic: dict[str, Any]) -> None:
-    figure = across.changes(synthetic["cells"])
+    figure = across.changes(read(synthetic["cells"]))
     assert figure is not None
     means = {p["strength"]: p["mean"] for p in synthetic["cells"][0]["encoders"][0]["curve"]}
     first = texts(figure.axes[0])
@@ -57,15 +61,15 @@ def test_the_numbers_of_a_change_are_differences_to_zero(synthetic: dict[str, An
 
 def test_strengths_that_not_every_cell_has_are_left_out(synthetic: dict[str, Any]) -> None:
     del synthetic["cells"][1]["encoders"][0]["curve"][3]
-    figure = across.changes(synthetic["cells"])
+    figure = across.changes(read(synthetic["cells"]))
     assert figure is not None
     assert len(texts(figure.axes[0])) == 5 * 5
     synthetic["cells"][2]["encoders"][1]["curve"] = []
-    assert across.changes(synthetic["cells"]) is None
+    assert across.changes(read(synthetic["cells"])) is None
 
 
 def test_both_are_in_the_report_as_vectors_that_its_page_may_show(synthetic: dict[str, Any]) -> None:
-    drawn = figures.figures(synthetic)
+    drawn = figures.figures(read(synthetic["cells"]))
     for name in ("00-side-by-side", "00-changes"):
         svg = encoded(drawn[name])["svg"].decode()
         assert "data:image" not in svg
@@ -74,9 +78,9 @@ def test_both_are_in_the_report_as_vectors_that_its_page_may_show(synthetic: dic
 
 def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType) -> None:
     cell = copy.deepcopy(example.digits_report()["cells"][0])
-    assert not published_sentence(cell)
+    assert not published_sentence(from_json(CellResult, cell))
     cell.update(dataset="mosei", pair=["vision", "text"])
-    told = published_sentence(cell)
+    told = published_sentence(from_json(CellResult, cell))
     assert "Table 1, unit not stated): R 0.12 U₁ 0.00 U₂ 0.16 S 0.01; measured here: R 1.92" in told
     assert told in html.render(Report.from_json({"cells": [cell]}))
-    assert not published_sentence({**cell, "stand_in": True})
+    assert not published_sentence(from_json(CellResult, {**cell, "stand_in": True}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from study import report as command
 from study.results.claims import claims
 from study.results.claims.published import PROFILES, agrees, published_profile
 from study.results.experience import beside
+from study.results.model import CellResult, ProfileResult, Report, from_json
 
 REGIMES = {
     "RQ1: with R = 6 and 8 both encoders improve with λ and saturate": "not reproduced",
@@ -24,7 +26,7 @@ REGIMES = {
 
 
 def outcomes(*reports: dict[str, Any]) -> dict[str, claims.Verdict]:
-    return {verdict.claim.text: verdict for verdict in claims.judge(reports)}
+    return {verdict.claim.text: verdict for verdict in claims.judge([Report.from_json(report) for report in reports])}
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_without_a_study_nothing_is_testable_and_the_line_says_what_is_needed() 
 
 def test_stand_in_data_bears_on_nothing(synthetic: dict[str, Any]) -> None:
     synthetic["stand_in"] = True
-    assert {verdict.outcome for verdict in claims.judge([synthetic])} == {"not testable"}
+    assert {verdict.outcome for verdict in claims.judge([Report.from_json(synthetic)])} == {"not testable"}
 
 
 def test_a_published_peak_has_to_be_in_the_interval(example: ModuleType) -> None:
@@ -123,20 +125,22 @@ def test_the_linear_family_decides_the_claims_on_lost_information(example: Modul
 
 
 def test_published_profiles_are_turned_with_the_pair_and_read_in_either_unit() -> None:
-    cell = {"dataset": "mosei", "pair": ["text", "vision"]}
+    cell = CellResult(dataset="mosei", pair=("text", "vision"))
     assert published_profile(cell) == (0.123, 0.163, 0.001, 0.005)
-    assert published_profile({"dataset": "digits", "pair": ["left", "right"]}) is None
+    assert published_profile(CellResult(dataset="digits", pair=("left", "right"))) is None
     for unit in (1.0, 1.4427):
         values = dict(zip(("redundancy", "unique_1", "unique_2", "synergy"), published_profile(cell), strict=True))
         interval = {name: [unit * v - 0.001, unit * v + 0.001] for name, v in values.items()}
-        assert agrees({**cell, "pid": {"interval": interval}})
-    assert agrees({**cell, "pid": {"interval": {**interval, "synergy": [0.2, 0.3]}}}) is False
+        assert agrees(replace(cell, pid=from_json(ProfileResult, {"interval": interval})))
+    assert (
+        agrees(replace(cell, pid=from_json(ProfileResult, {"interval": {**interval, "synergy": [0.2, 0.3]}}))) is False
+    )
     assert agrees(cell) is None
     assert all(len(profile) == 4 for profile in PROFILES.values())
 
 
 def test_the_table_has_a_row_per_claim(synthetic: dict[str, Any]) -> None:
-    lines = claims.claims_table(claims.judge([synthetic])).splitlines()
+    lines = claims.claims_table(claims.judge([Report.from_json(synthetic)])).splitlines()
     assert len(lines) == 2 + len(claims.CLAIMS)
     assert {line.count(" | ") for line in lines} == {4}
 
@@ -150,7 +154,7 @@ def test_much_evidence_is_told_in_few_lines_what_speaks_against_it_first() -> No
 
 @pytest.mark.parametrize("report", [{}, {"cells": [{}]}, {"cells": [{"dataset": "synthetic", "encoders": [{}]}]}])
 def test_reports_that_lack_everything_are_passed_over(report: dict[str, Any]) -> None:
-    assert {verdict.outcome for verdict in claims.judge([report])} == {"not testable"}
+    assert {verdict.outcome for verdict in claims.judge([Report.from_json(report)])} == {"not testable"}
 
 
 def test_the_command_reads_all_reports_of_a_folder(

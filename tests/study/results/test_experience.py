@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from study.results.experience import beside, experiences
+from study.results.model import Report
 
 
 def report(study: str = "old", *, star: float | None = 0.6, profile: tuple[float, ...] = (1, 0, 0.5, 0)) -> Any:
@@ -19,14 +20,14 @@ def report(study: str = "old", *, star: float | None = 0.6, profile: tuple[float
 
 
 def test_a_finished_study_leaves_its_profiles_and_optima() -> None:
-    (one,) = experiences(report())
+    (one,) = experiences(Report.from_json(report()))
     assert (one["study"], one["lambda_star"], one["profile"]) == ("old", 0.6, [1, 0, 0.5, 0])
 
 
 @pytest.mark.parametrize("change", [{"status": "partial"}, {"stand_in": True}])
 def test_unfinished_studies_and_made_up_data_teach_nothing(change: dict[str, Any]) -> None:
-    assert experiences(report() | change) == []
-    assert experiences(report(star=None)) == []
+    assert experiences(Report.from_json(report() | change)) == []
+    assert experiences(Report.from_json(report(star=None))) == []
 
 
 def test_studies_beside_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:

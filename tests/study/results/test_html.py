@@ -55,7 +55,7 @@ def pages(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict
     for name in REPORTS:
         report = getattr(example, name)()
         report["cells"] = report["cells"][: 2 if name == "digits_report" else 1]
-        written = figures.draw(report, tmp_path_factory.mktemp("figures"))
+        written = figures.draw(Report.from_json(report).cells, tmp_path_factory.mktemp("figures"))
         svgs = {path.stem: path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"}
         made[name] = render(Report.from_json(report), svgs)
     return made

@@ -20,7 +20,7 @@ from study.config import parse_config
 from study.pid import PIDProfile
 from study.pid.profile import COMPONENTS, Dominant
 from study.results.build import build_report
-from study.results.model import CellResult, CurvePoint, EncoderResult, Report, to_json
+from study.results.model import CellResult, CurvePoint, EncoderResult, ForecastResult, Report, from_json, to_json
 from study.results.model.schema import report_schema
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger
@@ -114,7 +114,7 @@ def built() -> dict[str, Report]:
     cells, _ = build_cells(parse_config(STUDY))
     ledger = Ledger(InMemoryStorage(), name="typed", space={"strength": (0, 4)})
     coordinator = Coordinator(cells, ledger, pack_size=40)
-    profiles, forecasts = {cells[0].id: PROFILE}, {cells[0].id: FORECAST}
+    profiles, forecasts = {cells[0].id: PROFILE}, {cells[0].id: from_json(ForecastResult, FORECAST)}
     reports = {"begun": build_report(cells, ledger, {}, {}, run=Run(complete=False))}
     while (pack := coordinator.next_pack()) is not None:
         results = []

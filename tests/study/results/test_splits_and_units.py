@@ -210,7 +210,7 @@ def test_the_p_value_needed_is_what_holm_asks_of_one_claim_more(others: list[flo
 
 def test_both_encoders_of_a_pair_stand_at_its_one_redundancy(example: ModuleType) -> None:
     report = example.digits_report()
-    (axes,) = figures.figures(report)["00-strength-against-redundancy"].axes
+    (axes,) = figures.figures(Report.from_json(report).cells)["00-strength-against-redundancy"].axes
     shown = [line.get_xdata() for line in axes.get_lines() if len(line.get_xdata())]
     redundancies = {cell["pid"]["redundancy"] for cell in report["cells"]}
     assert {float(x) for xs in shown for x in xs} == redundancies
@@ -227,7 +227,7 @@ def test_changes_are_told_in_the_unit_of_each_encoders_score(example: ModuleType
     cells = example.synthetic_report()["cells"]
     for cell in cells:
         cell["metrics"] = ["accuracy", "r2"]
-    figure = changes(cells)
+    figure = changes(Report.from_json({"cells": cells}).cells)
     assert figure is not None
     points = {p["strength"]: p["mean"] for p in cells[0]["encoders"][1]["curve"]}
     first, second = figure.axes[:2]

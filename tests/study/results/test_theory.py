@@ -11,9 +11,9 @@ import pytest
 
 from study.results.figures import drawing as figures
 from study.results.figures import theory
-from study.results.measured import with_measured
 from study.results.model import CellResult, ForecastResult, Report, from_json, to_json
 from study.results.page import html
+from study.results.profiles import with_measured
 
 STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
 
@@ -47,6 +47,10 @@ def cell(example: ModuleType) -> dict[str, Any]:
     return cell
 
 
+def read(cell: dict[str, Any]) -> CellResult:
+    return from_json(CellResult, cell)
+
+
 def measured(forecast: dict[str, Any] | None, cell: dict[str, Any]) -> Any:
     """The forecast of a cell beside what was measured, as a report has it."""
     known = from_json(ForecastResult, forecast) if forecast else None
@@ -62,27 +66,29 @@ def test_the_measured_crossing_stands_beside_the_expected_one(cell: dict[str, An
 
 
 def test_the_sentence_says_whether_the_expected_crossing_is_inside(cell: dict[str, Any]) -> None:
-    assert theory.together_sentence(cell) == (
+    assert theory.together_sentence(read(cell)) == (
         "The linear theory: left: half of its loss expected by λ = 0.36, measured by 0.35 [0.3, 0.4], "
         "the expected one inside the interval; right: no loss expected, and none was measured."
     )
     cell["forecast"]["together"]["encoders"][0]["crossing"] = 0.5
-    assert "outside the interval" in theory.together_sentence(cell)
+    assert "outside the interval" in theory.together_sentence(read(cell))
     cell["forecast"]["together"]["encoders"][1]["crossing"] = 0.5
-    assert "right: half of its loss expected by λ = 0.5, but no loss was measured" in theory.together_sentence(cell)
+    assert "right: half of its loss expected by λ = 0.5, but no loss was measured" in theory.together_sentence(
+        read(cell)
+    )
 
 
 def test_the_figure_and_the_sentence_are_on_the_page(cell: dict[str, Any]) -> None:
     report = {"cells": [cell]}
-    name = next(name for name in figures.figures(report) if name.endswith("-theory"))
-    drawn = figures.figures(report)[name]
+    name = next(name for name in figures.figures([read(cell)]) if name.endswith("-theory"))
+    drawn = figures.figures([read(cell)])[name]
     labels = drawn.axes[0].get_legend_handles_labels()[1]
     assert {"left, trained", "left, theory", "expected there", "half lost, 90 % interval"} <= set(labels)
     assert "half of its loss expected by λ = 0.36" in html.render(Report.from_json(report)).replace("\u00a0", " ")
 
 
 def test_a_profile_shows_the_theory_alone(cell: dict[str, Any]) -> None:
-    drawn = figures.figures({"cells": [{"pair": cell["pair"], "forecast": cell["forecast"]}]})
+    drawn = figures.figures([CellResult(pair=read(cell).pair, forecast=read(cell).forecast)])
     (axes,) = next(figure for name, figure in drawn.items() if name.endswith("-theory")).axes
     labels = axes.get_legend_handles_labels()[1]
     assert "left, theory" in labels
@@ -101,9 +107,9 @@ def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
 def test_where_the_theory_says_nothing_nothing_is_said(example: ModuleType, forecast: dict[str, Any] | None) -> None:
     cell = copy.deepcopy(example.digits_report()["cells"][0])
     cell["forecast"] = measured(forecast, {"encoders": []})
-    assert not theory.has_together(cell)
-    assert not theory.together_sentence(cell)
-    assert not any(name.endswith("-theory") for name in figures.figures({"cells": [cell]}))
+    assert not theory.told_together(read(cell))
+    assert not theory.together_sentence(read(cell))
+    assert not any(name.endswith("-theory") for name in figures.figures([read(cell)]))
 
 
 def test_a_search_without_a_curve_has_no_crossing(cell: dict[str, Any]) -> None:
@@ -113,5 +119,5 @@ def test_a_search_without_a_curve_has_no_crossing(cell: dict[str, Any]) -> None:
     assert found is not None
     assert [entry["measured"] for entry in found["together"]["encoders"]] == [None, None]
     cell["forecast"] = found
-    assert theory.has_together(cell)
-    assert figures.figures({"cells": [cell]})
+    assert theory.told_together(read(cell))
+    assert figures.figures([read(cell)])

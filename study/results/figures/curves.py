@@ -1,0 +1,129 @@
+"""The figures of one cell over its strengths: an encoder's scores with their posterior, and the similarities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from study.results.figures.canvas import ENCODER_STYLES, GREEN, GREY, INK, blank, legend, scale_strengths
+from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult
+
+# One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
+_SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "cka": ("CKA", {"color": INK, "marker": "D", "linestyle": "-"}),
+    "svcca": ("SVCCA", {"color": GREY, "marker": "v", "linestyle": "--"}),
+    "mutual_knn": ("mutual k-NN", {"color": GREEN, "marker": "^", "linestyle": ":"}),
+}
+
+
+def has_similarity(cell: CellResult) -> bool:
+    """Whether a similarity is known of the cell."""
+    return any(point.similarities.get(name) is not None for point in cell.alignment for name in _SIMILARITIES)
+
+
+def draw_means(axes: Axes, curve: Sequence[CurvePoint], **look: Any) -> None:
+    """The mean score at each strength with its 90 % t interval over seeds; nothing where there is none."""
+    points = sorted(
+        ((p.strength, p.mean, _half_width(p)) for p in curve if p.strength is not None and p.mean is not None),
+        key=lambda point: point[0],
+    )
+    if points:
+        strengths, means, errors = zip(*points, strict=True)
+        axes.errorbar(strengths, means, errors, markerfacecolor="white", **look)
+
+
+def draw_similarities(axes: Axes, cell: CellResult, **look: Any) -> None:
+    """Each similarity of the two representations against λ."""
+    for name, (label, own) in _SIMILARITIES.items():
+        if known := cell.similarity(name):
+            axes.plot(*zip(*known, strict=True), label=label, markerfacecolor="white", **own, **look)
+
+
+def curve_figure(cell: CellResult, index: int, encoder: EncoderResult) -> Figure:
+    """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
+    metric, name = cell.metric(index), cell.names[index]
+    verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
+    figure, axes = blank(f"{name}: {verdict}" if verdict else name)
+    look = ENCODER_STYLES[index]
+    color = look["color"]
+    seeds = [
+        (point.strength, score)
+        for point in encoder.curve
+        if point.strength is not None
+        for score in point.scores
+        if score is not None
+    ]
+    if seeds:
+        strengths, scores = zip(*seeds, strict=True)
+        axes.scatter(strengths, scores, s=9, color=color, alpha=0.35, linewidths=0, label="one seed", zorder=2)
+    if band := _band(encoder.posterior):
+        axes.fill_between(band[0], band[2], band[3], color=color, alpha=0.16, linewidth=0, label="90 % posterior")
+        axes.plot(band[0], band[1], color=color, linestyle=look["linestyle"], zorder=3)
+    draw_means(
+        axes, encoder.curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
+        label="mean, 90 % CI", zorder=4,
+    )  # fmt: skip
+    base = [mean for strength, mean in encoder.means if strength == 0]
+    if base:
+        axes.axhline(base[0], color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="level at λ = 0", zorder=1)
+    axes.margins(y=0.06)
+    answer = (encoder.lambda_star, *(encoder.interval or ()))
+    scale_strengths(axes, "x", encoder.tried, upto=max((value for value in answer if value is not None), default=0.0))
+    _mark_strength(axes, encoder)
+    axes.set_xlabel("alignment strength λ")
+    axes.set_ylabel(f"{metric.replace('_', ' ')} (validation)")
+    legend(figure, axes)
+    return figure
+
+
+def similarity_figure(cell: CellResult) -> Figure:
+    """Similarity of the two representations against λ, each in a line of its own."""
+    figure, axes = blank("Similarity of the representations")
+    draw_similarities(axes, cell)
+    scale_strengths(axes, "x", [point.strength for point in cell.alignment if point.strength is not None])
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
+    axes.set_xlabel("alignment strength λ")
+    axes.set_ylabel("similarity")
+    legend(figure, axes)
+    return figure
+
+
+def _mark_strength(axes: Axes, answer: SubjectResult) -> None:
+    """λ* as a diamond on the lower edge, its interval as a bar, `lambda_1se` as an open triangle."""
+    low, high = axes.get_ylim()
+    floor = low - 0.08 * (high - low)
+    axes.set_ylim(low - 0.16 * (high - low), high)
+    if answer.interval:
+        axes.plot(answer.interval, (floor, floor), color=INK, linewidth=3, alpha=0.45, solid_capstyle="butt", zorder=3)
+    if answer.lambda_star is not None:
+        axes.axvline(answer.lambda_star, color=INK, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
+        axes.plot(
+            answer.lambda_star, floor, color=INK, marker="D", linestyle="none", zorder=5, label="λ*, 90 % interval"
+        )
+    if answer.lambda_1se is not None:
+        axes.plot(
+            answer.lambda_1se, floor, color=INK, marker="^", markerfacecolor="white", markersize=6, linestyle="none",
+            zorder=4, label="within 1 s.e.",
+        )  # fmt: skip
+
+
+def _band(posterior: PosteriorCurve | None) -> tuple[list[float], ...] | None:
+    """The posterior's four columns where they are complete, else None."""
+    if posterior is None:
+        return None
+    columns = (posterior.strength, posterior.mean, posterior.low, posterior.high)
+    rows = [row for row in zip(*columns, strict=False) if all(value is not None for value in row)]
+    return tuple([value for value in column if value is not None] for column in zip(*rows, strict=True)) or None
+
+
+def _half_width(point: CurvePoint) -> float:
+    """Half of the 90 % t interval of a mean over seeds; 0 for a single seed."""
+    seeds = point.seeds or 0
+    if point.sd is None or seeds < 2:
+        return 0.0
+    return float(stats.t.ppf(0.95, seeds - 1) * point.sd / math.sqrt(seeds))

@@ -1,0 +1,157 @@
+"""What a report says of each subject of a cell: its encoders, and the pair as one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from study.cells.cell import Cell
+from study.cells.trials import ENCODERS
+from study.results.finite import finite, finite_mean, finite_sd
+from study.results.model import (
+    Alternative,
+    Baseline,
+    CurvePoint,
+    EncoderResult,
+    GainResult,
+    PairResult,
+    PosteriorCurve,
+    SearchedResult,
+    SubjectResult,
+)
+from study.search import Ledger
+from study.search.answers import Answer, Decision, Scores, SubjectAnswer
+from study.search.curves import confirmed_by_setting
+from study.search.rounds import rounded
+from study.selection import Gain, conclude
+
+_NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
+
+
+def encoder_result(
+    cell: Cell, ledger: Ledger, index: int, answer: Answer | None, decision: Decision | None
+) -> EncoderResult:
+    """The answer for encoder 0 or 1 of a cell, without the encoder that was kept."""
+    subject = ENCODERS[index]
+    result = SubjectResult(flags=_NO_ANSWER)
+    if answer and decision:
+        result = _subject(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
+    if answer and _undertrained(answer.subjects[subject], index):
+        result = replace(result, flags=(*result.flags, "undertrained"))
+    confirmed = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
+    scores = confirmed.scores if confirmed else None
+    return EncoderResult(
+        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, baseline=_baseline(scores)
+    )
+
+
+def _told(result: SubjectResult) -> dict[str, Any]:
+    """The fields of a result, for one that says more of the same subject."""
+    return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
+
+
+def _subject(subject: SubjectAnswer, adjusted_p: float, p_needed: float) -> SubjectResult:
+    selection, curve = subject.selection, subject.curve
+    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
+    tried = replace(_gain(subject.gain, source=subject.source), p_adjusted=adjusted_p, p_needed=p_needed)
+    claimed = tried
+    if concluded.gain is not subject.gain:
+        claimed = replace(_gain(concluded.gain, source=subject.source), p_adjusted=1.0, p_needed=p_needed)
+    low, high = concluded.interval
+    return SubjectResult(
+        lambda_star=rounded(concluded.lambda_star),
+        interval=(rounded(low), rounded(high)),
+        lambda_1se=rounded(concluded.lambda_1se),
+        expected_regret=selection.expected_regret,
+        gain_over_zero=claimed,
+        searched=SearchedResult(lambda_star=subject.lambda_star, shape=selection.shape, gain_over_zero=tried),
+        verdict=concluded.verdict,
+        shape=concluded.shape,
+        shape_p_value=selection.shape_p_value,
+        harm_p_value=selection.harm_p_value,
+        drop_p_value=selection.drop_p_value,
+        flags=selection.flags,
+        curve=tuple(
+            CurvePoint(
+                strength=float(strength),
+                mean=finite_mean(row),
+                sd=finite_sd(row),
+                seeds=int(np.isfinite(row).sum()),
+                diverged=int(diverged.sum()),
+                scores=tuple(finite(score) for score in row),
+            )
+            for strength, row, diverged in zip(curve.strengths, curve.scores, curve.diverged, strict=True)
+        ),
+        posterior=PosteriorCurve(
+            strength=tuple(selection.posterior.strengths.tolist()),
+            mean=tuple(selection.posterior.mean.tolist()),
+            low=tuple(selection.posterior.low.tolist()),
+            high=tuple(selection.posterior.high.tolist()),
+        ),
+    )
+
+
+def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
+    """The pair as one, and the strategy recommended for it with what each alternative would have given."""
+    if not answer or not decision:
+        return PairResult(flags=_NO_ANSWER)
+    choice = decision.choice
+    alternatives = tuple(
+        Alternative(
+            strategy=strategy,
+            strengths=answer.strengths[strategy],
+            gains=tuple(_gain(gain, source=answer.sources[strategy]) for gain in (gains.gain_1, gains.gain_2)),
+            gain_mean=replace(
+                _gain(gains.gain_mean, source=answer.sources[strategy]),
+                p_adjusted=choice.adjusted_p[strategy],
+                p_needed=decision.p_needed,
+            ),
+        )
+        for strategy, gains in answer.candidates.items()
+    )
+    return PairResult(
+        **_told(_subject(answer.subjects["pair"], decision.adjusted_p["pair"], decision.p_needed)),
+        strategy=choice.strategy,
+        strengths=decision.strengths,
+        reason=choice.reason,
+        alternatives=alternatives,
+    )
+
+
+def _gain(gain: Gain, *, source: str) -> GainResult:
+    low, high = gain.interval
+    return GainResult(
+        mean=finite(gain.mean),
+        interval=None if math.isnan(low) else (float(low), float(high)),
+        p_value=gain.p_value,
+        seeds=gain.seeds,
+        source=source,
+        units=gain.units,
+        unit=None if gain.units is None else gain.unit,
+        units_share=None if gain.units is None else round(gain.units_share, 3),
+    )
+
+
+def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
+    """Whether trainings near λ* still improved over their last fifth, so that longer ones might move λ*.
+
+    By 2 standard errors, and by a quarter of the seeds' sd.
+    """
+    nearest = int(np.abs(subject.curve.strengths - subject.lambda_star).argmin())
+    curves = [r.curve for r in subject.curve.chosen[nearest].results.values() if r.status == "ok"]
+    if len(curves) < 3 or len(curves[0]) < 5:
+        return False
+    scores = np.array([[row[1 + encoder] for row in points] for points in curves])
+    before = int(np.searchsorted([row[0] for row in curves[0]], 0.8 * curves[0][-1][0]))
+    rise = scores[:, -1] - scores[:, before]
+    error = rise.std(ddof=1) / math.sqrt(len(rise))
+    return bool(rise.mean() > max(2 * error, scores[:, -1].std(ddof=1) / 4, 1e-12))
+
+
+def _baseline(scores: Scores | None) -> Baseline | None:
+    if scores is None:
+        return None
+    return Baseline(mean=finite_mean(scores), sd=finite_sd(scores), split="test")
