@@ -23,7 +23,7 @@ from study.results.model import (
     SubjectResult,
 )
 from study.search import Ledger
-from study.search.answers import Answer, Decision, Scores, SubjectAnswer
+from study.search.answers import Answer, Decided, Decision, Scores, SubjectAnswer
 from study.search.curves import confirmed_by_setting
 from study.search.rounds import rounded
 from study.selection import Gain, conclude
@@ -36,15 +36,17 @@ def encoder_result(
 ) -> EncoderResult:
     """The answer for encoder 0 or 1 of a cell, without the encoder that was kept."""
     subject = ENCODERS[index]
-    result = SubjectResult(flags=_NO_ANSWER)
+    result, arm = SubjectResult(flags=_NO_ANSWER), None
     if answer and decision:
-        result = _subject(answer.subjects[subject], decision.adjusted_p[subject], decision.p_needed)
-    if answer and _undertrained(answer.subjects[subject], index):
-        result = replace(result, flags=(*result.flags, "undertrained"))
+        decided = answer.as_decided(subject, decision)
+        arm = decided.answer.arm
+        result = _subject(decided, decision.p_needed)
+        if _undertrained(decided.answer, index):
+            result = replace(result, flags=(*result.flags, "undertrained"))
     confirmed = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
     scores = confirmed.scores if confirmed else None
     return EncoderResult(
-        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, baseline=_baseline(scores)
+        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, arm=arm, baseline=_baseline(scores)
     )
 
 
@@ -53,9 +55,10 @@ def _told(result: SubjectResult) -> dict[str, Any]:
     return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
 
 
-def _subject(subject: SubjectAnswer, adjusted_p: float, p_needed: float) -> SubjectResult:
+def _subject(decided: Decided, p_needed: float) -> SubjectResult:
+    subject, adjusted_p, used = decided
     selection, curve = subject.selection, subject.curve
-    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p)
+    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p, used=used)
     tried = replace(_gain(subject.gain, source=subject.source), p_adjusted=adjusted_p, p_needed=p_needed)
     claimed = tried
     if concluded.gain is not subject.gain:
@@ -113,7 +116,7 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
         for strategy, gains in answer.candidates.items()
     )
     return PairResult(
-        **_told(_subject(answer.subjects["pair"], decision.adjusted_p["pair"], decision.p_needed)),
+        **_told(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], None), decision.p_needed)),
         strategy=choice.strategy,
         strengths=decision.strengths,
         reason=choice.reason,

@@ -42,6 +42,7 @@ class SubjectAnswer:
     lambda_star: float
     gain: Gain
     source: str
+    arm: Arm = "shared"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ def _one_sided(
         return None
     gain = gains.gain_1 if subject == "encoder_1" else gains.gain_2
     return SubjectAnswer(
-        curve=own, selection=select_curve(cell, own), lambda_star=max(strengths), gain=gain, source="confirm"
+        curve=own, selection=select_curve(cell, own), lambda_star=max(strengths), gain=gain, source="confirm", arm=arm
     )
 
 

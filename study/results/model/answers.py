@@ -138,6 +138,11 @@ class EncoderResult(SubjectResult):
 
     modality: str | None = said(required=True, first=True)
     kind: str | None = said("of network", first=True)
+    arm: str | None = said(
+        "whose strengths its curve shows: one for both encoders, or, where the pair is advised to align it on its own "
+        "side, its own",
+        choices=("shared", "to_1", "to_2"),
+    )
     baseline: Baseline | None = said("without alignment, of the confirming seeds", null=True)
     model: KeptEncoder | None = said("the encoder that was kept", null=True)
 

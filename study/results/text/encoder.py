@@ -38,7 +38,8 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         "avoid": f"{name} is better left unaligned",
         "indifferent": f"{name} is indifferent",
     }.get(answer.verdict or "", f"{name}: {one_line(answer.verdict or 'no verdict')}")
-    sentences = [f"{verdict}; λ* ≈ {strength_with_interval(answer)}"]
+    side = " on its own side" if answer.arm in ("to_1", "to_2") else ""
+    sentences = [f"{verdict}{side}; λ* ≈ {strength_with_interval(answer)}"]
     if curve := _SHAPES.get(answer.shape or ""):
         sentences[0] += f", {curve}"
     gain, place = told_gain(answer)
