@@ -17,7 +17,7 @@ from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
 from study.results.encoders import collect_encoders
 from study.results.experience import beside, experiences
-from study.results.model import Report, to_json
+from study.results.model import Report
 from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.size import pack_size
 from study.search import Ledger
@@ -112,7 +112,7 @@ def complete(session: Session, trained: Trained) -> Report:
     """Complete the record with what came of it, keep the encoders in the study's folder, and return the report."""
     study = session.study
     report = build_report(session.cells, study.ledger, trained.profiles, trained.forecasts, run=trained.run)
-    study.ledger.set_note(EXPERIENCES, experiences(to_json(report)))
+    study.ledger.set_note(EXPERIENCES, experiences(report))
     collect_encoders(report, study.folder.path, written=study.checkpoints)
     study.ledger.set_note(RUN, trained.run)  # the last: the study has all that it is to have
     return report
