@@ -11,10 +11,10 @@ from typing import NoReturn
 from study.cli.process import run_as_process
 
 COMMANDS = {  # name: where it lives, what it does
-    "run": ("study.run", "run a study, or resume it; --dry-run says what it will take"),
+    "run": ("study.run", "run a study, or resume it; --dry-run prints what it will take"),
     "profile": ("study.profile", "PID profiles of every pair, before any training"),
-    "report": ("study.report", "write a study's report again, offline; --claims judges the papers' claims"),
-    "status": ("study.status", "list the studies of a storage: progress, failures, λ* so far"),
+    "report": ("study.report", "write a study's report again, offline; --claims checks the papers' claims"),
+    "status": ("study.status", "list studies: progress, failures, λ* so far"),
     "submit": ("study.submit", "run a study as a job of a Ray cluster"),
     "datasets": ("trainables.datasets.__main__", "list the datasets and where their files go"),
     "keys": ("study.config.__main__", "document every key of a study file"),
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     options.add_argument(
         "--print-completion", choices=("bash", "zsh", "tcsh"), action=_PrintCompletion, metavar="SHELL",
-        help="print what makes SHELL (bash, zsh, tcsh) complete these commands",
+        help="print a completion script for SHELL (bash, zsh, tcsh)",
     )  # fmt: skip
     options.parse_args(given)
     raise AssertionError("a command was named, and none was found")

@@ -22,8 +22,8 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.profile",
-        description="Split the information of every pair about its target into redundancy (R), unique information of "
-        "each modality (U1, U2) and synergy (S), in bits, with 90 %% intervals and the level that chance reaches.",
+        description="Split what every pair tells about its target into redundancy (R), unique information of each "
+        "modality (U1, U2) and synergy (S), in bits, with 90 % intervals and the level that chance reaches.",
         epilog="example: python -m study.profile --space search_spaces/digits.yaml",
     )
     add_study_file(options)

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.report",
-        description="Write report.json, report.html and the figures of a study again, from its storage alone.",
+        description="Write report.json, report.html and the figures of a study again, offline, from its record.",
         epilog="example: python -m study.report digits",
     )
     options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
@@ -39,17 +39,17 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--storage",
         metavar="URI",
-        help="of a study whose folder is elsewhere, as in a study file: its folder in --out is made from its record",
+        help="where the record is, as in a study file, if the study's folder is not in --out; it is made there",
     )
     options.add_argument(
         "--claims",
         action="store_true",
-        help="instead, set the papers' claims beside what these studies measured (all of --out, if none is named)",
+        help="instead, compare the papers' claims with what these studies measured (all in --out if none is named)",
     )
-    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
+    options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument("--schema", action="store_true", help="instead, print the JSON Schema of report.json")
-    options.add_argument("--sync", action="store_true", help="bring MLflow up to date too")
-    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync, as of study.run")
+    options.add_argument("--sync", action="store_true", help="also bring MLflow up to date")
+    options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync (default as in study.run)")
     return options
 
 
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 1 a cell has no answer, 2 bad input."""
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
-    folders = [given.out / name if not Path(name).is_dir() else Path(name) for name in given.study]
     if given.schema:
         print(json_text(report_schema(), indent=1))
         return 0
     try:
+        folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
             print(claims_table(judge(_finished(folders, given.out))))
             return 0
@@ -87,19 +87,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if report.answered else 1
 
 
+def _folder(name: str, out: Path) -> Path:
+    """The folder of that name, or else the one of such a study in `out`."""
+    try:
+        return Path(name) if Path(name).is_dir() else out / name
+    except OSError as error:  # a name that none can have
+        raise ConfigError(f"there is no study {name[:60]}…: {error.strerror}") from None
+
+
 def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
     """The reports in these folders, or in all folders of `out` that have one."""
     studies = [StudyFolder(folder) for folder in folders] or reported(out)
     if not studies:
         raise ConfigError(f"no study in {out} has a report; run one, or name its folder with --out")
-    reports = []
+    reports: list[reading.Report] = []
     for study in studies:
         try:
-            reports.append(json.loads(study.report.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            report = json.loads(study.report.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(
                 f"cannot read {study.report}: {error}; write it again with python -m study.report"
             ) from None
+        if not isinstance(report, dict) or not isinstance(report.get("cells"), list):
+            raise ConfigError(f"{study.report} is no report of a study; write it again with python -m study.report")
+        reports.append(report)
     return reports
 
 

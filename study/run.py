@@ -36,14 +36,14 @@ def parser() -> argparse.ArgumentParser:
     add_study_file(options)
     add_stand_in(options)
     add_out(options)
-    options.add_argument("--address", help="of a running Ray cluster; without it Ray is started on this machine")
+    options.add_argument("--address", help="a running Ray cluster (default: start Ray on this machine)")
     options.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)"
+        "--tracking-uri", metavar="URI", help="MLflow store (default: $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)"
     )
-    options.add_argument("--workers", type=int, metavar="N", help="packs in flight at most; changes no result")
-    options.add_argument("--json", action="store_true", help="print report.json in place of the table")
+    options.add_argument("--workers", type=int, metavar="N", help="most packs to train at once; changes no result")
+    options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument(
-        "--dry-run", action="store_true", help="check everything, print the plan and how long it takes"
+        "--dry-run", action="store_true", help="check everything, print the plan and how long it will take"
     )
     options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: say what it will cost")
     return options

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -26,9 +27,9 @@ def parser() -> argparse.ArgumentParser:
         description="List the studies of a storage: progress, failures, age of the last result, λ* so far.",
         epilog="example: python -m study.status --storage postgresql://align@head/align --json",
     )
-    options.add_argument("study", nargs="?", help="of one study alone, cell by cell")
+    options.add_argument("study", nargs="?", help="show this study only, pair by pair")
     options.add_argument(
-        "--storage", metavar="URI", help="as in a study file; without it the studies that lie in --out are listed"
+        "--storage", metavar="URI", help="where the record is, as in a study file (default: list the studies in --out)"
     )
     add_out(options)
     options.add_argument("--json", action="store_true", help="print JSON, for programs")
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
+        _check_folder(given.out)
         if given.storage:
             check_option("--storage", given.storage)
-        statuses = read_statuses(given.out, storage=given.storage, study=given.study)
+        statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=_say)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,6 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for cell, reason in status.failed_cells.items():
                 console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuses an `--out` that can be no folder of studies; one that is not there has none.
+
+    Raises:
+        ConfigError: it is a file, or a name that none can have.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out} is a file; give the folder in which studies lie")
+    except OSError as error:
+        raise ConfigError(f"--out {str(out)[:60]}…: {error.strerror}; give the folder in which studies lie") from None
 
 
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:

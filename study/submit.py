@@ -18,7 +18,7 @@ import study
 import trainables
 from study.cli.options import add_study_file
 from study.cli.process import run_as_process
-from study.cluster.access import check_token
+from study.cluster.access import check_token, token_doubt
 from study.config import ConfigError, load_config
 from study.config.secrets import shown
 from study.search.record.storage import check_cluster
@@ -37,24 +37,24 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.submit",
-        description="Run a study as a job of a Ray cluster: the working directory is packaged, the versions are "
-        "checked, the log is followed; Ctrl-C detaches and leaves it running. The same command again follows on.",
+        description="Run a study as a job of a Ray cluster. This packages the working directory, checks versions and "
+        "follows the log. Ctrl-C stops following and leaves the job running; the same command follows it again.",
         epilog="example: python -m study.submit --space search_spaces/digits.yaml --address http://127.0.0.1:8265 "
         "--out /shared/studies --set storage=postgresql://align@db/align",
     )
     add_study_file(options)
-    options.add_argument("--address", required=True, metavar="URL", help="of the cluster's dashboard, http://head:8265")
+    options.add_argument("--address", required=True, metavar="URL", help="the cluster's dashboard, http://head:8265")
     options.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of all studies, absolute, on storage that all nodes share"
+        "--out", type=Path, metavar="DIR", help="folder of all studies: an absolute path that all nodes share"
     )
     options.add_argument("--tracking-uri", metavar="URI", help="MLflow store, as seen from the head")
     options.add_argument(
-        "--working-dir", type=Path, default=Path(), metavar="DIR", help="what is packaged, FILE in it; no secrets (.)"
+        "--working-dir", type=Path, default=Path(), metavar="DIR", help="what to package, with FILE, no secrets (.)"
     )
     what = options.add_mutually_exclusive_group()
     what.add_argument("--detach", action="store_true", help="do not follow the log")
-    what.add_argument("--status", action="store_true", help="say how the study's job is, and end")
-    what.add_argument("--stop", action="store_true", help="end the study's job; submitting it again resumes it")
+    what.add_argument("--status", action="store_true", help="print the state of the study's job")
+    what.add_argument("--stop", action="store_true", help="stop the study's job; submit it again to resume it")
     return options
 
 
@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_address(given.address)
         config = load_config(given.space, overrides=given.overrides)
         check_token(given.address)
+        if doubt := token_doubt():
+            print(doubt, file=sys.stderr)
         from study.cluster.jobs import Jobs
 
         jobs = Jobs(given.address)

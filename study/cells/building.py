@@ -10,7 +10,6 @@ from study.cells.cell import Cell, alignment_of
 from study.config import ConfigError, EncoderSection, StudyConfig
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
-from trainables.datasets.resampling import draw_rows
 from trainables.spec import DatasetSpec, EncoderSpec, Split, content_hash
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -102,8 +101,6 @@ def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> Enco
 
 
 def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec, EncoderSpec]) -> None:
-    if config.replicates.splits == "resampled":
-        draw_rows(data, seed=0)  # refuses what cannot be drawn from
     rows = len(data.rows("train"))
     if config.training.batch_size > rows:
         raise ConfigError(

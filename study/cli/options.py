@@ -21,12 +21,12 @@ def add_stand_in(options: argparse.ArgumentParser) -> None:
         nargs="?",
         const="full",
         choices=("full", "small"),
-        help="generated data of the same layout; small: few rows, short sequences and a study of minutes",
+        help="use generated data of the same layout; small: few rows, short sequences, a study of minutes",
     )
 
 
 def add_out(options: argparse.ArgumentParser) -> None:
     """Add `--out`, the folder of all studies on this machine: `out` of the result."""
     options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (studies)"
+        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (default: studies)"
     )

@@ -6,6 +6,8 @@ import contextlib
 import ipaddress
 import os
 import secrets
+import shlex
+import stat
 import tempfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from study.config.secrets import redacted, split_address
 
 MODE = "RAY_AUTH_MODE"
 _TOKEN, _PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_GENERATE = "`(umask 077 && ray get-auth-token --generate > /dev/null)`"  # others may read what another umask makes
 
 
 def check_token(address: str | None) -> None:
@@ -43,13 +46,11 @@ def check_token(address: str | None) -> None:
     if not is_loopback(address):
         raise ConfigError(
             f"the Ray cluster at {redacted(address)} is not on this machine and there is no token for it{named}; set "
-            f"{_PATH} to the file that its head was started with (made by `ray get-auth-token --generate`), "
+            f"{_PATH} to the file that its head was started with (made by {_GENERATE}), "
             f"or {MODE}=disabled if nobody else can reach it"
         )
     if mode == "token":
-        raise ConfigError(
-            f"{MODE} is token and there is no token{named}; make one by `ray get-auth-token --generate`, or set {_PATH}"
-        )
+        raise ConfigError(f"{MODE} is token and there is no token{named}; make one by {_GENERATE}, or set {_PATH}")
 
 
 def token_source() -> str | None:
@@ -63,6 +64,18 @@ def token_source() -> str | None:
     with contextlib.suppress(OSError):
         if path.read_text(encoding="utf-8", errors="replace").strip():
             return str(path)
+    return None
+
+
+def token_doubt() -> str | None:
+    """A line on a file whose token others may read: who reads it can run anything as this user. None for any other."""
+    source = token_source()
+    if os.environ.get(MODE, "").lower() == "disabled" or source in (None, _TOKEN):
+        return None
+    with contextlib.suppress(OSError):
+        if (mode := os.stat(source).st_mode) & 0o077:
+            others = f"{source}, the token of Ray, has the mode {stat.S_IMODE(mode):04o}"
+            return f"{others}: who else can read it can run anything as you; chmod 600 {shlex.quote(source)}"
     return None
 
 

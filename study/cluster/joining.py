@@ -14,7 +14,7 @@ from ray._private import services
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 
-from study.cluster.access import MODE, is_loopback, token_source
+from study.cluster.access import MODE, is_loopback, token_doubt, token_source
 from study.cluster.starting import first_words, on_loopback, put_back, read_access_anew
 from study.config import ConfigError
 
@@ -31,6 +31,8 @@ def join(address: str, *, say: Callable[[str], object], stack: ExitStack) -> Non
     where = f"cannot reach the Ray cluster at {address}"
     if "://" in address:
         raise ConfigError(f"{where}: --address is HOST:PORT of its head, or auto; URLs are for study.submit")
+    if doubt := token_doubt():
+        say(doubt)
     stack.callback(_set_mode, os.environ.get(MODE))
     try:
         if address != "auto":

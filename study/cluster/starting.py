@@ -22,7 +22,7 @@ import ray
 from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
-from study.cluster.access import make_token
+from study.cluster.access import make_token, token_doubt
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch, scratch
 
@@ -48,6 +48,8 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
         raise ConfigError("cannot reach Ray on this machine: this process has one already; leave that first")
     say("starting Ray on this machine …")
     make_token()
+    if doubt := token_doubt():
+        say(doubt)
     read_access_anew()
     end_abandoned()
     for known in (tempfile.gettempdir(), *_SHORT_FOLDERS):

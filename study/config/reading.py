@@ -30,6 +30,7 @@ _SMALL = {
 
 _LONGEST = 2000  # characters of a message
 _DEEPEST = 8  # keys of an override
+_CUT_ADDRESS = re.compile(r"^[^#\n\"']*\bpostgresql://[^\s@]{0,200}[ \t]+#[^\n]*@", re.MULTILINE)  # as YAML cuts it
 
 
 class ConfigError(ValueError):
@@ -114,6 +115,12 @@ def _validated(value: Mapping[str, Any], source: str) -> StudyConfig:
 
 
 def _parse_yaml(text: str, source: str) -> Any:
+    if match := _CUT_ADDRESS.search(text):
+        raise ConfigError(
+            f"{source}: line {text.count(chr(10), 0, match.start()) + 1} has an address (as of storage) with ' #' "
+            "before its @, where a comment of YAML begins; a password does not belong there, write ${VARIABLE} or "
+            "${file:PATH}"
+        )
     try:
         return read_yaml(text)
     except NotationError as error:
@@ -152,6 +159,9 @@ def _describe(errors: list[ErrorDetails]) -> str:
         return f"the key {key} is missing; add it"
     if error["type"] == "value_error":
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    if path[:1] == ["pairs"]:
+        given = _short(error["input"])
+        return f"pairs is {given}, but must be all or a list of pairs, not empty: [[left, right], [left, top]]"
     branches = [_expectation(branch) for branch in errors if _key(branch)[: len(path)] == path]
     return f"{key} is {_short(error['input'])}, but must be {' or '.join(dict.fromkeys(branches))}"
 
@@ -167,6 +177,8 @@ def _expectation(error: ErrorDetails) -> str:
         return "a list that is not empty"
     if error["type"] == "too_long":
         return f"a list of at most {error['ctx']['max_length']:,}"
+    if error["type"] == "tuple_type":
+        return "a list"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return message[0].lower() + message[1:]
 

@@ -6,12 +6,14 @@ The docstrings of these models are what the documentation of the study file prin
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from study.config.secrets import has_literal_password, shown
+from study.config.secrets import has_literal_password, is_in_memory, shown
 from study.config.values import (
+    LEAST,
     MOST,
     USUAL_ENCODERS,
     USUAL_ESTIMATORS,
@@ -214,13 +216,22 @@ class SearchSection(_Section):
     stop_regret: NonNegative = 0.0
     """Stop refining a cell once its expected regret is below this (0: never)."""
 
+    @model_validator(mode="after")
+    def _of_use(self) -> SearchSection:
+        for key, nuisance in self.nuisance.items():
+            low, _ = nuisance.bounds
+            if low < 0 or (low == 0 and key != "weight_decay"):
+                least = "0 or more" if key == "weight_decay" else "above 0"
+                raise ValueError(f"nuisance.{key} begins at {low:g}, but must be {least}")
+        return self
+
 
 class ResourcesSection(_Section):
     """What one pack of trainings may use; nothing here but `pack` changes a result."""
 
     gpus: Literal["auto"] | NonNegative = "auto"
     """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU, else 0."""
-    cpus: Positive = 1.0
+    cpus: Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False), BeforeValidator(number)] = 1.0
     """Cores for each pack; its arithmetic has as many threads."""
     pack: Literal["auto"] | Count = "auto"
     """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.scheduling.size`)."""
@@ -238,7 +249,7 @@ class ResourcesSection(_Section):
     def _known_place(cls, checkpoints: str | None) -> str | None:
         if checkpoints and has_literal_password(checkpoints):
             raise ValueError("keys do not belong in a study file; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        if checkpoints is not None and (not checkpoints.startswith(("/", "s3://")) or "?" in checkpoints):
+        if checkpoints is not None and not re.fullmatch(r"(/|s3://[^/?]+)[^?]*", checkpoints):
             raise ValueError(f"{shown(checkpoints)} is not known; give an absolute folder or s3://BUCKET/PREFIX")
         return checkpoints
 
@@ -247,6 +258,8 @@ class ResourcesSection(_Section):
     def _unit_fraction(cls, gpus: float | str) -> float | str:
         if isinstance(gpus, str):
             return gpus
+        if 0 < gpus < LEAST:
+            raise ValueError(f"Ray shares out no less than {LEAST:g} of a GPU, given {gpus:g}")
         if gpus > 0 and not (math.isclose(1 / gpus, round(1 / gpus)) if gpus < 1 else gpus == int(gpus)):
             raise ValueError(
                 f"only 1/n of a GPU or whole GPUs can be packed without gaps, given {gpus:g}; use 0.5, 0.25 …"
@@ -291,6 +304,8 @@ class StudyConfig(_Section):
                 "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
                 "${file:PATH} there, or leave it out and set PGPASSWORD or PGPASSFILE"
             )
+        if is_in_memory(storage):
+            raise ValueError(f"{shown(storage)} is no file: SQLite keeps it in memory; give sqlite:///FILE")
         if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
             raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
         return storage

@@ -86,6 +86,11 @@ def expand(address: str) -> str:
     return _REFERENCE.sub(value, address)
 
 
+def is_in_memory(address: str) -> bool:
+    """Whether SQLite keeps what it is given at `address` in memory, where it ends with the process."""
+    return bool(re.match(r"sqlite:///(\?|\Z)|sqlite:///.*(:memory:|mode=memory)", address))
+
+
 def encoded(address: str) -> str:
     """`address` with user and password percent-encoded, so that every driver finds the same host behind them.
 

@@ -81,6 +81,7 @@ class Line:
 
 Sampler = Literal["posterior", "gp", "tpe", "qmc", "grid"]
 MOST = 1_000_000  # of any number without a smaller limit of its own; what is larger is a slip of the keyboard
+LEAST = 1e-4  # of a GPU or of a core: what Ray counts in
 Real = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
 NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
 Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]

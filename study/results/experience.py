@@ -23,7 +23,7 @@ def beside(out: Path, *, study: str) -> list[Experience]:
         if folder.path.name != study:
             try:
                 report = Report.from_json(json.loads(folder.report.read_text(encoding="utf-8")))
-            except (OSError, ValueError):  # half a file
+            except (OSError, ValueError, RecursionError):  # half a file
                 continue
             learnt += experiences(report)
     return learnt

@@ -79,8 +79,8 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     change = change[np.isfinite(change).all(axis=1)]
     weights = baseline.weights
     by_training = change @ weights
-    alone = paired_gain(np.zeros(len(by_training)), by_training, level=level)
     trainings, units = change.shape
+    alone = replace(paired_gain(np.zeros(len(by_training)), by_training, level=level), units=units, unit=baseline.unit)
     if trainings < 2 or units < 2:
         return alone
     mean = float(by_training.mean())

@@ -92,14 +92,14 @@ def locked(out: Path, study: str) -> Iterator[Path]:
         ConfigError: another process holds it, or it cannot be written.
     """
     folder = out / study
-    if folder.is_symlink():
-        raise ConfigError(
-            f"{folder} is a link to elsewhere, where a study must not write; remove it, or link {out} itself"
-        )
     busy = f"the study {study} in {out} is being run already ({{holder}}); "
     busy += "wait for it, or give this one another name or --out"
     with ExitStack() as stack:
         try:
+            if folder.is_symlink():
+                raise ConfigError(
+                    f"{folder} is a link to elsewhere, where a study must not write; remove it, or link {out} itself"
+                )
             make_folder(folder)
             stack.enter_context(FileLock(StudyFolder(folder).lock, busy=busy).held())
         except OSError as error:

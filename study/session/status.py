@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,15 +85,25 @@ def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus
     )
 
 
-def read_statuses(out: Path, *, storage: str | None = None, study: str | None = None) -> list[StudyStatus]:
+def read_statuses(
+    out: Path, *, storage: str | None = None, study: str | None = None, say: Callable[[str], object]
+) -> list[StudyStatus]:
     """The studies of a storage, or without one those whose records lie in the folder `out`; or the one `study` alone.
+
+    `say` is told of each whose record another version of this program has written: it is left out.
 
     Raises:
         ConfigError: there is none of that name, or a record cannot be read.
     """
-    now = datetime.now()
-    statuses = [study_status(record, now=now) for record in _records(out, storage, study)]
-    known = [status for status in statuses if status is not None]
+    known: list[StudyStatus] = []
+    for record in _records(out, storage, study):
+        try:
+            status = study_status(record, now=datetime.now())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = "unknown keys or values" if isinstance(error, ValueError) else type(error).__name__
+            say(f"{record.name}: its record is of another version ({reason}); it is left out")
+            continue
+        known += [] if status is None else [status]
     if study and not known:
         raise ConfigError(f"there is no study {study} in {redacted(storage or str(out))}")
     return known

@@ -51,6 +51,8 @@ def whole(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
         OSError: it cannot be made.
         RuntimeError: it is of a newer MLflow, or of another program.
     """
+    if path.exists() and not path.is_file():  # a device, say, which would be set aside and replaced
+        raise OSError(f"unable to open database file {path}: it is no regular file")
     content = _look(path)
     if content is None or content.used:
         _refuse_foreign(content)

@@ -22,6 +22,7 @@ _KNOWN_FAULTS = {
     "disk image is malformed": "the SQLite file is damaged: move it away, or restore it from a copy",
     "database is locked": "another process keeps the database locked: wait for it, or end it",
     "unable to open database file": "the database file cannot be opened",
+    "maintenance mode": "a folder is no store of this MLflow: use sqlite:///FILE or http://HOST:PORT",
     "unsupported URI": "it is no tracking URI of MLflow: use sqlite:///FILE or http://HOST:PORT",
     "out-of-date database schema": "the database is of an older MLflow: run `mlflow db upgrade` on it",
 }

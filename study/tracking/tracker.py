@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from study.config.secrets import expand, redacted
 from study.results.reading import Report
 from study.tracking import projection
 from study.tracking.database import whole
+from study.tracking.first_start import one_at_a_time
 from study.tracking.guest import as_guest, few_database_retries
 from study.tracking.runs import STUDY, existing_runs, show
 from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
@@ -123,10 +124,15 @@ class Tracker:
         if self._client is None:
             from mlflow.tracking import MlflowClient  # a second or two to import
 
-            file = database_file(self.uri)
-            with few_database_retries(), whole(file, say=self._say) if file else nullcontext():
+            with few_database_retries(), self._made_alone():
                 self._client = MlflowClient(tracking_uri=self.uri)
         return self._client
+
+    def _made_alone(self) -> AbstractContextManager[None]:
+        """Within it nobody else makes the tables of the same database, where it has none yet."""
+        if file := database_file(self.uri):
+            return whole(file, say=self._say)
+        return one_at_a_time(self.uri) if self.uri.startswith("postgresql+psycopg://") else nullcontext()
 
     def _write(self, report: Report, folder: Path | None, config: str, until: float, count: dict[str, int]) -> None:
         records = projection.records(report, folder=folder, config_text=config)

@@ -1,6 +1,6 @@
 """How many trainings a search needs, on tabulated curves of real pairs.
 
-    python tests/bench/search.py                       # the table of the README
+    python tests/bench/search.py                       # the table of study/selection
     python tests/bench/search.py --methods papers posterior --replays 50
 
 `curves.npz` (made by `tests/bench/tabulate_curves.py`) holds the validation scores of real trainings at 25 strengths,

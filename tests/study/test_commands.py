@@ -38,6 +38,7 @@ def test_help_fits_a_screen_and_shows_an_example(name: str, capsys: Captured, mo
 
     assert len(text.splitlines()) <= 30
     assert text.count("example: python -m ") == 1
+    assert "%%" not in text
 
 
 def test_the_example_of_each_command_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

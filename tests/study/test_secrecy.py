@@ -95,6 +95,14 @@ def test_a_link_in_the_place_of_a_study_is_not_written_through(tmp_path: Path) -
     assert not list((tmp_path / "precious").iterdir())
 
 
+def test_a_folder_of_a_name_that_none_can_have_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="File name too long; choose another one"),
+        locked(tmp_path / ("x" * 300), "x"),
+    ):
+        pass
+
+
 def test_yaml_runs_no_code() -> None:
     with pytest.raises(ConfigError):
         parse_config("study: !!python/object/apply:os.system ['touch /tmp/owned']\ndataset: {name: digits}\n")

@@ -202,6 +202,24 @@ def test_a_database_file_is_read_and_left_as_it_is(tmp_path: Path, capsys: pytes
     assert (tmp_path / "record.db").read_bytes() == before
 
 
+@pytest.mark.parametrize(("note", "value"), [("configuration", {"newer": 5}), ("cells", [{"id": "x"}]), ("run", "odd")])
+def test_a_record_of_another_version_does_not_hide_the_others(
+    note: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("half", "newer"):
+        fill(Storage(), tmp_path / name / "optuna", name=name)
+    opened = open_storage(Storage(), folder=tmp_path / "newer" / "optuna")
+    notes = opened.get_study_id_from_name("newer")
+    if note == "configuration":
+        value = {**opened.get_study_user_attrs(notes)["configuration"], **value}
+    opened.set_study_user_attr(notes, note, value)
+    assert main(["--out", str(tmp_path), "--json"]) == 0
+    said = capsys.readouterr()
+    assert [found["study"] for found in json.loads(said.out)] == ["half"]
+    assert said.err.startswith("newer: its record is of another version (")
+    assert said.err.count("\n") == 1
+
+
 def test_all_studies_of_a_database_are_listed(
     postgres: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -224,6 +242,8 @@ def test_all_studies_of_a_database_are_listed(
         (["--storage", "sqlite:///nope.db?timeout=3"], "there is no file nope.db"),
         (["--storage", "sqlite:///none/nope.db"], "there is no file none/nope.db"),
         (["half", "--storage", "sqlite:///:memory:"], "there is no file :memory:"),
+        (["--out", "/dev/null"], "--out /dev/null is a file; give the folder"),
+        (["--out", "x" * 300], "…: File name too long; give the folder"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -234,7 +254,7 @@ def test_mistakes_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*options, "--out", str(tmp_path)]) == 2
+    assert main(["--out", str(tmp_path), *options]) == 2
     assert not list(tmp_path.iterdir())
     error = capsys.readouterr().err
     assert said in error

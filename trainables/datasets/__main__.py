@@ -24,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
         description="List every dataset, what it holds, its licence, and whether its file is there.",
         epilog="example: python -m trainables.datasets mosei --read",
     )
-    options.add_argument("name", nargs="*", help="datasets to show, with their options explained (all by default)")
-    options.add_argument("--read", action="store_true", help="read each file that is there, to say whether it is sound")
+    options.add_argument("name", nargs="*", help="datasets to show, with their options explained (default: all)")
+    options.add_argument("--read", action="store_true", help="also read each file that is there and check it")
     options.add_argument("--json", action="store_true", help="print the listing as JSON")
     return options
 

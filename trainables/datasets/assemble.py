@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError, Modality, MultimodalData, Target
-from trainables.datasets.given_split import read_split
+from trainables.datasets.given_split import read_split, unseen_classes
 from trainables.datasets.labels import Labels, read_labels
-from trainables.datasets.leaks import columns_of_target, leak_note
+from trainables.datasets.leaks import columns_of_target, leak_note, shared_note
 from trainables.datasets.missing import spelt_numbers
 from trainables.datasets.table import Option, unknown
-from trainables.datasets.values import Arrays, get_array, impute, read_numbers, read_real_steps
+from trainables.datasets.values import Arrays, get_array, impute, longer_lengths, read_numbers, read_real_steps
 from trainables.metrics.scores import SCORES
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
@@ -25,7 +25,7 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
     ),
     "split": Option(doc="array of 0, 1, 2 or train, valid, test; `split` is used where the file has it", types=(str,)),
     "group": Option(doc="array of groups (speaker, patient, …) whose rows never straddle splits", types=(str,)),
-    "mask": Option(doc="for each sequence modality its (N, T) mask or (N,) lengths", types=(dict,)),
+    "mask": Option(doc="for each sequence modality its (N, T) mask, 1 at real steps, or (N,) lengths", types=(dict,)),
     "imputation": Option(
         doc="what replaces missing values", types=(str,), default="none", choices=("none", "zero", "mean", "median")
     ),
@@ -87,6 +87,15 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     real_steps = {
         key: read_real_steps(name, key, get_array(name, arrays, source), values[key]) for key, source in masks.items()
     }
+    told = (
+        *told,
+        *(
+            note
+            for key, source in masks.items()
+            for note in longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key])
+        ),
+        *(note for source, one in made.items() for note in unseen_classes(f"{name}: target {source}", one, split)),
+    )
     leaks = [
         note
         for key, array in values.items()
@@ -107,7 +116,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         targets=targets,
         split=split,
         groups=None if options["group"] is None else _numbered(get_array(name, arrays, options["group"])),
-        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks),
+        notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks, *shared_note(name, values)),
     )
 
 

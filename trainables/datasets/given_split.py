@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.base import SPLITS, DataError, Target
+from trainables.datasets.base import SPLITS, TRAIN, DataError, Target
 from trainables.datasets.missing import missing, missing_words
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.values import Arrays, get_array
 
-_SPLIT_NAMES = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+_SPLIT_NAMES = {
+    **dict.fromkeys(("0", "train", "training"), 0),
+    **dict.fromkeys(("1", "valid", "val", "validation", "dev"), 1),
+    **dict.fromkeys(("2", "test", "testing"), 2),
+}
 _LARGE_GROUP, _LARGER = 0.2, 4  # share of the rows, and times the next largest, of what may be no group
 
 
@@ -29,6 +33,9 @@ def read_split(
     """
     named, grouped, seed = options["split"], options["group"], options["split_seed"]
     groups = None if grouped is None else get_array(dataset, arrays, grouped)
+    for key in ("group", "split"):
+        if options[key] is not None and options[key] in _named_targets(options["target"]):
+            raise DataError(f"{dataset}: {key} {options[key]} is the target, so that no split would have every class")
     values = target.values if target.values.ndim == 1 else target.values[:, 0]
     labels = values if target.kind == "classes" else quantile_classes(values, 10)
     doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
@@ -64,6 +71,22 @@ def read_split(
     return carved, (*doubts, told)
 
 
+def unseen_classes(where: str, target: Target, split: NDArray[np.int8]) -> tuple[str, ...]:
+    """A line on classes that have rows to validate or test on, and none to train on."""
+    if target.kind != "classes" or len(target.values) != len(split):
+        return ()
+    unseen = np.setdiff1d(target.values, target.values[split == TRAIN])
+    if not len(unseen):
+        return ()
+    rows = int(np.isin(target.values, unseen).sum())
+    return (f"{where}: {len(unseen)} of its {target.n_classes} classes ({rows} rows) are in no training row, so that "
+            "nothing can learn them; choose another split",)  # fmt: skip
+
+
+def _named_targets(target: str | Mapping[str, str]) -> list[str]:
+    return [target] if isinstance(target, str) else list(target.values())
+
+
 def _whole_groups(where: str, split: Callable[[], NDArray[np.int8]]) -> NDArray[np.int8]:
     """What `split` gives, its error with the place."""
     try:
@@ -76,7 +99,7 @@ def _split_codes(where: str, values: NDArray[Any], n: int) -> NDArray[np.int8]:
     if values.shape != (n,):
         raise DataError(f"{where} has shape {values.shape}; it must be ({n},), one entry a row")
     if values.dtype.kind in "US":
-        codes = np.array([_SPLIT_NAMES.get(str(value).lower(), -1) for value in values.astype(str)], dtype=np.int8)
+        codes = np.array([_SPLIT_NAMES.get(str(value).strip().lower(), -1) for value in values], dtype=np.int8)
     elif values.dtype.kind not in "biuf":
         raise DataError(f"{where} holds {values.dtype}; allowed are 0, 1, 2 or train, valid, test")
     else:

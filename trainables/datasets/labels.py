@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Literal, TypeGuard
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.missing import is_number, missing, missing_words, spelt_numbers, texts_of
+from trainables.datasets.missing import is_number, marked_number, missing, missing_words, spelt_numbers, texts_of
 from trainables.metrics.scores import SCORES
 
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
+_PLAIN = "write it with a decimal point and without other marks, 1234.5"
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
 
@@ -143,18 +147,30 @@ def _check_values(where: str, values: NDArray[Any]) -> None:
     if values.dtype.kind in "US":
         if missing(values).any():
             raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
-        texts = texts_of(values)
-        stripped: dict[str, str] = {}
-        for text in texts:
-            if (other := stripped.setdefault(text.strip(), text)) != text:
-                raise DataError(f"{where} has the labels {other!r} and {text!r}; make them one, or differ in more")
+        if alike := _alike(texts_of(values), lambda text: normalize("NFC", text).strip()):
+            first, second = map(ascii if normalize("NFC", alike[0]) == normalize("NFC", alike[1]) else repr, alike)
+            raise DataError(f"{where} has the labels {first} and {second}; make them one, or differ in more")
+
+
+def _alike(texts: Sequence[str], of: Callable[[str], object]) -> tuple[str, str] | None:
+    """Two different texts, the first ones in their order, of which something is the same."""
+    seen: dict[object, str] = {}
+    for text in texts:
+        if (other := seen.setdefault(of(text), text)) != text:
+            return other, text
+    return None
 
 
 def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
+    if alike := _alike(texts_of(values), lambda text: Decimal(text) if is_number(text) else text.casefold()):
+        told = f"{where} has the labels {alike[0]!r} and {alike[1]!r}: two classes"
+        notes = (f"{told}; if they are one, write them alike",)
     if not asked and (numbers := spelt_numbers(values)):
         shown = ", ".join(map(repr, numbers[:4])) + (", …" if len(numbers) > 4 else "")
-        notes = (f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes; {_ASK_REAL}",)
+        told = f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes"
+        plain = all(map(is_number, numbers))
+        notes = (*notes, f"{told}; {_ASK_REAL if plain else f'if it is a number, {_PLAIN}'}")
     if words := missing_words(values):
         count = int(np.isin(values.astype(str), words).sum())
         shown = " and ".join(map(repr, words))
@@ -178,6 +194,8 @@ def _parsed(where: str, values: NDArray[Any]) -> NDArray[np.float64]:
         numbers = values.astype(str).astype(np.float64)
     except ValueError:
         bad = next(text for text in texts_of(values) if not is_number(text))
+        if marked_number(bad) is not None:
+            raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; {_PLAIN}") from None
         raise DataError(f"{where} is text ({bad!r}) and cannot be real numbers; set task: classes") from None
     if not np.isfinite(numbers).all():
         raise DataError(f"{where} has NaN or infinite values; remove these rows: a target is never imputed")

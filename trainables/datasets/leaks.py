@@ -1,8 +1,12 @@
-"""Features that are the target by another name, such as its one-hot columns beside it in a file."""
+"""Features that are the target by another name, such as its one-hot columns beside it in a file, or that two modalities
+share.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -70,3 +74,31 @@ def leak_note(dataset: str, modality: str, source: str, columns: NDArray[np.int6
         f"{dataset}: of {modality}, column {shown} follows from the target {source} in every row; leave out what is "
         "the label by another name",
     )
+
+
+def shared_note(dataset: str, modalities: Mapping[str, NDArray[np.floating[Any]]]) -> tuple[str, ...]:
+    """A line for each two modalities (N, d) of which some columns that vary hold the same numbers."""
+    flat = {name: values for name, values in modalities.items() if values.ndim == 2}
+    told = []
+    for (first, one), (second, other) in combinations(flat.items(), 2):
+        if count := _n_shared(one, other):
+            told.append(
+                f"{dataset}: {first} and {second} share {count} column{'s' * (count > 1)}, which makes them redundant "
+                "by construction; leave what is shared out of one of them"
+            )
+    return tuple(told)
+
+
+def _n_shared(one: NDArray[Any], other: NDArray[Any]) -> int:
+    rows = np.unique(np.linspace(0, len(one) - 1, _SAMPLE).astype(np.int64))
+    known = {column.tobytes(): place for place, column in enumerate(_as_columns(other[rows]))}
+    count = 0
+    for place, column in enumerate(_as_columns(one[rows])):
+        match = known.get(column.tobytes())
+        if match is not None and np.ptp(column) > 0:
+            count += bool(np.array_equal(one[:, place], other[:, match]))
+    return count
+
+
+def _as_columns(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.ascontiguousarray(values.T, dtype=np.float64)

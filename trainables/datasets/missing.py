@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
+_MARKED = re.compile(r"[$€£]?([-+]?[0-9]+(?:,[0-9]{3})*(?:[.,][0-9]+)?)\s*%?")
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 
 
 def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -30,13 +33,26 @@ def missing_words(values: NDArray[Any]) -> list[str]:
 
 
 def spelt_numbers(values: NDArray[Any]) -> list[str]:
-    """Different texts, words for nothing aside, that all are numbers, some of them with fractions; none of others."""
+    """Different texts, words for nothing aside, that all are numbers, some of them with fractions or with marks that
+    only numbers have (1,250 or 12%); none of others.
+    """
     words = missing_words(values)
-    texts = [text for text in texts_of(values) if text not in words]
-    numbers = [float(text) for text in texts if is_number(text)]
-    if len(numbers) < len(texts) or not all(map(isfinite, numbers)) or all(number.is_integer() for number in numbers):
+    numbers = {text: marked_number(text) for text in texts_of(values) if text not in words}
+    known = {text: number for text, number in numbers.items() if number is not None}
+    if len(known) < len(numbers) or all(number.is_integer() and is_number(text) for text, number in known.items()):
         return []
-    return sorted(texts, key=float)
+    return sorted(known, key=lambda text: known[text])
+
+
+def marked_number(text: str) -> float | None:
+    """The finite number that a text is, with marks of thousands, a decimal comma or a unit of money or per cent."""
+    text = text.strip()
+    if not is_number(text):
+        marked = _MARKED.fullmatch(text)
+        if marked is None:
+            return None
+        text = marked[1].replace(",", "") if _THOUSANDS.fullmatch(marked[1]) else marked[1].replace(",", ".")
+    return number if isfinite(number := float(text)) else None
 
 
 def is_number(text: str) -> bool:

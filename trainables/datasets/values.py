@@ -13,6 +13,7 @@ from trainables.datasets.table import unknown
 
 Arrays = Mapping[str, NDArray[Any]]
 Numbers = NDArray[np.float32] | NDArray[np.float64]
+_SAMPLE = 256  # rows that rule out almost every turned mask, so that few are read whole
 
 
 def get_array(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
@@ -27,7 +28,15 @@ def get_array(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
     if array.ndim == 0 or array.size == 0:
         what = "is one value" if array.ndim == 0 else "is empty"
         raise DataError(f"{dataset}: array {name} has shape {array.shape}, so it {what}; give one entry for each row")
-    return array
+    return _decoded(array) if array.dtype.kind == "S" else array
+
+
+def _decoded(array: NDArray[Any]) -> NDArray[Any]:
+    """Bytes as the texts that they are in UTF-8 or, where they are none, in Latin-1, which has one for any byte."""
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError:
+        return np.char.decode(array, "latin-1")
 
 
 def read_numbers(dataset: str, name: str, array: NDArray[Any], *, scaled: bool) -> Numbers:
@@ -72,11 +81,40 @@ def impute(
 
 def read_real_steps(dataset: str, name: str, mask: NDArray[Any], values: Numbers) -> NDArray[np.bool_]:
     """True at real time steps, (N, T), from such a mask or from lengths (N,)."""
+    where, real = f"{dataset}: the mask of {name}", "real steps are 1 (True), padding is 0"
     if values.ndim == 3 and mask.shape == values.shape[:2] and mask.dtype.kind in "biu":
-        return mask.astype(np.bool_)
+        if mask.min() < 0:
+            raise DataError(f"{where} has {mask.min()}; {real}")
+        mask = mask.astype(np.bool_)
+        if _is_turned(mask, values):
+            raise DataError(f"{where} calls steps real that are all the same, and padding those that differ; {real}")
+        return mask
     if values.ndim == 3 and mask.shape == values.shape[:1] and mask.dtype.kind in "iu":
+        if mask.min() < 1:
+            raise DataError(f"{where} has the length {mask.min()}; each row has a real step")
         return np.arange(values.shape[1]) < mask[:, None]
     raise DataError(
-        f"{dataset}: the mask of {name} has shape {mask.shape}; it must be (N, T) of booleans or (N,) integer lengths "
+        f"{where} has shape {mask.shape} and holds {mask.dtype}; it must be (N, T) of booleans or (N,) integer lengths "
         f"for values of shape {values.shape}"
     )
+
+
+def _is_turned(mask: NDArray[np.bool_], values: Numbers) -> bool:
+    """Whether all steps that a mask calls real are alike, and those that it calls padding are not."""
+    few = np.unique(np.linspace(0, len(mask) - 1, _SAMPLE).astype(np.int64))
+    if mask[few].all() or not _is_one_step(values[few][mask[few]]):
+        return False
+    return _is_one_step(values[mask]) and not _is_one_step(values[~mask])
+
+
+def longer_lengths(where: str, lengths: NDArray[Any], values: Numbers) -> tuple[str, ...]:
+    """A line on lengths beyond the steps that there are."""
+    steps = values.shape[1]
+    if lengths.ndim != 1 or not (count := int((lengths > steps).sum())):
+        return ()
+    return (f"{where} has lengths up to {lengths.max()}, {count} of them beyond its {steps} steps: taken as {steps}",)
+
+
+def _is_one_step(steps: Numbers) -> bool:
+    """Whether steps (n, d) are all the same numbers, or none."""
+    return bool(((steps == steps[:1]) | np.isnan(steps)).all())

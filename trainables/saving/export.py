@@ -71,10 +71,12 @@ class TrainedEncoder:
                 in training, by the caller. Without it `padding` tells.
 
         Raises:
-            ValueError: another shape, a real value that is not finite, a row without a real step, or a mask that is
-                needed and not given, or given and not known from training.
+            ValueError: another shape, a real value that is not finite or so large that an output is not, a row without
+                a real step, or a mask that is needed and not given, or given and not known from training.
         """
         try:
+            if isinstance(values, np.ma.MaskedArray):  # what is masked is missing, whatever number lies there
+                values = np.ma.filled(values.astype(np.float64), np.nan)
             given = np.asarray(values)
             if odd_kind := _odd_kind(given):
                 raise TypeError(f"given {odd_kind}")
@@ -97,7 +99,13 @@ class TrainedEncoder:
         rows = max(1, _CHUNK_VALUES // size)
         starts = range(0, max(1, len(x)), rows)
         chunks = [self._encode(x[i : i + rows], None if real is None else real[i : i + rows]) for i in starts]
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        for outputs in found.values():
+            if (odd := np.flatnonzero(~np.isfinite(outputs).all(axis=1))).size:
+                raise ValueError(
+                    f"row {odd[0]} is too large for the encoder, whose outputs are not finite; see its unit"
+                )
+        return found
 
     def _real(self, x: NDArray[np.floating[Any]], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
         """Which steps are real (N, T); None of an encoder that was trained without a mask."""

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,17 @@ def held(
         lock = PostgresLock(storage, study, on_wait=on_wait)
         with lock.held():
             yield lock.renew
-    elif storage.kind == "sqlite":  # which studies of several folders may share
-        database = Path(storage.address.removeprefix("sqlite:///")).absolute()
+    elif (database := storage.file) is not None:  # which studies of several folders may share
+        file = database.resolve()
         busy = f"the study {study} in {storage.label} is being run already ({{holder}}); wait for it"
-        with FileLock(database.with_name(f"{database.name}.{study}.lock"), busy=busy).held():
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(file.with_name(f"{file.name}.{study}.lock"), busy=busy).held())
+            except OSError as error:
+                raise ConfigError(
+                    f"cannot write {file.parent}, where the storage {storage.label} is to lie: {error.strerror}; make "
+                    "that folder, or change the address"
+                ) from None
             yield lambda: False
     else:  # the lock of the folder is enough
         yield lambda: False

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from study.config import ConfigError
 from study.config.folder import JOURNAL
+from study.config.secrets import is_in_memory
 from study.search.record.journal import Journal
 from study.search.record.locks import migrating
 from study.search.record.storage import Storage, first_line
@@ -79,6 +80,8 @@ def close_storage(storage: BaseStorage) -> None:
 
 def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     """Tables are made once, under the database's lock: two that make them at the same time would disturb each other."""
+    if not read_only and is_in_memory(storage.address):
+        raise ConfigError(f"the storage {storage.label} is no file: SQLite keeps it in memory; give sqlite:///FILE")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if read_only and (file := storage.file) is not None and not file.exists():  # else SQLite makes it
         raise ConfigError(f"cannot open the storage {storage.label}: there is no file {file}; check the address")

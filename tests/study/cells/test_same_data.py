@@ -197,7 +197,7 @@ def test_a_modality_that_is_gone_is_a_change(here: Path, capsys: pytest.CaptureF
 def test_pairs_that_come_with_new_arrays_are_a_change(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tiny.yaml").write_text(STUDY)
     begin()
-    save(here, arrays(u=arrays()["a"]))
+    save(here, arrays(u=-arrays()["a"]))
     assert run(["--space", "tiny.yaml"]) == 2
     assert "other pairs: arrays/a+u" in said(capsys)
 

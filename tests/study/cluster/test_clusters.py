@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +20,8 @@ import psutil
 import pytest
 
 from study import run
-from study.cluster.access import check_token, make_token, token_source
+from study.cluster.access import check_token, make_token, token_doubt, token_source
+from study.cluster.joining import join
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch, scratch
 
@@ -300,12 +302,43 @@ def test_a_ray_that_starts_here_is_reached_with_the_token_that_is_there_now(tmp_
     for name, token in (("first", TOKEN), ("now", "0" * 64)):
         (tmp_path / name / ".ray").mkdir(parents=True)
         (tmp_path / name / ".ray" / "auth_token").write_text(token)
+        (tmp_path / name / ".ray" / "auth_token").chmod(0o600)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "now")],
         env=environment | {"HOME": str(tmp_path / "first")}, check=True, timeout=300,
     )  # fmt: skip
+
+
+def test_a_token_that_others_may_read_is_said(no_ray: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert token_doubt() is None
+    path = no_ray / ".ray" / "auth_token"
+    path.parent.mkdir()
+    path.write_text(TOKEN)
+    for mode in (0o644, 0o640, 0o604):
+        path.chmod(mode)
+        doubt = token_doubt() or ""
+        assert doubt.startswith(f"{path}, the token of Ray, has the mode {mode:04o}: ")
+        assert doubt.endswith(f"chmod 600 {path}")
+        assert TOKEN not in doubt
+    said: list[str] = []
+    with pytest.raises(ConfigError), ExitStack() as stack:
+        join("127.0.0.1:1", say=said.append, stack=stack)
+    assert said == ["joining Ray at 127.0.0.1:1 …", doubt]
+    path.chmod(0o600)
+    assert token_doubt() is None
+    path.chmod(0o644)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert token_doubt() is None
+
+
+@pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize("address", ["head:6379", "127.0.0.1:6379"])
+def test_the_command_that_makes_a_token_keeps_it_from_others(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(ConfigError, match=r"(made|one) by `\(umask 077 && ray get-auth-token --generate"):
+        check_token(address)
 
 
 def test_a_mode_that_ray_would_take_for_none_is_refused(

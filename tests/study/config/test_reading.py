@@ -79,6 +79,27 @@ def test_overrides_reach_nested_keys() -> None:
         (MINIMAL + "strength: {range: [4, 0]}", "rising"),
         (MINIMAL + "strength: [1, 2]", "section"),
         (MINIMAL + "pairs: []", "not empty"),
+        (
+            MINIMAL + "pairs: [left, right]",
+            "is ['left', 'right'], but must be all or a list of pairs, not empty: [[",
+        ),
+        (MINIMAL + "pairs: [[left]]", "is [['left']], but must be all or a list of pairs"),
+        (MINIMAL + "pairs: {left: right}", "must be all or a list of pairs"),
+        (MINIMAL + "strength: {initial: 0.5}", "strength.initial is 0.5, but must be a list"),
+        (MINIMAL + "search: {nuisance: {learning_rate: {linear: [-1, 1]}}}", "begins at -1, but must be above 0"),
+        (
+            MINIMAL + "search: {nuisance: {temperature: {linear: [0, 1]}}}",
+            "temperature begins at 0, but must be above 0",
+        ),
+        (MINIMAL + "search: {nuisance: {weight_decay: {linear: [-1, 1]}}}", "begins at -1, but must be 0 or more"),
+        (MINIMAL + "resources: {gpus: 1.0e-9}", "no less than 0.0001 of a GPU"),
+        (MINIMAL + "resources: {cpus: 1.0e-9}", "greater than or equal to 0.0001"),
+        (MINIMAL + "storage: sqlite:///", "is no file: SQLite keeps it in memory; give sqlite:///FILE"),
+        (MINIMAL + "storage: 'sqlite:///:memory:'", "is no file"),
+        (MINIMAL + "storage: 'sqlite:///?timeout=3'", "is no file"),
+        (MINIMAL + "storage: 'sqlite:///file:x?mode=memory&uri=true'", "is no file"),
+        (MINIMAL + "resources: {checkpoints: s3://}", "give an absolute folder or s3://BUCKET/PREFIX"),
+        (MINIMAL + "resources: {checkpoints: s3:///prefix}", "give an absolute folder or s3://BUCKET/PREFIX"),
         (MINIMAL + "pairs: [[left, left]]", "two different modalities"),
         (MINIMAL + "pairs: [[left, right], [right, left]]", "listed twice"),
         (MINIMAL + "replicates: {search: 0}", "greater than or equal to 1"),
@@ -149,6 +170,10 @@ def test_only_true_and_false_are_booleans(value: str) -> None:
         with pytest.raises(ConfigError, match=rf"{key} is .*, but must be true or false"):
             parse_config(MINIMAL + text % value)
     assert parse_config(f"{MINIMAL}models: FALSE").models is False
+
+
+def test_nothing_less_is_allowed_of_weight_decay() -> None:
+    parse_config(MINIMAL + "search: {nuisance: {weight_decay: {linear: [0, 1]}}}")
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from study import report as command
 from study.results.claims import claims
 from study.results.claims.published import PROFILES, agrees, published_profile
+from study.results.experience import beside
 
 REGIMES = {
     "RQ1: with R = 6 and 8 both encoders improve with λ and saturate": "not reproduced",
@@ -163,3 +164,20 @@ def test_the_command_reads_all_reports_of_a_folder(
     assert "no study in" in capsys.readouterr().err
     assert command.main(["one", "two"]) == 2
     assert "name one, or ask for --claims" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '{"cells": 5}', "{}", "[" * 100_000], ids=lambda text: text[:14])
+def test_what_is_no_report_is_one_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "report.json").write_text(text)
+    assert command.main(["--claims", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "report.json" in error
+    assert "write it again with python -m study.report" in error
+    assert error.count("\n") == 1
+    assert beside(tmp_path, study="mine") == []
+
+
+def test_a_name_that_no_study_can_have_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["x" * 300]) == 2
+    assert "File name too long" in capsys.readouterr().err

@@ -42,6 +42,6 @@ def test_pairs_are_counted_in_words(count: int, said: str) -> None:
 
 
 def test_the_readme_says_what_the_likely_time_supposes() -> None:
-    words = " ".join((Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8").split())
+    words = " ".join((Path(__file__).parents[3] / "study" / "README.md").read_text(encoding="utf-8").split())
     assert ONE_SIDED_SHARE == 3 / 4
     assert "supposes that one-sided searches ask for three quarters of what they may after their first round" in words

@@ -320,3 +320,18 @@ def test_a_file_that_another_process_keeps_locked_is_left_alone(
         problem = Tracker(f"sqlite:///{path}").prepare().problem or ""
     assert "another process keeps the database locked" in problem
     assert list(tmp_path.glob("*half-made*")) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "folder"])
+def test_what_is_no_regular_file_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir() if kind == "folder" else os.mkfifo(odd)
+    path = odd
+    if "link" in kind:
+        path = tmp_path / "mlflow.db"
+        path.symlink_to(odd)
+    before = odd.lstat()
+    problem = Tracker(f"sqlite:///{path}").prepare().problem or ""
+    assert "the database file cannot be opened" in problem
+    assert odd.lstat().st_ino == before.st_ino
+    assert odd.lstat().st_mode == before.st_mode

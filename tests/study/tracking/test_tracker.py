@@ -8,6 +8,8 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -362,6 +364,7 @@ def test_a_failing_server_is_given_up(failing_server: str, small: dict[str, Any]
     ("uri", "told"),
     [
         ("nonsense://x", "it is no tracking URI of MLflow"),
+        ("nonsense", "a folder is no store of this MLflow: use sqlite"),
         ("sqlite:////dev/null/mlflow.db", "/dev/null"),
         ("sqlite:////proc/mlflow.db", "the database file cannot be opened"),
         ("http://user:secret@127.0.0.1:9", "…@127.0.0.1:9"),
@@ -431,3 +434,36 @@ def test_postgresql_shows_the_same_study_and_nobody_its_password(
     assert "does not show all" in problem
     assert "p%40ss" not in problem
     assert servers.PASSWORD not in problem
+
+
+RACE = """
+import os
+import mlflow.tracking
+from study.tracking import Tracker
+
+read, write = os.pipe()
+children = []
+for _ in range(3):
+    if not (child := os.fork()):
+        os.close(write)
+        os.read(read, 1)  # until all are let go
+        problem = Tracker("${MLFLOW_DATABASE}").prepare().problem
+        print(problem or "none", flush=True)
+        os._exit(0)
+    children.append(child)
+os.close(write)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_first_starts_against_one_empty_postgresql_do_not_break_each_other(
+    postgres: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        monkeypatch.setenv("MLFLOW_DATABASE", postgres.with_password(postgres.database(f"race-{number}")))
+        ended = subprocess.run(
+            [sys.executable, "-c", RACE], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=200
+        )
+        assert ended.stdout.split() == ["none"] * 3, ended.stdout

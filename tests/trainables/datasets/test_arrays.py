@@ -289,3 +289,63 @@ def test_a_table_needs_its_column_groups(tmp_path):
 def test_the_path_must_be_given():
     with pytest.raises(DataError, match="option path is missing"):
         load(DatasetSpec(name="arrays"))
+
+
+class TestMasks:
+    REAL = np.arange(6) < 1 + np.arange(N)[:, None] % 6
+    SHORT = np.arange(6) < 1 + np.arange(N)[:, None] % 5  # no row is full, so that the other way round has real steps
+
+    @pytest.mark.parametrize(
+        ("real", "said"),
+        [
+            (np.where(SHORT, 0, -10_000), "has -10000; real steps are 1"),
+            (~SHORT, "calls steps real that are all the same, and padding those that differ; real steps are 1"),
+            (REAL.astype(np.float32), r"has shape \(120, 6\) and holds float32; it must be \(N, T\) of booleans"),
+            (np.arange(N) % 6 - 1, "has the length -1; each row has a real step"),
+        ],
+    )
+    def test_of_another_convention_are_refused(self, save, real, said):
+        text = np.where(self.SHORT[:, :, None], TEXT, 0)
+        with pytest.raises(DataError, match=f"the mask of text {said}"):
+            save(vision=VISION, text=text, y=Y, real=real)(mask={"text": "real"})
+
+    def test_of_small_numbers_are_taken(self, save):
+        mask = save(vision=VISION, text=TEXT, y=Y, real=self.REAL * 255)(mask={"text": "real"}).modalities["text"].mask
+        assert np.array_equal(mask, self.REAL)
+
+    def test_lengths_beyond_the_steps_are_said(self, save):
+        data = save(vision=VISION, text=TEXT, y=Y, steps=1 + np.arange(N) % 8)(mask={"text": "steps"})
+        assert data.notes == ("mine: the mask of text has lengths up to 8, 30 of them beyond its 6 steps: taken as 6",)
+
+
+class TestBytes:
+    WHO = np.array([f"é{i // 8}".encode() for i in range(N)])
+
+    @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
+    def test_labels_of_any_letters(self, save, code):
+        data = save(vision=VISION, text=TEXT, y=np.array([text.encode(code) for text in ("é", "b", "ö")])[Y])()
+        assert data.targets["text"].values.tolist() == np.array([1, 0, 2])[Y].tolist()
+
+    def test_groups_and_splits(self, save):
+        who = save(vision=VISION, text=TEXT, y=Y, who=self.WHO)(group="who").split
+        assert all(len(set(who[i * 8 : i * 8 + 8])) == 1 for i in range(N // 8))
+        load_it = save(vision=VISION, text=TEXT, y=Y, fold=np.array([b"train", b"valid", "é".encode()])[OWN])
+        with pytest.raises(DataError, match="split fold has 'é'; allowed are"):
+            load_it(split="fold")
+
+
+@pytest.mark.parametrize("texts", [["0", "1", "2"], ["train ", " Valid", "test"], ["0", "1", "test"]])
+def test_splits_as_text_are_read(save, texts):
+    assert np.array_equal(save(vision=VISION, text=TEXT, y=Y, fold=np.array(texts)[OWN])(split="fold").split, OWN)
+
+
+@pytest.mark.parametrize("key", ["group", "split"])
+def test_the_target_is_neither_group_nor_split(save, key):
+    with pytest.raises(DataError, match=f"{key} y is the target"):
+        save(vision=VISION, text=TEXT, y=np.arange(N) % 6 % 3)(**{key: "y"})
+
+
+def test_classes_without_a_training_row_are_said(save):
+    y = np.where((OWN == 2) & (Y == 1), 7, Y)
+    (note,) = save(vision=VISION, text=TEXT, y=y, fold=OWN)(split="fold").notes
+    assert "target y: 1 of its 4 classes (16 rows) are in no training row" in note

@@ -78,6 +78,21 @@ class TestMissing:
         assert data.targets["audio"].n_classes == 2
         assert "is 'NA' and 'None' in 120 of 120 rows" in data.notes[0]
 
+    def test_a_row_that_says_what_separates_is_no_header(self, tmp_path):
+        path = tmp_path / "d.csv"
+        path.write_text("sep=;\na;b,c\n1,5;0\n2;1\n")
+        columns = read_table(path, {})
+        assert {name: columns[name].tolist() for name in columns} == {"a": [1.5, 2], "b,c": [0, 1]}
+
+    @pytest.mark.parametrize("sep", ["\t", ";"])
+    def test_commas_that_may_mark_thousands_are_decimal_where_another_shows_it(self, tmp_path, sep):
+        path = tmp_path / "d.csv"
+        path.write_text(f"a{sep}b{sep}y\n1,250{sep}0,5{sep}0\n999{sep}2{sep}1\n")
+        assert read_table(path, {})["a"].tolist() == [1.25, 999]
+        path.write_text(f"a{sep}b{sep}y\n1,250{sep}0.5{sep}0\n999{sep}2{sep}1\n")
+        with pytest.raises(DataError, match=r"column 'a' of modality audio holds '1,250': write numbers"):
+            read_table(path, {"audio": "a"})
+
     def test_a_missing_number_among_decimal_commas(self, tmp_path):
         path = tmp_path / "d.csv"
         path.write_text("a;y\n1,5;0\nNA;1\n2;0\n")
@@ -105,6 +120,9 @@ class TestMistakes:
             ("a_1,v_1,y\n1_0.5e3,2,0\n3,4,1\n", r"holds '1_0.5e3': write numbers"),
             ("a_1,v_1,y\na_b,2,0\n3,4,1\n", r"holds text \('a_b'\)"),
             ("a_1,v_1,y\nloud,2,0\n3,4,1\n", r"holds text \('loud'\)"),
+            ("a_1|v_1|y\n1|2|0\n", r"has one column, 'a_1\|v_1\|y'; cells are separated by commas, semicolons"),
+            ("a_1 v_1 y\n1 2 0\n", "has one column, 'a_1 v_1 y'"),
+            ("a_1,v_1,y\n\u0661,2,0\n", r"holds text \('\u0661'\)"),
             ("a_1,v_1,y\nNA,2,0\n3 dB,4,1\n", r"holds text \('3 dB'\)"),
         ],
     )
@@ -187,11 +205,23 @@ class TestParquet:
             ([date(2020, 1, 1)] * N, "holds dates; turn them into numbers"),
             ([datetime(2020, 1, 1, 12)] * N, "holds dates; turn them into numbers"),
             (["loud"] * N, r"holds text \('loud'\)"),
+            (["1.5"] * N, r"holds numbers as text \('1.5'\); save them as numbers"),
         ],
     )
     def test_what_is_no_number_is_named(self, save, column, said):
         with pytest.raises(DataError, match=said):
             _load(save(a_1=column, v_1=V[:, 0]))
+
+    @pytest.mark.parametrize(
+        "unused", [[[1.0] * (1 + i % 2) for i in range(N)], [["a", "b"]] * N, [b"\xff\x00"] * N, [{"a": 1}] * N]
+    )
+    def test_a_column_that_nobody_uses_may_hold_anything(self, save, unused):
+        data = _load(save(a_1=A[:, 0], v_1=V[:, 0], other=unused))
+        assert [modality.values.shape for modality in data.modalities.values()] == [(N, 1), (N, 1)]
+
+    def test_labels_may_be_bytes_of_any_letters(self, save):
+        path = save(a_1=A[:, 0], v_1=V[:, 0], y=np.array(["é".encode(), b"b", b"\xff"], dtype=object)[Y])
+        assert _load(path).targets["audio"].n_classes == 3
 
     def test_a_table_without_rows(self, tmp_path):
         import pandas as pd

@@ -111,6 +111,7 @@ class TestNumbers:
             (np.array(["x", "2.5"])[Y % 2], {"task": "real"}, r"is text \('x'\)"),
             (np.array([f"id {i}" for i in range(N)]), {}, "240 classes in 240 rows; give labels that recur"),
             (np.array(["cat", "cat ", "dog"])[Y], {}, "the labels 'cat' and 'cat '"),
+            (np.array(["\u00e9", "e\u0301", "dog"])[Y], {}, r"the labels 'e\\u0301' and '\\xe9'; make them one"),
             (np.array(["a", "  ", "b"])[Y], {}, "empty labels"),
             (np.array("2020-01-01", "M8[D]") + Y, {}, "datetime64"),
             (Y + 1j, {}, "complex128"),
@@ -221,6 +222,26 @@ class TestDoubts:
         (first, second) = load_target(np.array(["1.2", "2.7", "NA"])[Y]).notes
         assert "2 different numbers as text" in first
         assert "'NA' in 80 of 240 rows" in second
+
+    @pytest.mark.parametrize("texts", [["1,250", "2,500", "999"], ["12%", "3%", "4%"], ["0,5", "1,5", "2"], ["$5"] * 3])
+    def test_numbers_with_marks_are_classes_with_a_line(self, load_target, texts):
+        y = np.array([*texts, "1.5"])[np.arange(N) % 4]
+        (note,) = load_target(y).notes
+        assert "different numbers as text" in note
+        assert "taken as classes; if it is a number, write it with a decimal point and without other marks" in note
+        with pytest.raises(DataError, match="cannot be real numbers; write it with a decimal point"):
+            load_target(y, task="real")
+
+    @pytest.mark.parametrize(("first", "second"), [("Cat", "cat"), ("True", "true"), ("01", "1"), ("1", "1.0")])
+    def test_labels_that_may_be_one_are_two_with_a_line(self, load_target, first, second):
+        data = load_target(np.array([first, second, "dog"])[Y])
+        assert data.targets["audio"].n_classes == 3
+        assert data.notes == (
+            f"d: target y has the labels {first!r} and {second!r}: two classes; if they are one, write them alike",
+        )
+
+    def test_long_numbers_are_not_alike(self, load_target):
+        assert load_target(np.array([f"{10**29}{i}" for i in range(3)])[Y]).notes == ()
 
     @pytest.mark.parametrize("texts", [["1", "2", "3"], ["1.0", "2.0", "3.0"], ["1.5", "2", "x"], ["NA", "nan", "b"]])
     def test_other_texts_are_not_called_numbers(self, load_target, texts):

@@ -99,3 +99,15 @@ def test_nothing_is_said_beside_a_real_target(tmp_path, audio):
 )
 def test_nothing_is_said_of_features(tmp_path, audio):
     assert _notes(tmp_path, audio) == ()
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_columns_that_two_modalities_share_are_said(tmp_path, kind):
+    rows = np.random.default_rng(1).normal(size=(300, 6)).astype(kind)
+    y = np.arange(300) % 3
+    for other, count in ((rows[:, 2:], "2 columns"), (rows[:, [5, 3]], "1 column"), (rows[:, 4:], "")):
+        np.savez(tmp_path / "d.npz", audio=rows[:, :4], video=np.c_[other, np.zeros(300, kind)].astype(float), y=y)
+        data = load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "d.npz")}))
+        told = (f"d: audio and video share {count}, which makes them redundant by construction; leave what is shared "
+                "out of one of them",)  # fmt: skip
+        assert data.notes == (told if count else ())

@@ -112,6 +112,39 @@ class TestPlaces:
             load(DatasetSpec(name=name, options={"path": str(path)}))
         assert "\n" not in str(error.value)
 
+    @pytest.mark.parametrize("path", ["https://ann:Zq7Xw9@host/d.npz", "s3://Zq7Xw9:k@bucket/d.csv", "file:///d.npz"])
+    def test_an_address_is_no_path_and_shows_no_password(self, path):
+        with pytest.raises(DataError, match=r"the path is an address \((https|s3|file)://…\), not a file") as error:
+            _load(path)
+        assert "Zq7" not in str(error.value)
+
+    def test_a_home_that_is_not_expanded(self):
+        with pytest.raises(DataError, match=r"there is no ~/d\.npz; ~ is not expanded, write the folder in full"):
+            _load("~/d.npz")
+
+    @pytest.mark.parametrize("beside", ["README.txt", "__MACOSX/._audio.npy", "._audio.npy", "sub/"])
+    def test_what_else_lies_in_an_archive_or_folder_is_passed_over(self, tmp_path, beside):
+        import zipfile
+
+        _save(tmp_path / "d.npz", SOUND)
+        with zipfile.ZipFile(tmp_path / "d.npz", "a") as archive:
+            archive.writestr(beside, b"\0\5\x16\7")
+        folder = _save(tmp_path / "folder", SOUND)
+        if "/" not in beside:
+            (folder / beside).write_bytes(b"\0\5\x16\7")
+        for path in (tmp_path / "d.npz", folder):
+            assert set(_load(path).modalities) == {"audio", "video"}
+
+    @pytest.mark.filterwarnings("ignore:Duplicate name")
+    def test_an_array_that_an_archive_holds_twice(self, tmp_path):
+        import zipfile
+
+        _save(tmp_path / "d.npz", SOUND)
+        with zipfile.ZipFile(tmp_path / "d.npz", "a") as archive:
+            archive.writestr("audio.npy", b"")
+        with pytest.raises(DataError, match="holds two arrays 'audio'; save it again"):
+            _load(tmp_path / "d.npz")
+
     def test_an_archive_of_something_else(self, tmp_path):
         import zipfile
 

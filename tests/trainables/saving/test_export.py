@@ -264,6 +264,14 @@ def test_no_rows_are_no_rows() -> None:
         ("mlp", [[1.0] * 5, [1.0] * 4], "reads numbers"),
         ("mlp", np.array([[0.0] * 5, [np.nan] * 5]), "row 1 has a value that is not finite"),
         ("transformer", np.full((1, 4, 3), np.nan), "row 0 is padding alone"),
+        ("mlp", np.ma.masked_equal(np.eye(5), 1), "row 0 has a value that is not finite"),
+        ("mlp", np.ma.masked_equal(np.eye(5, dtype=int), 1), "row 0 has a value that is not finite"),
+        (
+            "mlp",
+            np.array([[0.0] * 5, [1e300] * 5]),
+            "row 1 (is too large for the encoder|has a value that is not finite)",
+        ),
+        ("mlp", np.array([[0.0] * 5, [3e38] * 5]), "row 1 is too large for the encoder, whose outputs are not finite"),
     ],
 )
 def test_inputs_that_make_no_sense_are_refused(kind: str, values: np.ndarray, message: str) -> None:

@@ -32,7 +32,7 @@ class ArrayFolder(Mapping[str, NDArray[Any]]):
             files = sorted(path.iterdir())
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror})") from None
-        self._paths = {file.stem: file for file in files if file.suffix == ".npy"}
+        self._paths = {file.stem: file for file in files if _is_array(file.name)}
         if not self._paths:
             shown = ", ".join(file.name for file in files[:4]) or "nothing"
             raise DataError(
@@ -60,10 +60,15 @@ class ArrayArchive(Mapping[str, NDArray[Any]]):
         self._path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+                members = [member for member in archive.infolist() if _is_array(member.filename)]
         except _ZIP_FAILURES as error:
             raise DataError(f"{path} is no readable .npz file ({first_line(error)}); {_INSTEAD}") from None
-        if not any(member.filename.endswith(".npy") for member in self._members.values()):
+        self._members = {member.filename.removesuffix(".npy"): member for member in members}
+        if len(self._members) < len(members):
+            names = [member.filename for member in members]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{path} holds two arrays {twice.removesuffix('.npy')!r}; save it again, each name once")
+        if not members:
             raise DataError(f"{path} holds no arrays, so it is no .npz file; save it with numpy.savez")
         total = sum(member.file_size for member in self._members.values())
         packed = max(1, path.stat().st_size)
@@ -126,6 +131,12 @@ def find(path: str, *, missing: str) -> Path:
     place = Path(path)
     if not path.strip() or "\0" in path:
         raise DataError(f"the path is {path!r}; {missing}")
+    if "://" in path:  # of which the rest may hold a password
+        raise DataError(
+            f"the path is an address ({path.partition('://')[0][:20]}://…), not a file; fetch it; {missing}"
+        )
+    if path.startswith("~"):
+        missing = f"~ is not expanded, write the folder in full; {missing}"
     try:
         place.stat()
     except FileNotFoundError:
@@ -159,6 +170,11 @@ def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
     if not zipfile.is_zipfile(path) and path.suffix.lower() not in (".npz", ".zip"):
         raise DataError(f"{path} is of no kind that is read; {_INSTEAD}")
     return ArrayArchive(path)
+
+
+def _is_array(name: str) -> bool:
+    """Whether a file of a folder or an archive is an array: neither something else beside them, nor macOS's notes."""
+    return name.endswith(".npy") and not name.rpartition("/")[2].startswith("._")
 
 
 def plausible_size(packed: int) -> int:

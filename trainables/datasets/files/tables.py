@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -29,6 +29,26 @@ TABLES = (*DELIMITED, ".parquet", ".pq")
 Columns = Mapping[str, NDArray[Any]]
 
 
+class _Table(Mapping[str, NDArray[Any]]):
+    """The columns of a table as arrays, each made when it is asked for: what nobody uses may hold anything."""
+
+    def __init__(self, path: Path, columns: Mapping[str, pd.Series], *, groups: Columns | None = None) -> None:
+        self._path, self._columns = path, columns
+        self._names = [*columns, *(name for name in groups or {} if name not in columns)]
+        self._arrays: dict[str, NDArray[Any]] = dict(groups or {})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._arrays:
+            self._arrays[name] = _column(self._path, name, self._columns[name])
+        return self._arrays[name]
+
+
 def is_table(path: Path) -> bool:
     """Whether the name says that it is one, in capitals or not."""
     return path.name.lower().endswith(TABLES)
@@ -39,7 +59,7 @@ def read_table(
     groups: Mapping[str, str | Sequence[str]],
     *,
     in_use: Callable[[Columns], Mapping[str, str]] | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Each group of columns as one (N, d) float array under its name, and every column as (N,) under its own.
 
     A group is a list of columns, one of them, or a pattern such as `v_*`, taken in the table's order. A column of
@@ -58,12 +78,13 @@ def read_table(
         raise DataError(
             f"{path} is no readable table ({first_line(error)}); give Parquet, or CSV in UTF-8 with a header"
         ) from None
-    columns = {name: _column(path, name, column) for name, column in series.items()}
+    columns = _Table(path, series)
     used = in_use(columns) if in_use is not None else {}
     for group in groups:
         if group in used:
             raise DataError(f"{path}: modality {group} has the name of the {used[group]}; give it another name")
-    return {**columns, **{group: _stack(path, group, wanted, columns, used) for group, wanted in groups.items()}}
+    stacked = {group: _stack(path, group, wanted, columns, used) for group, wanted in groups.items()}
+    return _Table(path, series, groups=stacked)
 
 
 def _stack(
@@ -93,7 +114,10 @@ def _no_numbers(column: NDArray[Any]) -> str:
     """What a column holds in place of numbers, and what to do."""
     if column.dtype.kind in "mM":
         return "holds dates; turn them into numbers, such as days"
-    bad = next((str(text) for text in np.unique(column) if text and not _is_number(str(text))), "")
+    texts = [str(text) for text in np.unique(column) if text]
+    bad = next((text for text in texts if not _is_number(text)), None)
+    if bad is None:
+        return f"holds numbers as text ({texts[0]!r}); save them as numbers" if texts else "holds empty texts"
     if _is_number(bad.replace(",", "").replace("_", "")) or _is_number(bad.replace(".", "").replace(",", ".")):
         return f"holds {bad!r}: write numbers with a decimal point and without marks of thousands, 1234.5"
     return f"holds text ({bad[:40]!r}); modalities are numbers"
@@ -101,7 +125,7 @@ def _no_numbers(column: NDArray[Any]) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        return isfinite(float(text)) and "_" not in text  # which Python reads, and no reader of tables
+        return isfinite(float(text)) and text.isascii() and "_" not in text  # others are read by Python alone
     except ValueError:
         return False
 
@@ -134,6 +158,8 @@ def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
             pass  # numbers among texts are texts
     if isinstance(first, date):
         return series.to_numpy("datetime64[ns]")
+    if isinstance(first, bytes):
+        series = series.map(lambda one: one.decode("utf-8", "backslashreplace") if isinstance(one, bytes) else one)
     return np.where(series.isna(), "", series.astype(str)).astype(str)
 
 

@@ -175,6 +175,34 @@ def test_what_comes_near_to_an_address_shows_no_password_either(given: str) -> N
         assert not leaks(str(caught.value))
 
 
+@pytest.mark.parametrize("piece", ["12", "5432", "12/3", "12?x"])
+def test_an_address_that_a_comment_cuts_is_refused_whatever_is_left_of_it(piece: str) -> None:
+    given = f"storage: postgresql://al:{piece} #Zq7@host/db"
+    with pytest.raises(ConfigError, match=r"line 3 has an address .* comment of YAML") as caught:
+        parse_config(f"{MINIMAL}{given}\n")
+    assert piece not in str(caught.value)
+    assert not leaks(str(caught.value))
+    with pytest.raises(ConfigError, match="comment of YAML") as caught:
+        parse_config(MINIMAL, overrides=[given.replace(": ", "=", 1)])
+    assert not leaks(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storage: postgresql://al@host/db # ask ann@lab.org", "# storage: postgresql://al:12 #Zq7@host",
+        "storage: sqlite:///studies.db # ask ann@lab.org",
+    ],
+)  # fmt: skip
+def test_comments_with_an_at_sign_are_comments(text: str) -> None:
+    parse_config(f"{MINIMAL}{text}\n")
+
+
+def test_a_long_text_of_addresses_ends_at_once() -> None:
+    with pytest.raises(ConfigError):
+        parse_config("a: " + "postgresql://x " * 16_000 + "#")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -442,3 +470,30 @@ def test_the_server_of_the_tests_asks_for_its_password(postgres: Any, servers: M
         psycopg.connect(postgres.database("postgres-test"), password="wrong")
     psycopg.connect(postgres.with_password(postgres.database("postgres-test"))).close()
     assert set("@/:#? '\"%") <= set(servers.PASSWORD)
+
+
+def test_a_record_that_would_end_with_the_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECORD", "sqlite:///")
+    with pytest.raises(ConfigError, match="is no file: SQLite keeps it in memory"):
+        open_storage(Storage("${RECORD}"), folder=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["none/x.db", "file/x.db"])
+def test_a_database_in_a_folder_that_is_not_there_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ConfigError, match=r"is to lie: .*; make that folder, or change the address"),
+        held(Storage(f"sqlite:///{tmp_path / place}"), "x", folder=tmp_path),
+    ):
+        pass
+
+
+def test_a_database_has_one_lock_however_its_address_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "x.db")
+    for other in ("x.db?timeout=3", "link.db", "../" + tmp_path.name + "/x.db"):
+        with (
+            held(Storage(f"sqlite:///{tmp_path / 'x.db'}"), "x", folder=tmp_path),
+            pytest.raises(ConfigError, match="is being run already"),
+            held(Storage(f"sqlite:///{tmp_path / other}"), "x", folder=tmp_path),
+        ):
+            pass
