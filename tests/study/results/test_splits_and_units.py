@@ -15,6 +15,7 @@ from rich.console import Console
 
 from study.results.figures import drawing as figures
 from study.results.figures.across import changes
+from study.results.model import Report
 from study.results.page.html import render
 from study.results.text import amounts
 from study.results.text import sentences as words
@@ -22,7 +23,8 @@ from study.results.text.doubts import caveats
 from study.results.text.summary import summary
 from study.search.answers import p_needed
 from study.selection import holm
-from study.tracking.projection import records, study_note
+from study.tracking.notes import study_note
+from study.tracking.projection import records
 
 # Differences end in these tenths of a point: so a number tells where it was measured.
 VALIDATION, TEST = 0.007, 0.002
@@ -94,9 +96,10 @@ def reports(draw: st.DrawFn, metric: str = "accuracy") -> dict[str, Any]:
 def clauses(report: dict[str, Any]) -> Iterator[str]:
     """Whatever is told of a study, clause by clause, without what stands in brackets."""
     (cell,) = report["cells"]
-    lines = [words.cell_sentence(cell), words.advice_with_gain(cell), *study_note(report).splitlines()]
+    lines = [words.cell_sentence(cell), words.advice_with_gain(cell)]
+    lines += study_note(Report.from_json(report)).splitlines()
     lines += [words.encoder_sentence(cell, index) for index in (0, 1)]
-    lines += records(report)[0].note.splitlines()
+    lines += records(Report.from_json(report))[0].note.splitlines()
     for line in [line for line in lines if not line.startswith("- ")]:
         yield from re.split(r"[,:.|](?:\s|$)", re.sub(r"\\?\[[^\]]*\]", "", line))
     yield from caveats(cell)  # which compare the splits in one sentence
@@ -177,7 +180,8 @@ def test_a_p_value_in_a_row_is_that_of_the_gain_beside_it(report: dict[str, Any]
 @settings(max_examples=15, deadline=None, derandomize=True)
 def test_a_gain_is_told_in_the_unit_of_its_score_everywhere(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Points of accuracy are never told as a fraction, and nothing but accuracy is told in points."""
-    told = [re.sub(r"<[^>]*>", "\n", render(first)), terminal(first), "\n".join(r.note for r in records(first))]
+    notes = "\n".join(record.note for record in records(Report.from_json(first)))
+    told = [re.sub(r"<[^>]*>", "\n", render(first)), terminal(first), notes]
     (cell,) = first["cells"]
     values = [gain for one in cell["pair_choice"]["alternatives"] for gain in (*one["gains"], one["gain_mean"])]
     values += [entry["gain_over_zero"] for entry in cell["encoders"]]
@@ -186,7 +190,7 @@ def test_a_gain_is_told_in_the_unit_of_its_score_everywhere(first: dict[str, Any
             if abs(value) > 0.01:
                 raw = {f"{abs(value):.{digits}f}" for digits in (3, 4, 5)} | {f"{abs(value):.4g}"}
                 assert not [text for text in told for number in raw if re.search(rf"(?<![\d.]){number}(?!\d)", text)]
-    for text in (render(second), terminal(second), *(record.note for record in records(second))):
+    for text in (render(second), terminal(second), *(record.note for record in records(Report.from_json(second)))):
         assert " points" not in text
 
 
