@@ -16,9 +16,8 @@ from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.config.folder import StudyFolder, reported
-from study.results import reading
 from study.results.claims.claims import claims_table, judge
-from study.results.model import to_json
+from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
 from study.results.text.summary import summary
 from study.search.record.storage import check_option
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
-            print(claims_table(judge(_finished(folders, given.out))))
+            print(claims_table(judge(to_json(_finished(folders, given.out)))))
             return 0
         if len(folders) != 1:
             raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")
@@ -95,22 +94,22 @@ def _folder(name: str, out: Path) -> Path:
         raise ConfigError(f"there is no study {name[:60]}…: {error.strerror}") from None
 
 
-def _finished(folders: Sequence[Path], out: Path) -> list[reading.Report]:
+def _finished(folders: Sequence[Path], out: Path) -> list[Report]:
     """The reports in these folders, or in all folders of `out` that have one."""
     studies = [StudyFolder(folder) for folder in folders] or reported(out)
     if not studies:
         raise ConfigError(f"no study in {out} has a report; run one, or name its folder with --out")
-    reports: list[reading.Report] = []
+    reports = []
     for study in studies:
         try:
-            report = json.loads(study.report.read_text(encoding="utf-8"))
+            content = json.loads(study.report.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(
                 f"cannot read {study.report}: {error}; write it again with python -m study.report"
             ) from None
-        if not isinstance(report, dict) or not isinstance(report.get("cells"), list):
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
             raise ConfigError(f"{study.report} is no report of a study; write it again with python -m study.report")
-        reports.append(report)
+        reports.append(Report.from_json(content))
     return reports
 
 
