@@ -70,9 +70,9 @@ class Results:
     @property
     def sentences(self) -> list[str]:
         """The answer of each pair in one sentence."""
-        from study.results.text import sentences as words
+        from study.results.text.pair import cell_sentence
 
-        return [words.cell_sentence(cell) for cell in self.data["cells"]]
+        return [cell_sentence(cell) for cell in self.report.cells]
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
@@ -82,7 +82,7 @@ class Results:
         return figures(self.data)
 
     def __repr__(self) -> str:
-        return "\n".join([f"Report of {self.data['study']} in {self.folder}", *self.sentences])
+        return "\n".join([f"Report of {self.report.study} in {self.folder}", *self.sentences])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentences and the answers."""
@@ -91,7 +91,7 @@ class Results:
         from study.results.page.tables import answer_table
 
         told = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
-        return f"<ol>{told}</ol>{answer_table(self.data['cells'])}"
+        return f"<ol>{told}</ol>{answer_table(self.report.cells)}"
 
 
 def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         print(json_text(to_json(report)))
     else:
-        printer().print(summary(to_json(report)))
+        printer().print(summary(report))
         print(f"report: {StudyFolder(folder).page}")
     return 0 if report.answered else 1
 

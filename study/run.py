@@ -113,7 +113,7 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
     if given.json:
         print(json_text(to_json(report)))
     else:
-        printer().print(summary(to_json(report)))
+        printer().print(summary(report))
         _say_where(report, given.out, Tracker(tracking).hint())
     return 0 if report.answered else 1
 

@@ -18,18 +18,18 @@ _LONGEST = 300
 
 
 class Failures(Callback):  # type: ignore[misc]
-    """Tells the searcher of every pack that failed, for the last time or to be tried again."""
+    """A callback that tells the searcher of every pack that failed, for the last time or to be tried again."""
 
     def __init__(self, searcher: PackSearcher) -> None:
         self._searcher = searcher
 
     def on_trial_recover(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
-        """Its worker died, or raised; it goes on from its checkpoint."""
+        """Tell of a pack whose worker died or raised; it goes on from its checkpoint."""
         del iteration, trials, info
         self._searcher.on_trial_retry(trial.trial_id, _reason(trial))
 
     def on_trial_error(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
-        """It failed once too often."""
+        """Tell of a pack that failed once too often."""
         del iteration, trials, info
         self._searcher.on_trial_failure(trial.trial_id, _reason(trial))
 

@@ -72,12 +72,12 @@ class Cluster:
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
         logging.getLogger("ray").setLevel(logging.ERROR)
-        found = ray.is_initialized()  # somebody else's, which stays as it is
+        was_running = ray.is_initialized()  # somebody else's, which stays as it is
         try:
             self._connect()
             self._check_gpus()
         except BaseException:
-            if not found:
+            if not was_running:
                 ray.shutdown()
                 end_own()
             self._kept.close()
@@ -107,10 +107,8 @@ class Cluster:
     @property
     def share(self) -> Share:
         """What one pack gets."""
-        gpus = self.resources.gpus
-        if isinstance(gpus, str):
-            gpus = 0.25 if ray.cluster_resources().get("GPU", 0) else 0.0
-        return Share(cpus=self.resources.cpus, gpus=gpus)
+        on_gpus = bool(ray.cluster_resources().get("GPU", 0))
+        return Share(cpus=self.resources.cpus, gpus=self.resources.gpu_share(on_gpus=on_gpus))
 
     @property
     def slots(self) -> int:

@@ -22,7 +22,7 @@ _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metric
 
 
 class PackSearcher(Searcher):  # type: ignore[misc]
-    """Gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
+    """A searcher that gives Tune the coordinator's packs as trials, and the coordinator what they came to."""
 
     def __init__(
         self,

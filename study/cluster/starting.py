@@ -176,14 +176,14 @@ def _mark_session() -> None:
 
 def _marked_processes() -> list[tuple[psutil.Process, str]]:
     """Processes of this user that a start of Ray by a study started, with their driver's mark."""
-    found = []
+    marked = []
     for process in psutil.process_iter():
         try:
             if (driver := _driver_of(process)) is not None:
-                found.append((process, driver))
+                marked.append((process, driver))
         except (psutil.Error, OSError):
             continue
-    return found
+    return marked
 
 
 def _driver_of(process: psutil.Process) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from study.config.errors import NotationError
+
 MOST_CHARACTERS = 2**18  # of a text, and of what its aliases would make of it; a long study file has some 10,000
 _DEEPEST = 20
 _MOST_DIGITS = 64
@@ -29,14 +31,6 @@ _PLAIN = (  # how a plain scalar begins, and what it then is; the first that fit
     ("float", _FLOAT, list("-+.0123456789")),
     ("merge", re.compile(r"<<\Z"), ["<"]),
 )
-
-
-class NotationError(ValueError):
-    """A text that is no such YAML: what is wrong, and where (a line and a column from 1, or None)."""
-
-    def __init__(self, problem: str, place: tuple[int, int] | None = None) -> None:
-        super().__init__(problem)
-        self.place = place
 
 
 def read_yaml(text: str) -> Any:
@@ -61,7 +55,7 @@ def write_yaml(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts what it composes, and refuses a key written twice, of which plain YAML would keep the last."""
+    """A loader that counts what it composes, and refuses a key written twice, of which PyYAML would keep the last."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012  how PyYAML declares it; filled below
     yaml_constructors = {}  # noqa: RUF012
@@ -141,7 +135,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts into quotes what either version of YAML would take for something else than a text."""
+    """A dumper that puts into quotes what either version of YAML would take for something else than a text."""
 
 
 for _kind, _pattern, _first in _PLAIN:

@@ -11,10 +11,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from study.config.errors import ConfigError, NotationError
 from study.config.files import read_regular
-from study.config.notation import MOST_CHARACTERS, NotationError, read_yaml, write_yaml
-from study.config.schema import EncoderSection, NuisanceRange, StudyConfig
+from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
+from study.config.schema import EncoderSection, NuisanceRange
 from study.config.secrets import redacted
+from study.config.study_file import StudyConfig
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -27,21 +29,8 @@ _SMALL = {
     ("pid", "bootstrap"): 50,
 }
 
-
-_LONGEST = 2000  # characters of a message
 _DEEPEST = 8  # keys of an override
 _CUT_ADDRESS = re.compile(r"^[^#\n\"']*\bpostgresql://[^\s@]{0,200}[ \t]+#[^\n]*@", re.MULTILINE)  # as YAML cuts it
-
-
-class ConfigError(ValueError):
-    """Bad input of the user: one line that says what was given, what is allowed and what to do.
-
-    Whatever was given, it stays one line of a bounded length.
-    """
-
-    def __init__(self, message: str) -> None:
-        line = "".join(char if char.isprintable() else " " for char in " ".join(message.splitlines()))
-        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
 
 
 def to_yaml(config: StudyConfig) -> str:

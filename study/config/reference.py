@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from study.config.schema import StudyConfig
+from study.config.study_file import StudyConfig
 from trainables.datasets import DATASETS, Option
 
 Schema = Mapping[str, Any]
@@ -30,16 +30,6 @@ def reference() -> str:
             lines += ["| key | values | default | what it does |", "|---|---|---|---|"]
             lines += [_row((f"`{key}`", *_option(option))) for key, option in dataset.options.items()]
     return "\n".join(lines)
-
-
-def undocumented() -> list[str]:
-    """Keys that say nothing of themselves: neither a docstring nor, for a section, one of its own."""
-    return [
-        f"{title}: {key}"
-        for title, section in _sections()
-        for key, schema in section["properties"].items()
-        if not schema.get("description") and not _section_told(schema)
-    ]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
-"""What a study file may say: the reference of every key, its values and its default.
+"""The sections of a study file: every key of them, its values and its default.
 
-The docstrings of these models are what the documentation of the study file prints.
+The docstrings of these models, and of `study.config.study_file`, are what the documentation of the study file prints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from study.config.secrets import has_literal_password, is_in_memory, shown
+from study.config.secrets import has_literal_password, shown
 from study.config.values import (
     LEAST,
     MOST,
@@ -33,14 +33,18 @@ from study.config.values import (
     objectives,
 )
 from trainables.datasets import cells
-from trainables.spec import DatasetSpec, Direction, Precision, Rows, content_hash
+from trainables.spec import DatasetSpec, Direction, Precision, Rows
+
+_AUTO_GPUS = 0.25  # of a GPU for each pack
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of a study file: frozen, and with no keys but its own."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class DatasetSection(_Section):
+class DatasetSection(Section):
     """Which data: the name of a dataset and that dataset's own options (`python -m trainables.datasets` lists both)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
@@ -59,7 +63,7 @@ class DatasetSection(_Section):
         return dict(self.model_extra or {})
 
 
-class PidSection(_Section):
+class PidSection(Section):
     """How the information of a pair about the target is decomposed."""
 
     estimator: Annotated[str, Line(estimators, USUAL_ESTIMATORS)] = "posterior"
@@ -68,7 +72,7 @@ class PidSection(_Section):
     """Resamples behind the interval."""
 
 
-class EncoderSection(_Section):
+class EncoderSection(Section):
     """Fields of an encoder that replace the dataset's default; what is left out keeps it."""
 
     kind: Annotated[str, Line(encoders, USUAL_ENCODERS)] | None = None
@@ -91,7 +95,7 @@ class EncoderSection(_Section):
     """Share of activations dropped in training."""
 
 
-class AlignmentSection(_Section):
+class AlignmentSection(Section):
     """What pulls the two representations together."""
 
     objective: Annotated[str, Line(objectives, USUAL_OBJECTIVES)] = "info_nce"
@@ -106,7 +110,7 @@ class AlignmentSection(_Section):
     """Search one-sided strengths too: `auto` gives an encoder's up once they are shown to be of no use to it."""
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """One training; the values of nuisance hyperparameters not searched over."""
 
     epochs: Count = 50
@@ -125,7 +129,7 @@ class TrainingSection(_Section):
     """Of the networks' arithmetic; `tf32` needs a GPU. Losses are float32 always."""
 
 
-class StrengthSection(_Section):
+class StrengthSection(Section):
     """The alignment strengths λ to try."""
 
     range: tuple[NonNegative, NonNegative] = (0.0, 4.0)
@@ -155,7 +159,7 @@ class StrengthSection(_Section):
         return tuple(sorted({0.0, *self.initial}))
 
 
-class ReplicatesSection(_Section):
+class ReplicatesSection(Section):
     """How many seeds."""
 
     search: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(number)] = 5
@@ -168,7 +172,7 @@ class ReplicatesSection(_Section):
     `resampled` do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
 
 
-class NuisanceRange(_Section):
+class NuisanceRange(Section):
     """Range of a nuisance hyperparameter: exactly one of `log` and `linear`, smallest and largest value."""
 
     log: tuple[Positive, Positive] | None = None
@@ -200,7 +204,7 @@ class NuisanceRange(_Section):
         return low + (high - low) * fraction
 
 
-class SearchSection(_Section):
+class SearchSection(Section):
     """How strengths after the first round are chosen, and when to stop."""
 
     sampler: Sampler = "posterior"
@@ -226,7 +230,7 @@ class SearchSection(_Section):
         return self
 
 
-class ResourcesSection(_Section):
+class ResourcesSection(Section):
     """What one pack of trainings may use; nothing here but `pack` changes a result."""
 
     gpus: Literal["auto"] | NonNegative = "auto"
@@ -266,77 +270,8 @@ class ResourcesSection(_Section):
             )
         return gpus
 
-
-class StudyConfig(_Section):
-    """Everything that one study file asks for."""
-
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    """Its name: letters, digits, dot, dash, underscore."""
-    storage: str = "journal"
-    """Where its record is kept: `journal` (a file in its folder) or `sqlite:///FILE`, both for one machine, or
-    `postgresql://USER@HOST/DATABASE` for any number. A password is written `${VARIABLE}` or `${file:PATH}`, or left to
-    libpq (PGPASSWORD, PGPASSFILE, ~/.pgpass)."""
-    dataset: DatasetSection
-    pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
-    """`all`, or a list of pairs of modalities."""
-    seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)] = 0
-    """Every random number of the study derives from it."""
-    pid: PidSection = PidSection()
-    encoder: EncoderSection = EncoderSection()
-    """Of every modality."""
-    encoders: dict[str, EncoderSection] = {}
-    """Of single modalities, by name."""
-    alignment: AlignmentSection = AlignmentSection()
-    training: TrainingSection = TrainingSection()
-    strength: StrengthSection = StrengthSection()
-    replicates: ReplicatesSection = ReplicatesSection()
-    models: Flag = True
-    """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
-    after a confirmation."""
-    search: SearchSection = SearchSection()
-    resources: ResourcesSection = ResourcesSection()
-
-    @field_validator("storage")
-    @classmethod
-    def _known_storage(cls, storage: str) -> str:
-        if has_literal_password(storage):
-            raise ValueError(
-                "a password (all between :// and the last @) does not belong in a study file; write ${VARIABLE} or "
-                "${file:PATH} there, or leave it out and set PGPASSWORD or PGPASSFILE"
-            )
-        if is_in_memory(storage):
-            raise ValueError(f"{shown(storage)} is no file: SQLite keeps it in memory; give sqlite:///FILE")
-        if storage != "journal" and not storage.startswith(("sqlite:///", "postgresql://", "${")):
-            raise ValueError(f"{shown(storage)}: give journal, sqlite:///FILE or postgresql://USER@HOST/DATABASE")
-        return storage
-
-    @field_validator("pairs")
-    @classmethod
-    def _different(cls, pairs: str | tuple[tuple[str, str], ...]) -> str | tuple[tuple[str, str], ...]:
-        seen: set[frozenset[str]] = set()
-        for pair in () if isinstance(pairs, str) else pairs:
-            if pair[0] == pair[1]:
-                raise ValueError(f"a pair needs two different modalities, given [{pair[0]}, {pair[1]}]")
-            if frozenset(pair) in seen:
-                raise ValueError(f"the pair [{pair[0]}, {pair[1]}] is listed twice")
-            seen.add(frozenset(pair))
-        return pairs
-
-    def to_json(self) -> dict[str, Any]:
-        """Every key with its value, defaults filled in (plain containers)."""
-        return self.model_dump(mode="json")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the results: everything but where they are kept and what only changes how fast they come."""
-        value = self.to_json()
-        del value["storage"]
-        value["resources"] = {"pack": value["resources"]["pack"]}
-        if self.replicates.splits == "fixed":
-            del value["replicates"]["splits"]  # a study of the version before is one of fixed splits
-        return value
-
-    @property
-    def hash(self) -> str:
-        """Content hash of `identity`; a study of one name has one."""
-        return content_hash(self.identity)
+    def gpu_share(self, *, on_gpus: bool) -> float:
+        """What `gpus` stands for where there are GPUs, or none."""
+        if isinstance(self.gpus, str):
+            return _AUTO_GPUS if on_gpus else 0.0
+        return self.gpus

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from study.pid.discretise import Discretiser
 from study.pid.exact import components
-from study.pid.posteriors import Network, optimiser_of
+from study.pid.networks import SmallNetwork, optimiser_of
 from study.pid.profile import PIDProfile
-from study.pid.replicated import Rows, replicated_profile
+from study.pid.replicated import HalvedRows, replicated_profile
 from trainables.datasets.base import PairData
 
 _EMBEDDING = 10  # per class
@@ -52,12 +52,12 @@ def batch_profile(
     )
 
 
-def _parts(rows: Rows, seed: int) -> NDArray[np.float64]:
+def _parts(rows: HalvedRows, seed: int) -> NDArray[np.float64]:
     """Components (K, 4) in bits, each seed trained on its `fit` rows and measured on its `check` rows."""
     n_classes = rows.log_posteriors[0].shape[1]
     x1, x2 = (torch.from_numpy((p / p.std()).astype(np.float32)) for p in rows.points)
     p1, p2 = (torch.from_numpy(np.exp(p).astype(np.float32)) for p in rows.log_posteriors[:2])
-    nets = [Network(x.shape[1], _HIDDEN, n_classes * _EMBEDDING) for x in (x1, x2)]
+    nets = [SmallNetwork(x.shape[1], _HIDDEN, n_classes * _EMBEDDING) for x in (x1, x2)]
     rng = np.random.default_rng([seed, 1])
     sizes = [net.layout.size for net in nets]
     flat = torch.stack(

@@ -13,7 +13,8 @@ from study.pid.discretise import Codes, Discretiser, classes, cluster
 from study.pid.learning import SHARE, entropy, left_to_learn, widened
 from study.pid.posteriors import cross_fitted
 from study.pid.profile import COMPONENTS, PIDProfile
-from study.pid.resampling import States, measure
+from study.pid.resampling import measure
+from study.pid.states import States
 from trainables.datasets.base import Modality, PairData
 from trainables.training.threads import one_thread
 
@@ -74,8 +75,8 @@ def posterior_profile(
 
     def codes(which: int, size: int) -> Codes:
         def clusters() -> Codes:
-            found = cluster(np.sqrt(full[which]), bins=size, seed=discretiser.seed)
-            return np.asarray(found.labels_, dtype=np.int64)
+            fitted = cluster(np.sqrt(full[which]), bins=size, seed=discretiser.seed)
+            return np.asarray(fitted.labels_, dtype=np.int64)
 
         key = ("posterior codes", size, tuple(splits), y.tobytes())
         return discretiser.keep(groups[which], key, clusters)
@@ -112,14 +113,14 @@ def posteriors(
         for group in groups:
             points = [discretiser.points(m, split, components=_NETWORK_COMPONENTS)[rows] for m in group]
             sources.append(np.concatenate([block / block.std() for block in points], axis=1))
-        found: list[Array] = [np.empty(0)] * len(sources)
+        learned: list[Array] = [np.empty(0)] * len(sources)
 
         def fit(part: Sequence[int]) -> None:
             with one_thread():
                 own = [sources[i] for i in part]
                 answers = cross_fitted(own, y, int(y.max()) + 1, seed=discretiser.seed, share=share)
             for i, answer in zip(part, answers, strict=True):
-                found[i] = answer
+                learned[i] = answer
 
         # Small packs on a thread each: unlike threads inside of each product, they never wait for one another.
         threads = os.cpu_count() or 1
@@ -130,11 +131,11 @@ def posteriors(
                 count = max(1, min(len(alike) // _SOURCES_PER_THREAD, threads))
                 parts += [alike[k::count] for k in range(count) if alike]
             list(pool.map(fit, parts))
-        return found
+        return learned
 
     groups = [*((m,) for pair in pairs for m in pair.modalities), *(pair.modalities for pair in pairs)]
-    found = discretiser.keep_all(groups, ("posterior", share, tuple(splits), y.tobytes()), train)
-    single, joint = found[: 2 * len(pairs)], found[2 * len(pairs) :]
+    tables = discretiser.keep_all(groups, ("posterior", share, tuple(splits), y.tobytes()), train)
+    single, joint = tables[: 2 * len(pairs)], tables[2 * len(pairs) :]
     return list(zip(single[::2], single[1::2], joint, strict=True))
 
 
@@ -183,13 +184,13 @@ def _at_every(
             raise ValueError(f"{counted.rows} rows for {size} bins; use fewer bins")
         rng = np.random.default_rng([seed, size])
         results[size] = measure(counted, bootstrap=bootstrap if size == middle else 0, level=level, rng=rng)
-    found = results[middle]
-    value, sampled, null = found.named()
-    _, interval, _ = found._replace(interval=widen(found.interval, found.value)).named()
+    chosen = results[middle]
+    value, sampled, null = chosen.named()
+    _, interval, _ = chosen._replace(interval=widen(chosen.interval, chosen.value)).named()
     return PIDProfile(
         **value,
         estimator=estimator,
-        gap=found.gap,
+        gap=chosen.gap,
         interval=interval,
         null=null,
         significant={name: value[name] > null[name] and sampled[name][0] > 0 for name in COMPONENTS},

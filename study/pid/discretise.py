@@ -1,4 +1,4 @@
-"""From a pair's samples to a table of counts: every modality and the target become a few states."""
+"""The states of a pair's samples, to be counted: every modality and the target become a few of them."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ class Discretiser:
         names = [(*map(id, group), key) for group in groups]
         missing = {name: group for name, group in zip(names, groups, strict=True) if name not in self._kept}
         if missing:
-            for (name, group), found in zip(missing.items(), compute(list(missing.values())), strict=True):
+            for (name, group), value in zip(missing.items(), compute(list(missing.values())), strict=True):
                 # The modalities are kept as well: as long as they are referenced, their ids are nobody else's.
-                self._kept[name] = (group, found)
+                self._kept[name] = (group, value)
         return [self._kept[name][1] for name in names]
 
 
@@ -146,8 +146,8 @@ def classes(targets: tuple[Target, Target], split: NDArray[np.int8], *, quantile
     if targets[0] is not targets[1] and not np.array_equal(targets[0].values, targets[1].values):
         second = _one_target(targets[1], split, quantiles)
         first = first * (int(second.max()) + 1) + second
-    found, codes = np.unique(first, return_inverse=True)
-    if len(found) < 2:
+    values, codes = np.unique(first, return_inverse=True)
+    if len(values) < 2:
         raise ValueError("the target has one class only; a profile needs at least two")
     return codes.astype(np.int64)
 

@@ -143,16 +143,16 @@ def _bounds(p1: Array, p2: Array, tolerance: float, max_iterations: int) -> Boun
 
     Tables whose long steps stall are solved again with shorter ones, and what holds of each attempt holds.
     """
-    found = _attempt(p1, p2, tolerance, max_iterations, _BOUNDARY)
+    bounds = _attempt(p1, p2, tolerance, max_iterations, _BOUNDARY)
     for boundary in _SHORTER:
-        again = np.flatnonzero((found.upper - found.lower > tolerance) & (found.steps < max_iterations))
+        again = np.flatnonzero((bounds.upper - bounds.lower > tolerance) & (bounds.steps < max_iterations))
         if not again.size:
             break
         other = _attempt(p1[again], p2[again], tolerance, max_iterations, boundary)
-        found.lower[again] = np.fmax(found.lower[again], other.lower)
-        found.upper[again] = np.fmin(found.upper[again], other.upper)
-        found.steps[again] = np.maximum(found.steps[again], other.steps)
-    return found
+        bounds.lower[again] = np.fmax(bounds.lower[again], other.lower)
+        bounds.upper[again] = np.fmin(bounds.upper[again], other.upper)
+        bounds.steps[again] = np.maximum(bounds.steps[again], other.steps)
+    return bounds
 
 
 def _attempt(p1: Array, p2: Array, tolerance: float, max_iterations: int, boundary: float) -> Bounds:

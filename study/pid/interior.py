@@ -218,7 +218,7 @@ class _Newton:
         self._factor = self._factorise(h2)
 
     def _factorise(self, h2: Array) -> Tensor:
-        """Of the matrix in β, h2 less cross' cross, (B, n_y n_2, n_y n_2), with the pinned rows and columns taken out.
+        """The factor of the matrix in β, h2 less cross' cross, (B, n_y n_2, n_y n_2), without pinned rows and columns.
 
         SciPy's routines take one matrix at a time and keep other threads waiting; Torch's take the stack, and do not.
         """

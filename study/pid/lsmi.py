@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.pid.discretise import Discretiser
-from study.pid.posteriors import optimiser_of
+from study.pid.networks import optimiser_of
 from study.pid.profile import PIDProfile
-from study.pid.replicated import Rows, replicated_profile
+from study.pid.replicated import HalvedRows, replicated_profile
 from trainables.datasets.base import PairData
 from trainables.networks.layers import Layout, Parameter, Parameters
 
@@ -52,7 +52,7 @@ def lsmi_profile(
     )
 
 
-def _parts(rows: Rows, seed: int) -> Array:
+def _parts(rows: HalvedRows, seed: int) -> Array:
     """Components (K, 4) in bits, each seed's densities fitted on its `fit` rows and read on its `check` rows."""
     width = min(points.shape[1] for points in rows.points)
     h1, h2 = (
@@ -69,7 +69,7 @@ def _parts(rows: Rows, seed: int) -> Array:
     return np.asarray((parts + shift[:, None] * np.array([1.0, -1.0, -1.0, 1.0])) / np.log(2))
 
 
-def _surprise(points: Array, rows: Rows, *, seed: int) -> Array:
+def _surprise(points: Array, rows: HalvedRows, *, seed: int) -> Array:
     """-log density of the `check` rows in nats, (K, N // 2), by mixtures trained on the `fit` rows."""
     x = torch.from_numpy(points.astype(np.float32))
     mixture = Mixture(x.shape[1])

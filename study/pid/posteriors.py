@@ -16,10 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.networks.layers import Layout, Linear, Parameters
-from trainables.networks.perceptron import Perceptron
-from trainables.objectives.tasks import cross_entropy, task_loss_and_gradient
-from trainables.training.optim import AdamW
+from study.pid.networks import WEIGHT_DECAY, Race, SmallNetwork
 
 Array = NDArray[np.float64]
 
@@ -27,8 +24,6 @@ FOLDS, INITS = 4, 2  # networks of a fold differ in their initial weights and ba
 PART_FOLDS = 2  # enough for the learning curve, at half the cost
 _HIDDEN = 32
 _STEPS, _BATCH, _CHECK = 1500, 64, 20
-_PATIENCE, _GAIN = 3, 2e-3  # stop after so many checks without a gain of so many nats
-_LEARNING_RATE, _WEIGHT_DECAY, _CLIP = 5e-3, 0.5, 5.0
 _DECAY_ROWS = 1200  # that a network learns from; with more of them the decay gives way, as a prior does
 
 
@@ -55,52 +50,37 @@ def cross_fitted(
     check, fit = np.stack([rows[:size] for rows in kept]), [rows[size:] for rows in kept]
     seeds = [int(rng.integers(2**31)) for _ in kept]
     width = max(points.shape[1] for points in sources)
-    layout = Network(width, _HIDDEN, n_classes).layout
     # The rows of all sources, one source after the other.
     x = torch.from_numpy(np.concatenate([_widened(points, width) for points in sources]))
     labels = torch.from_numpy(y)
-    best = torch.stack([_drawn(p.shape[1], width, n_classes, seed) for p in sources for seed in seeds])
-    learned = torch.zeros(len(best), dtype=torch.bool)
     frequency = np.maximum(np.bincount(y, minlength=n_classes), 0.5) / len(y)
     chance = torch.from_numpy(np.log(frequency)).float()
-    best_loss = -chance[labels[torch.from_numpy(check)]].mean(dim=1).repeat(len(sources))
-    waited = torch.zeros(len(best))
-    active = torch.arange(len(best))  # networks of sources that still train
-    flat = best.clone()
-    decay = _WEIGHT_DECAY * min(1.0, _DECAY_ROWS / len(kept[0]))
-    optimiser, network = optimiser_of(flat, weight_decay=decay), Perceptron(layout, flat, "relu")
+    race = Race(
+        torch.stack([_drawn(p.shape[1], width, n_classes, seed) for p in sources for seed in seeds]),
+        layout=SmallNetwork(width, _HIDDEN, n_classes).layout,
+        team=len(kept),
+        to_beat=-chance[labels[torch.from_numpy(check)]].mean(dim=1).repeat(len(sources)),
+        weight_decay=WEIGHT_DECAY * min(1.0, _DECAY_ROWS / len(kept[0])),
+    )
 
     def taken(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Values and classes of the active networks' rows, which are (folds · INITS, B) of every source."""
-        chosen, source = torch.from_numpy(rows), active[:: len(kept)] // len(kept)
+        """Values and classes of the rows (folds · INITS, B) of every source that still trains."""
+        chosen, source = torch.from_numpy(rows), race.teams
         values = x.index_select(0, (source[:, None, None] * len(y) + chosen).flatten())
-        return values.view(len(active), -1, width), labels[chosen].repeat(len(source), 1)
+        return values.view(len(source) * len(rows), -1, width), labels[chosen].repeat(len(source), 1)
 
     for step in range(1, _STEPS + 1):
-        values, classes = taken(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit]))
-        found = network.forward(values)
-        loss, for_outputs = task_loss_and_gradient("cross_entropy", found.outputs.mT, classes)
-        optimiser.step(torch.cat(network.backward(found, for_outputs.mT, None), 1), loss)
+        race.step(*taken(np.stack([own[rng.integers(len(own), size=_BATCH)] for own in fit])))
         if step % _CHECK == 0:
-            values, classes = taken(check)
-            loss = cross_entropy(network.forward(values).outputs.mT, classes)
-            waited[active] = torch.where(loss < best_loss[active] - _GAIN, 0.0, waited[active] + 1)
-            better = loss < best_loss[active]
-            chosen = active[better]
-            best[chosen], best_loss[chosen], learned[chosen] = flat[better], loss[better], True
-            going = (waited[active] < _PATIENCE).view(-1, len(kept)).any(dim=1).repeat_interleave(len(kept))
-            if not going.any():
+            race.check(*taken(check))
+            if not len(race.teams):
                 break
-            if not going.all():
-                flat, optimiser = _of_those(going, optimiser, weight_decay=decay)
-                active, network = active[going], Perceptron(layout, flat, "relu")
     posterior = np.full((len(sources), len(y), n_classes), np.nan)
     for source, k in product(range(len(sources)), folds):
-        team = slice(source * len(kept) + k * INITS, source * len(kept) + (k + 1) * INITS)
+        of_fold = slice(source * len(kept) + k * INITS, source * len(kept) + (k + 1) * INITS)
         left_out = torch.from_numpy(np.flatnonzero(fold == k))
-        network = Perceptron(layout, best[team], "relu")
-        logits = network.forward(x[source * len(y) + left_out].expand(INITS, -1, -1)).outputs.mT
-        logits = torch.where(learned[team, None, None], logits, chance)
+        logits = race.logits(of_fold, x[source * len(y) + left_out])
+        logits = torch.where(race.learned[of_fold, None, None], logits, chance)
         posterior[source, fold == k] = torch.softmax(logits.double(), dim=-1).mean(dim=0).numpy()
     return list(posterior)
 
@@ -120,43 +100,9 @@ def _widened(points: Array, width: int) -> NDArray[np.float32]:
 
 def _drawn(n_in: int, width: int, n_classes: int, seed: int) -> Tensor:
     """Initial parameters of a network of `n_in` inputs, with zero weights for those up to `width`."""
-    own = Network(n_in, _HIDDEN, n_classes).layout.draw(seed)
+    own = SmallNetwork(n_in, _HIDDEN, n_classes).layout.draw(seed)
     first = n_in * _HIDDEN  # the weights of the inputs come first
     return torch.cat([own[:first], torch.zeros((width - n_in) * _HIDDEN), own[first:]])
-
-
-class Network:
-    """Two hidden ReLU layers and a linear output, with a leading replica axis."""
-
-    def __init__(self, n_in: int, hidden: int, n_out: int) -> None:
-        self._layers = (Linear("in", n_in, hidden), Linear("hidden", hidden, hidden), Linear("out", hidden, n_out))
-        self.layout = Layout([p for layer in self._layers for p in layer.parameters])
-
-    def __call__(self, parameters: Parameters, x: Tensor) -> Tensor:
-        """(K, N, n_in) -> (K, N, n_out)."""
-        first, second, out = self._layers
-        return out(parameters, torch.relu(second(parameters, torch.relu(first(parameters, x)))))
-
-
-def optimiser_of(flat: Tensor, *, learning_rate: float = _LEARNING_RATE, weight_decay: float = _WEIGHT_DECAY) -> AdamW:
-    """AdamW with the same settings for all replicas of `flat` (K, P)."""
-    same = torch.ones(len(flat))
-    return AdamW(
-        flat,
-        groups=[flat.shape[1]],
-        learning_rate=same * learning_rate,
-        weight_decay=same * weight_decay,
-        clip_norm=same * _CLIP,
-    )
-
-
-def _of_those(mask: Tensor, optimiser: AdamW, *, weight_decay: float) -> tuple[Tensor, AdamW]:
-    """The buffer and its optimiser with the replicas of `mask` alone, in the same state."""
-    state = {name: v[mask] if isinstance(v, Tensor) else v for name, v in optimiser.state_dict().items()}
-    flat = torch.empty_like(state["flat"])
-    reduced = optimiser_of(flat, weight_decay=weight_decay)
-    reduced.load_state_dict(state)
-    return flat, reduced
 
 
 def _folds(y: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -41,10 +41,10 @@ class PIDProfile:
     @property
     def dominant(self) -> Dominant:
         """The significant component whose interval lies above all the others'; `mixed` where they overlap."""
-        found = [name for name in COMPONENTS if self.significant[name]]
-        if not found:
+        significant = [name for name in COMPONENTS if self.significant[name]]
+        if not significant:
             return "none"
-        largest = max(found, key=lambda name: self.interval[name][0])
+        largest = max(significant, key=lambda name: self.interval[name][0])
         others = (self.interval[name][1] for name in COMPONENTS if name != largest)
         return largest if self.interval[largest][0] > max(others) else "mixed"  # type: ignore[return-value]
 

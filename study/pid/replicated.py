@@ -21,7 +21,7 @@ SEEDS = 5
 _NULL_LEVEL = 0.95
 
 
-class Rows(NamedTuple):
+class HalvedRows(NamedTuple):
     """What such an estimator reads of N rows: labels, points of both modalities, log posteriors in nats, the halves.
 
     `points` are (N, d_1), (N, d_2); `log_posteriors` those of x1, x2 and both, (N, n_y); `fit` and `check` hold the row
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
         return np.bincount(self.y) / len(self.y)
 
     def pointwise(self) -> tuple[Array, Array, Array]:
-        """Of every row, log p(y | x) / p(y) in nats, for x1, x2 and both: their means are the informations."""
+        """Every row's log p(y | x) / p(y) in nats, for x1, x2 and both: the means are the informations."""
         at = np.arange(len(self.y))
         prior = np.log(self.frequency)[self.y]
         x1, x2, x12 = (table[at, self.y] - prior for table in self.log_posteriors)
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
 
 def replicated_profile(
     data: PairData,
-    parts: Callable[[Rows, int], Array],
+    parts: Callable[[HalvedRows, int], Array],
     *,
     estimator: str,
     components: int,
@@ -79,10 +79,12 @@ def replicated_profile(
     def run(labels: Codes) -> Array:
         log_1, log_2, log_12 = (np.log(table) for table in learned(labels))
         x1, x2 = (discretiser.points(m, data.split, components=components)[rows] for m in data.modalities)
-        return parts(Rows(labels, (x1, x2), (log_1, log_2, log_12), order[:, :half], order[:, half : 2 * half]), seed)
+        return parts(
+            HalvedRows(labels, (x1, x2), (log_1, log_2, log_12), order[:, :half], order[:, half : 2 * half]), seed
+        )
 
-    found, by_chance = run(y), run(rng.permutation(y))
-    mean, deviation = found.mean(axis=0), found.std(axis=0, ddof=1)
+    parts_of_seeds, by_chance = run(y), run(rng.permutation(y))
+    mean, deviation = parts_of_seeds.mean(axis=0), parts_of_seeds.std(axis=0, ddof=1)
     width = float(stats.t.ppf((1 + level) / 2, SEEDS - 1)) * deviation
     null = by_chance.mean(axis=0) + float(stats.t.ppf(_NULL_LEVEL, SEEDS - 1)) * by_chance.std(axis=0, ddof=1)
     value = dict(zip(COMPONENTS, map(float, np.maximum(mean, 0.0)), strict=True))

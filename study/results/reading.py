@@ -108,3 +108,8 @@ def natural_names(names: Sequence[str]) -> list[str]:
 def one_line(value: object) -> str:
     """Text without line breaks and control characters, so that it can stand in a sentence, a table or an SVG."""
     return " ".join("".join(char if char.isprintable() else " " for char in str(value)).split())
+
+
+def capital(text: str) -> str:
+    """Text that begins with a capital letter, as a sentence does."""
+    return text[:1].upper() + text[1:]

@@ -20,7 +20,7 @@ def write_report(report: Report, folder: Path) -> None:
     export(content, files.tables)
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
     _replace(files.report, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _replace(files.page, render(content, figures))
+    _replace(files.page, render(report, figures))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -8,20 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal, TypeVar, get_args
+from enum import IntEnum
+from typing import Literal, NamedTuple, get_args
 
 from study.cells.cell import Cell
 from study.cells.trials import SUBJECTS, Arm, Asked
+from study.scheduling.packs import even_groups, pack_work
 from study.search.curves import curve
 from study.search.one_sided import ONE_SIDED, opening_size
 
-T = TypeVar("T")
 Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
 PlannedRound = Sequence[tuple[Arm, int]]  # trainings of each arm
-PHASES = ("shared", "one-sided", "confirm", "final")
 ONE_SIDED_SHARE = 3 / 4  # of what one-sided arms may ask for after their first round, as in the digits study
+
+
+class Phase(IntEnum):
+    """Stage of a cell's search. A cell goes through them in this order, and may leave any but the first out."""
+
+    SHARED = 0
+    ONE_SIDED = 1
+    CONFIRM = 2
+    FINAL = 3
+
+    @classmethod
+    def of(cls, arm: Arm) -> Phase:
+        """The phase whose rounds ask for trainings of this arm."""
+        return cls.ONE_SIDED if arm in ONE_SIDED else cls[arm.upper()]
+
+    @property
+    def is_one_round(self) -> bool:
+        """Whether the phase asks for all of its trainings at once."""
+        return self >= Phase.CONFIRM
 
 
 def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None) -> list[PlannedRound]:
@@ -57,74 +75,75 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
     return rounds
 
 
-def even_groups(members: Sequence[T], largest: int) -> list[Sequence[T]]:
-    """The fewest groups of at most `largest`, of sizes that differ by one at most: the packs of an arm's round."""
-    count = -(-len(members) // largest)
-    bounds = [round(i * len(members) / count) for i in range(count + 1)]
-    return [members[low:high] for low, high in pairwise(bounds)]
+class Left(NamedTuple):
+    """Trainings that are still to be asked for, and their work as `pack_work` has it."""
 
+    trainings: int = 0
+    work: float = 0.0
 
-def pack_work(size: int, *, pack_size: int) -> float:
-    """Relative time of a pack of `size` trainings, that of one training more being 1.
-
-    What a pack takes besides its trainings is about that of three tenths of the largest pack: `resources.pack: auto`
-    makes packs larger the more there is to gain (measured on pairs of MLPs; `tests/bench/dry_run.py`).
-    """
-    return size + 0.3 * pack_size
+    def towards(self, other: Left, *, share: float) -> Left:
+        """What lies between the two, at this share of the way."""
+        return Left(
+            trainings=self.trainings + round(share * (other.trainings - self.trainings)),
+            work=self.work + share * (other.work - self.work),
+        )
 
 
 @dataclass
 class Ahead:
     """What a cell is still to ask for, corrected by every round that it does ask for.
 
-    `left` are the trainings that are likely to be asked for still, and their work as `pack_work` has it. Until it is
-    known which one-sided arms go on, the share of those that do (`auto`) counts.
+    `asked` are the trainings asked for so far, by arm, and `left` those that are likely to be asked for still. Until it
+    is known which one-sided arms go on, the share of those that do (`auto`) counts.
     """
 
     cell: Cell
     pack_size: int
     asked: dict[Arm, int] = field(default_factory=lambda: dict.fromkeys(get_args(Arm), 0))
-    left: tuple[int, float] = field(init=False)  # kept: every sign of progress reads it of every cell
-    _phase: int = 0
-    _going: tuple[Arm, ...] | None = None
+    left: Left = field(init=False)  # kept: every sign of progress reads it of every cell
+    _phase: Phase = Phase.SHARED  # the latest that has begun
+    _going: tuple[Arm, ...] | None = None  # the one-sided arms that go on, once that is known
 
     def __post_init__(self) -> None:
         self.left = self._expected()
 
-    def ask(self, arms: Mapping[Arm, int]) -> None:
-        """Note a round, by its trainings in each arm."""
+    def correct(self, arms: Mapping[Arm, int]) -> None:
+        """Take a round into account that the cell has asked for, by its trainings in each arm."""
         one_sided = tuple(arm for arm in ONE_SIDED if arm in arms)
-        if any(self.asked[arm] for arm in one_sided):
+        if any(self.asked[arm] for arm in one_sided):  # not the first round of them
             self._going = one_sided
         for arm, count in arms.items():
             self.asked[arm] += count
-            self._phase = max(self._phase, PHASES.index(_phase_of(arm)))
+            self._phase = max(self._phase, Phase.of(arm))
         self.left = self._expected()
 
-    def _expected(self) -> tuple[int, float]:
+    def _expected(self) -> Left:
         if self._going is not None:
             return self._left("most")
-        trainings, work = self._left("likely")
-        if self._phase <= PHASES.index("one-sided") and self.cell.config.alignment.one_sided == "auto":
-            most_trainings, most_work = self._left("most")
-            trainings += round(ONE_SIDED_SHARE * (most_trainings - trainings))
-            work += ONE_SIDED_SHARE * (most_work - work)
-        return trainings, work
+        likely = self._left("likely")
+        if self._phase <= Phase.ONE_SIDED and self.cell.config.alignment.one_sided == "auto":
+            return likely.towards(self._left("most"), share=ONE_SIDED_SHARE)
+        return likely
 
-    def _left(self, case: Case) -> tuple[int, float]:
+    def _left(self, case: Case) -> Left:
+        """What the plan of this case asks for beyond the trainings asked for, in phases that are not over."""
         trainings, work = 0, 0.0
-        begun = {_phase_of(arm) for arm, count in self.asked.items() if count}
-        open_ = {phase for phase in PHASES[self._phase :] if phase in PHASES[:2] or phase not in begun}
-        past = dict(self.asked)
+        uncounted = dict(self.asked)  # trainings asked for that no planned round has been matched with
         for planned in planned_rounds(self.cell, case=case, going=self._going):
             for arm, count in planned:
-                known = min(past[arm], count) if _phase_of(arm) in open_ else count  # asked for already
-                past[arm] -= known
+                if self._is_over(Phase.of(arm)):
+                    continue
+                known = min(uncounted[arm], count)
+                uncounted[arm] -= known
                 if count > known:
                     trainings += count - known
                     groups = even_groups(range(count - known), self.pack_size)
                     work += sum(pack_work(len(group), pack_size=self.pack_size) for group in groups)
-        return trainings, work
+        return Left(trainings, work)
+
+    def _is_over(self, phase: Phase) -> bool:
+        """Whether nothing more will be asked for in a phase, however much was planned."""
+        return phase < self._phase or (phase == self._phase and phase.is_one_round)
 
 
 def planned_in_record(
@@ -146,9 +165,9 @@ def planned_in_record(
     for cell in cells:
         ahead = Ahead(cell=cell, pack_size=1)
         for round_ in _rounds(trials[cell.id]):
-            ahead.ask(round_)
+            ahead.correct(round_)
         over = states[cell.id] == "over" or (decided and states[cell.id] == "confirmed")
-        planned[cell.id] = sum(ahead.asked.values()) + (0 if over else ahead.left[0])
+        planned[cell.id] = sum(ahead.asked.values()) + (0 if over else ahead.left.trainings)
     return planned
 
 
@@ -164,9 +183,9 @@ def _once(trials: Iterable[Asked]) -> Collection[Asked]:
 
 def _rounds(trials: Iterable[Asked]) -> list[dict[Arm, int]]:
     """The trainings of each round by arm, in the order in which rounds are asked for."""
-    counts: dict[tuple[int, int], dict[Arm, int]] = {}
+    counts: dict[tuple[Phase, int], dict[Arm, int]] = {}
     for trial in trials:
-        arms = counts.setdefault((PHASES.index(_phase_of(trial.arm)), trial.round), {})
+        arms = counts.setdefault((Phase.of(trial.arm), trial.round), {})
         arms[trial.arm] = arms.get(trial.arm, 0) + len(trial.replicates)
     return [counts[place] for place in sorted(counts)]
 
@@ -184,7 +203,3 @@ def _state(cell: Cell, trials: Sequence[Asked]) -> Literal["at work", "confirmed
     search = cell.config.search
     early = search.stop_interval or search.stop_regret or not arms.isdisjoint(ONE_SIDED)
     return "over" if early and not cell.config.replicates.confirm else "at work"
-
-
-def _phase_of(arm: Arm) -> str:
-    return "one-sided" if arm in ONE_SIDED else arm

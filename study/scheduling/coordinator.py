@@ -1,4 +1,4 @@
-"""Turns the rounds of all cells into packs, hands them out, and writes what comes back to the ledger.
+"""The coordinator: it turns the rounds of all cells into packs, hands them out, and records what comes back.
 
 The one writer of a study. It knows nothing of Ray: `study.cluster` drives it with `next_pack`, `complete` and `fail`.
 """
@@ -11,44 +11,25 @@ from dataclasses import dataclass, field
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
-from study.scheduling.ahead import Ahead, even_groups, pack_work
+from study.scheduling.ahead import Ahead
+from study.scheduling.packs import PlannedPack, even_groups, pack_work
 from study.search import Ledger
 from study.search.answers import recommended_settings
 from study.search.record.notes import ERRORS
 from study.search.rounds import Round, encoder_round, rounds
-from trainables.spec import PackSpec, ReplicateResult
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pack:
-    """Replicates to train in lockstep: the specification, the cell it belongs to, and who gets which result."""
-
-    spec: PackSpec
-    cell: Cell
-    members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
-
-    @property
-    def keeps_encoders(self) -> bool:
-        """Whether the trained encoders are wanted, not only their results."""
-        return self.members[0][0].arm == "final"
-
-    @property
-    def id(self) -> str:
-        """Content hash of the specification: the same after a restart."""
-        return self.spec.hash
+from trainables.spec import ReplicateResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where the study stands; `planned` follows what cells come to. `latest` is the cell that moved last.
 
-    Work is in units of `study.scheduling.ahead.pack_work`: a small pack takes longer for each of its trainings.
+    Work is in units of `study.scheduling.packs.pack_work`: a small pack takes longer for each of its trainings.
     """
 
     done: int
     planned: int
     diverged: int
-    fresh: int  # trainings done in this run, not read back
     in_flight: float  # trainings' worth of epochs done in packs that have not ended
     latest: str
     work_done: float  # in this run, packs that have not ended included
@@ -70,7 +51,7 @@ class _Running:
 
 
 class Coordinator:
-    """Composes packs deterministically, so that an interrupted study asks for the same packs again.
+    """A study at work. Packs are composed deterministically: an interrupted study asks for the same ones again.
 
     The encoders that are kept come last: which strategy a pair should have depends on the gains of all cells, which
     the report corrects together. So every cell has its answer, or is given up, before they are asked for.
@@ -97,10 +78,10 @@ class Coordinator:
         self._pack_size = pack_size
         self._decided = False
         self._on_progress, self._on_cell_end = on_progress, on_cell_end
-        self._queue: deque[Pack] = deque()
-        self._packs: dict[str, tuple[Pack, _Running]] = {}
+        self._queue: deque[PlannedPack] = deque()
+        self._packs: dict[str, tuple[PlannedPack, _Running]] = {}
         self._fractions: dict[str, float] = {}
-        self._done = self._fresh = self._diverged = 0
+        self._done = self._diverged = 0
         self._latest = cells[0].label
         self._work_done = 0.0
         if ledger.note(ERRORS):  # another run may do better
@@ -140,16 +121,15 @@ class Coordinator:
         out = sum(self._work(pack) for pack, _ in self._packs.values())
         return Progress(
             done=self._done,
-            planned=sum(running.asked for running in self._running) + sum(trainings for trainings, _ in ahead),
+            planned=sum(running.asked for running in self._running) + sum(left.trainings for left in ahead),
             diverged=self._diverged,
-            fresh=self._fresh,
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
             work_done=self._work_done + begun,
-            work_left=out - begun + sum(work for _, work in ahead),
+            work_left=out - begun + sum(left.work for left in ahead),
         )
 
-    def next_pack(self) -> Pack | None:
+    def next_pack(self) -> PlannedPack | None:
         """A pack to train, or None while none is ready (ask again after a `complete`)."""
         return self._queue.popleft() if self._queue else None
 
@@ -169,10 +149,9 @@ class Coordinator:
         for (asked, index), result in zip(pack.members, results, strict=True):
             by_trial.setdefault(asked.number, {})[index] = result
         trials = {asked.number: asked for asked, _ in pack.members}
-        for number, found in by_trial.items():
-            self._ledger.record(pack.cell.id, trials[number], found)
+        for number, own in by_trial.items():
+            self._ledger.record(pack.cell.id, trials[number], own)
         self._count(results)
-        self._fresh += len(results)
         self._work_done += self._work(pack)
         if not running.open and running.error is None:
             self._advance(running)
@@ -219,10 +198,10 @@ class Coordinator:
         self._decide()
         self._on_progress(self.progress)
 
-    def _work(self, pack: Pack) -> float:
+    def _work(self, pack: PlannedPack) -> float:
         return pack_work(len(pack.members), pack_size=self._pack_size)
 
-    def _release(self, pack_id: str) -> tuple[Pack, _Running]:
+    def _release(self, pack_id: str) -> tuple[PlannedPack, _Running]:
         pack, running = self._packs.pop(pack_id)
         self._fractions.pop(pack_id, None)
         running.open.discard(pack_id)
@@ -256,7 +235,7 @@ class Coordinator:
         by_arm: dict[Arm, list[tuple[Asked, int]]] = {}
         for trial in asked:
             by_arm.setdefault(trial.arm, []).extend((trial, index) for index in trial.replicates)
-        running.ahead.ask({arm: len(members) for arm, members in by_arm.items()})
+        running.ahead.correct({arm: len(members) for arm, members in by_arm.items()})
         for members in by_arm.values():
             running.asked += len(members)
             for group in even_groups(members, self._pack_size):
@@ -269,7 +248,7 @@ class Coordinator:
     def _enqueue(self, running: _Running, members: Iterable[tuple[Asked, int]]) -> None:
         members = tuple(members)
         spec = running.cell.pack(members[0][0].arm, [(trial.setting, index) for trial, index in members])
-        pack = Pack(spec=spec, cell=running.cell, members=members)
+        pack = PlannedPack(spec=spec, cell=running.cell, members=members)
         self._packs[pack.id] = (pack, running)
         running.open.add(pack.id)
         self._queue.append(pack)

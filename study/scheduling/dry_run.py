@@ -15,7 +15,8 @@ from study.cells.building import build_cells, data_notes
 from study.cells.cell import Cell
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
-from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, PlannedRound, even_groups, planned_rounds
+from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, PlannedRound, planned_rounds
+from study.scheduling.packs import even_groups
 from study.scheduling.size import pack_size
 from study.scheduling.speed import Speed, example, kind, measure
 from trainables.datasets import MultimodalData
@@ -83,15 +84,15 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
 
     cards = torch.cuda.device_count()
     resources = config.resources
-    gpus = (0.25 if cards else 0.0) if isinstance(resources.gpus, str) else resources.gpus
+    gpus = resources.gpu_share(on_gpus=bool(cards))
     if gpus > cards:
         raise ConfigError(f"resources.gpus asks for {gpus:g} of a GPU, but there are {cards} here; set it to 0 or auto")
     fitting = int(len(os.sched_getaffinity(0)) / resources.cpus)
     if gpus:
         fitting = min(fitting, int(cards / gpus))
     slots = max(1, fitting if isinstance(resources.workers, str) else resources.workers)
-    found = plan(cells, datasets, slots=slots, cpus=resources.cpus, gpus=gpus, price=price)
-    return json_text(found.to_json(), indent=1) if as_json else describe(found)
+    planned = plan(cells, datasets, slots=slots, cpus=resources.cpus, gpus=gpus, price=price)
+    return json_text(planned.to_json(), indent=1) if as_json else describe(planned)
 
 
 def plan(
@@ -118,7 +119,7 @@ def plan(
     """
     size = pack_size(cells, datasets, cpus=cpus, gpus=gpus)
     planned = {case: {cell.id: planned_rounds(cell, case=case) for cell in cells} for case in CASES}
-    groups = {size_ for rounds in planned["likely"].values() for size_ in _sizes(rounds, size)}
+    groups = {pack for rounds in planned["likely"].values() for pack in _sizes(rounds, size)}
     speed = measure(
         cells,
         datasets,
@@ -133,7 +134,7 @@ def plan(
     for case in CASES:
         training = training_seconds(cells, planned[case], speed=speed, pack_size=size, slots=slots)
         seconds = training + speed.start * _fixed(cells)
-        sizes = [found for rounds in planned[case].values() for found in _sizes(rounds, size)]
+        sizes = [pack for rounds in planned[case].values() for pack in _sizes(rounds, size)]
         cost = None if price is None else price * devices * seconds / 3600
         amounts[case] = Amount(
             trainings=sum(sizes), packs=len(sizes), seconds=seconds, training_seconds=training, cost=cost
@@ -210,26 +211,26 @@ def training_seconds(
 
 
 def _fixed(cells: Sequence[Cell]) -> float:
-    """Everything else, in units of a process's start."""
+    """What everything but training takes, in units of a process's start."""
     n_datasets = len({cell.data_key for cell in cells})
     return _BEFORE + _PROFILED_DATASET * n_datasets + (_PROFILED_PAIR + _REPORTED_CELL) * len(cells) + _AFTER
 
 
-def describe(found: Plan) -> str:
+def describe(plan: Plan) -> str:
     """The plan in lines."""
-    likely, least, most = found.likely, found.least, found.most
-    at = f"{found.at_once} at once" + (f" on {found.devices} GPUs" if found.gpu else "")
+    likely, least, most = plan.likely, plan.least, plan.most
+    at = f"{plan.at_once} at once" + (f" on {plan.devices} GPUs" if plan.gpu else "")
     lines = [
-        f"{found.study}: {len(found.cells)} pair{'s' * (len(found.cells) > 1)}, {likely.trainings} trainings "
-        f"({least.trainings} to {most.trainings}) in {likely.packs} packs of up to {found.pack_size}, {at}",
-        f"memory: {_mebibytes(found.pack_bytes)} of tensors in the largest pack",
+        f"{plan.study}: {len(plan.cells)} pair{'s' * (len(plan.cells) > 1)}, {likely.trainings} trainings "
+        f"({least.trainings} to {most.trainings}) in {likely.packs} packs of up to {plan.pack_size}, {at}",
+        f"memory: {_mebibytes(plan.pack_bytes)} of tensors in the largest pack",
         f"time: about {duration(likely.seconds)} ({duration(least.seconds)} to {duration(most.seconds)})",
     ]
     if likely.cost is not None and least.cost is not None and most.cost is not None:
-        what = f"{found.devices} GPUs" if found.gpu else "this machine, which has no GPU,"
+        what = f"{plan.devices} GPUs" if plan.gpu else "this machine, which has no GPU,"
         lines.append(f"cost: {likely.cost:.2f} ({least.cost:.2f} to {most.cost:.2f}) for {what} at that price")
     lines.append("the range: from no pair to every pair turning out to need one-sided strengths")
-    for label, rows in zip(found.cells, found.rows, strict=True):
+    for label, rows in zip(plan.cells, plan.rows, strict=True):
         lines.append(f"  {label} ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)")
     return "\n".join(lines)
 

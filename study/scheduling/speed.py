@@ -87,16 +87,16 @@ def measure(
         with ProcessPoolExecutor(count, context, initializer=_join, initargs=(barrier, threads)) as pool:
             each = seconds / len(work)
             answers = [pool.submit(_time_all, work, begun, each, device) for _ in range(count)]
-            found = [answer.result() for answer in answers]
+            trials = [answer.result() for answer in answers]
     except BrokenProcessPool:
         raise ConfigError(
             "a process of the trial died, probably for want of memory; lower resources.pack or resources.workers"
         ) from None
     by_kind: dict[str, Timed] = {}
     for place, key in enumerate(kinds):
-        small, large = (_mean([timed[2 * place + which] for _, timed in found]) for which in (0, 1))
+        small, large = (_mean([timed[2 * place + which] for _, timed in trials]) for which in (0, 1))
         by_kind[key] = (sizes[0], small), (sizes[1], large)
-    return Speed(start=max(started for started, _ in found), by_kind=by_kind)
+    return Speed(start=max(started for started, _ in trials), by_kind=by_kind)
 
 
 def _mean(values: Sequence[PackSeconds]) -> PackSeconds:

@@ -107,7 +107,7 @@ def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
     floor = freedom * (1e-13 * max(float(np.abs(scores[present]).max()), 1e-100)) ** 2
     if (values**2).sum() <= floor:
         values = np.zeros_like(values)
-    found, log_weights = [], []
+    plausible, log_weights = [], []
     for noise in NOISES:
         per_seed = [_precision(axis.tobytes(), column.tobytes(), noise) for column in present.T]
         projected = [precision @ column for (precision, _), column in zip(per_seed, values.T, strict=True)]
@@ -119,12 +119,14 @@ def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
             freedom=freedom,
             log_volume=sum(log_volume for _, log_volume in per_seed),
         )
-        found.append(statistics)
+        plausible.append(statistics)
         log_weights.append(np.log(noise.prior) + _restricted_log_likelihood(statistics))
     weights = np.exp(np.array(log_weights) - max(log_weights))
     weights = np.where(weights < NEGLIGIBLE * weights.sum(), 0.0, weights)
     weights /= weights.sum()
-    return tuple(replace(one, weight=float(weight)) for one, weight in zip(found, weights, strict=True) if weight > 0)
+    return tuple(
+        replace(one, weight=float(weight)) for one, weight in zip(plausible, weights, strict=True) if weight > 0
+    )
 
 
 def _restricted_log_likelihood(statistics: Differences) -> float:

@@ -1,4 +1,4 @@
-"""From replicate results to λ*: the estimate, how sure it is, and the shape of the curve."""
+"""λ* from replicate results: the estimate, how sure it is, and the shape of the curve."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from study.selection.posterior import Fit, Posterior, draw, fit
 from study.selection.shape import Shape, classify, flat_p_value
 from study.selection.trainings import Floats, Trainings
 
-Flag = Literal["edge", "diverged", "undertrained", "few_seeds"]
+Flag = Literal["edge", "diverged", "few_seeds"]
 DRAWS = 2000
 FEW_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point.
-
-    `argmax_probability` is the posterior probability that the optimum lies at each grid point (sums to 1).
-    """
+    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point."""
 
     strengths: Floats
     mean: Floats
     low: Floats
     high: Floats
-    argmax_probability: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,8 +35,7 @@ class Selection:
     error of λ*; `expected_regret` (≥ 0, score units) is what choosing `lambda_star` is expected to lose against the
     unknown best; `shape_p_value` belongs to the test against a flat curve, `harm_p_value` to the claim that alignment
     lowers the score on average over the range, `drop_p_value` to the claim that the strongest strength scores below
-    λ*; `noise_sd` is the sd of one training about the common curve and its seed's offset, `seed_sd` that of the seeds'
-    mean scores (NaN with one seed).
+    λ*; `noise_sd` is the sd of one training about the common curve and its seed's offset.
     """
 
     lambda_star: float
@@ -55,7 +50,6 @@ class Selection:
     flags: tuple[Flag, ...]
     posterior: Curve
     noise_sd: float
-    seed_sd: float
 
 
 def select(
@@ -67,7 +61,6 @@ def select(
     range_: tuple[float, float] | None = None,
     scale: float | None = None,
     diverged: ArrayLike | None = None,
-    undertrained: bool = False,
 ) -> Selection:
     """λ*, its interval and the curve's shape, from the scores of every training.
 
@@ -79,7 +72,6 @@ def select(
         range_: of strengths that λ* is sought in; None: from the smallest to the largest given.
         scale: of the warp, see `warp_scale`; None: from the design.
         diverged: (S, R) True where a training blew up, if some NaN are only trainings not run; None: all NaN diverged.
-        undertrained: whether trainings were still improving at their last epoch; only passed on as a flag.
 
     Raises:
         ValueError: shapes disagree, strengths are negative or repeated, fewer than two have a score, or no seed was
@@ -110,16 +102,14 @@ def select(
         shape_p_value=p_value,
         harm_p_value=_harm_p_value(posterior),
         drop_p_value=_drop_p_value(posterior, star),
-        flags=_flags(fitted, posterior, star, shape, undertrained),
+        flags=_flags(fitted, posterior, star, shape),
         posterior=Curve(
             strengths=posterior.strengths,
             mean=posterior.mean,
             low=ordered[:, tail],
             high=ordered[:, -1 - tail],
-            argmax_probability=probability,
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
-        seed_sd=_seed_sd(trainings.scores),
     )
 
 
@@ -158,21 +148,12 @@ def _drop_p_value(posterior: Posterior, star: int) -> float:
     return float((1 + (change >= 0).sum()) / (1 + len(change)))
 
 
-def _flags(fitted: Fit, posterior: Posterior, star: int, shape: Shape, undertrained: bool) -> tuple[Flag, ...]:
+def _flags(fitted: Fit, posterior: Posterior, star: int, shape: Shape) -> tuple[Flag, ...]:
     border = star == len(posterior.strengths) - 1 or (star == 0 and posterior.strengths[0] > 0)
     seeds = fitted.trainings.seeds
     raised: dict[Flag, bool] = {
         "edge": border and shape != "flat",
         "diverged": fitted.trainings.diverged,
-        "undertrained": undertrained,
         "few_seeds": bool(np.median(seeds[seeds > 0]) < FEW_SEEDS),
     }
     return tuple(flag for flag, is_raised in raised.items() if is_raised)
-
-
-def _seed_sd(scores: Floats) -> float:
-    """The sd over seeds of their mean deviation from the strengths' mean scores; NaN with one seed."""
-    tried = scores[np.isfinite(scores).any(axis=1)]
-    deviations = tried - np.nanmean(tried, axis=1, keepdims=True)
-    offsets = [float(np.nanmean(column)) for column in deviations.T if np.isfinite(column).any()]
-    return float(np.std(offsets, ddof=1)) if len(offsets) > 1 else float("nan")

@@ -130,8 +130,8 @@ class _Knowledge:
         tried = np.array(sorted(self.taken))
         points = np.arange(len(self.mean))
         distance = np.abs(points[:, None] - tried).min(axis=1)
-        found: Indices = points[((distance == 0) | (distance >= APART)) & self.admissible]
-        return found
+        candidates: Indices = points[((distance == 0) | (distance >= APART)) & self.admissible]
+        return candidates
 
     def _value(self, place: int, seeds: int, places: Indices) -> float:
         columns = free_columns(self.taken.get(place, set()), seeds)
@@ -150,7 +150,7 @@ class _Knowledge:
         return best
 
     def _pair_value(self, place: int, partners: Indices, seeds: int) -> float:
-        """Of fresh seeds at `place` and at the best partner: they tell the difference between the two."""
+        """Value of fresh seeds at `place` and at the best partner: they tell the difference between the two."""
         shared = self.covariance[:, [place]] - self.covariance[:, partners]
         known = shared[place] - shared[partners, np.arange(len(partners))]
         noise = self.noise[place, place] + np.diag(self.noise)[partners] - 2 * self.noise[place, partners]

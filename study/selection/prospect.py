@@ -84,7 +84,7 @@ def prospect(
 
 
 def _standard_error(changes: Floats, confirm: int) -> float:
-    """From differences (S, R) to λ = 0, NaN where there is none."""
+    """Standard error of a confirmed gain, from the differences (S, R) to λ = 0; NaN where they are too few."""
     known = [row[np.isfinite(row)] for row in changes]
     if confirm < 2 or sum(max(len(row) - 1, 0) for row in known) < FEWEST:
         return float("nan")

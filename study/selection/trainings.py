@@ -49,8 +49,8 @@ def counted(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> Bools:
     blown = ~np.isfinite(values) if diverged is None else np.asarray(diverged, bool)
     usable = np.isfinite(values) & ~blown
     sound = ~blown.any(axis=1) | (blown.sum(axis=1) < usable.sum(axis=1))
-    found: Bools = usable & sound[:, None]
-    return found
+    counts: Bools = usable & sound[:, None]
+    return counts
 
 
 def has_curve(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> bool:

@@ -1,9 +1,14 @@
 """The linear theory of alignment: what it must destroy and when, from second moments alone, before any training.
 
-`Moments` in, answers out: `alignment_directions`, `prediction_directions` and their compromise `joint_optimum` at a
-strength; its `risk` and `information_loss`; the `critical_strengths` at which a prediction direction is given up; and
-`forecast`, all of it for a pair of real modalities. `rank_agreement` tells when such forecasts can be believed.
-`forecast_together` predicts the very curves that a study of linear encoders will measure, `halfway` is their crossing.
+A study asks for forecasts of a pair of real modalities: `forecast`, and `forecast_together`, which predicts the very
+curves that a study of linear encoders will measure; `halfway` is their crossing. `rank_agreement` tells when forecasts
+can be believed.
+
+The closed forms behind them are an interface of their own, for whoever knows a population's moments or wants an encoder
+rather than a curve. `Moments` in, answers out: `alignment_directions`, `prediction_directions` and their compromise
+`joint_optimum` at a strength, or `optimum_together` of both encoders; an encoder's `risk` and `information_loss`; the
+`critical_strengths` (with more about each: `crossings`) at which a prediction direction is given up. Weights of other
+objectives on the same scale: `info_nce_strength`, `squared_distance_weight`.
 """
 
 from study.theory.agreement import RankAgreement, rank_agreement

@@ -36,8 +36,9 @@ _LARGEST_STRENGTH = 1e9  # times the smallest sampled strength: what remains to 
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """At `strength` the encoder has lost half of `lost` (0 … 1: share of the target's power explained at λ → 0).
+    """A step of the optimum: at `strength` the encoder has lost half of `lost`.
 
+    `lost` (0 … 1) is a share of the target's power explained at λ → 0.
     `correlation` is the canonical correlation of what it got instead: √(rise of c / directions exchanged).
     """
 
@@ -65,8 +66,8 @@ def crossings(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss
 
 def critical_strengths(moments: Moments, *, k: int, encoder: EncoderNumber, smallest_loss: float = 0.05) -> Matrix:
     """The strengths of `crossings`, ascending; empty where alignment costs the encoder nothing."""
-    found = crossings(moments, k=k, encoder=encoder, smallest_loss=smallest_loss)
-    return np.array([crossing.strength for crossing in found])
+    steps = crossings(moments, k=k, encoder=encoder, smallest_loss=smallest_loss)
+    return np.array([crossing.strength for crossing in steps])
 
 
 def info_nce_strength(first: Crossing, second: Crossing, *, k: int, temperature: float) -> float:
@@ -108,7 +109,7 @@ def crossings_of(problem: JointProblem, *, k: int, smallest_loss: float = 0.05) 
     values = np.array([samples[log] for log in logs])
     falling = -np.diff(values) >= _SLOPE * start * np.diff(logs)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], falling, [False]]).astype(int)))
-    found = []
+    crossed = []
     for left, right in edges.reshape(-1, 2):
         lost = values[left] - values[right]
         if lost >= smallest_loss * start:
@@ -117,14 +118,14 @@ def crossings_of(problem: JointProblem, *, k: int, smallest_loss: float = 0.05) 
             before, after = (problem.leading(float(np.exp(logs[edge])), k=k)[1] for edge in (left, right))
             exchanged = k - float(np.sum((before.T @ after) ** 2))
             rise = problem.aligned(after) - problem.aligned(before)
-            found.append(
+            crossed.append(
                 Crossing(
                     strength=float(np.exp(log)),
                     lost=min(1.0, float(lost / start)),
                     correlation=float(np.sqrt(np.clip(rise / exchanged, 0.0, 1.0))),
                 )
             )
-    return tuple(found)
+    return tuple(crossed)
 
 
 def _sample(

@@ -68,12 +68,11 @@ class EncoderForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The linear forecast of a pair, in its order; canonical `correlations`, and the `raw_` ones without shrinkage."""
+    """The linear forecast of a pair, in its order, with its canonical `correlations` (of the shrunk covariances)."""
 
     k: int
     encoders: tuple[EncoderForecast, EncoderForecast]
     correlations: tuple[float, ...]
-    raw_correlations: tuple[float, ...]
     shrinkage: tuple[ShrinkageEffect, ShrinkageEffect]
 
 
@@ -105,7 +104,6 @@ def forecast(
     raw = Moments.from_samples(x_1[train], x_2[train], y_1[train], y_2[train], shrinkage=None)
     moments = raw.shrunk(ledoit_wolf_intensity(x_1[train], raw.s11), ledoit_wolf_intensity(x_2[train], raw.s22))
     problems = joint_problem(moments, encoder=1), joint_problem(moments, encoder=2)
-    raw_problem = joint_problem(raw, encoder=1)
     count = min(problem.rank for problem in problems)
     return Forecast(
         k=k,
@@ -113,8 +111,7 @@ def forecast(
             _encoder_forecast(problems[0], data.names[0], x_1[other], y_1[other], k=k, strengths=strengths),
             _encoder_forecast(problems[1], data.names[1], x_2[other], y_2[other], k=k, strengths=strengths),
         ),
-        correlations=_correlations(problems[0], count),
-        raw_correlations=_correlations(raw_problem, count),
+        correlations=tuple(float(v) for v in np.sqrt(problems[0].squared_correlations[:count])),
         shrinkage=(
             _effect(data.modalities[0], raw.s11, moments.s11, rows=len(train), kept=kept_1, a=moments.intensity[0]),
             _effect(data.modalities[1], raw.s22, moments.s22, rows=len(train), kept=kept_2, a=moments.intensity[1]),
@@ -154,10 +151,6 @@ def _encoder_forecast(
         gain_error=float(gains.std(ddof=1) / np.sqrt(len(gains))),
         crossings=crossings_of(problem, k=k),
     )
-
-
-def _correlations(problem: JointProblem, count: int) -> tuple[float, ...]:
-    return tuple(float(v) for v in np.sqrt(problem.squared_correlations[:count]))
 
 
 def _effect(modality: Modality, before: Matrix, after: Matrix, *, rows: int, kept: float, a: float) -> ShrinkageEffect:

@@ -56,13 +56,13 @@ def halfway(strengths: ArrayLike, scores: ArrayLike) -> Halfway | None:
     seeds = rows.shape[1]
     draws = np.random.default_rng(0).integers(seeds, size=(_RESAMPLES, seeds))
     brackets = [bracket for draw in draws if (bracket := _bracket(at, _mean(rows[:, draw]))) is not None]
-    found = halfway_strength(at, _mean(rows))
+    measured = halfway_strength(at, _mean(rows))
     low, high = np.array(brackets).T
     return Halfway(
-        strength=found,
+        strength=measured,
         interval=(
-            min(found, float(np.quantile(low, (1 - _LEVEL) / 2, method="lower"))),
-            max(found, float(np.quantile(high, (1 + _LEVEL) / 2, method="higher"))),
+            min(measured, float(np.quantile(low, (1 - _LEVEL) / 2, method="lower"))),
+            max(measured, float(np.quantile(high, (1 + _LEVEL) / 2, method="higher"))),
         ),
         lost=float(losses.mean()),
     )

@@ -112,8 +112,8 @@ def forecast_together(
         return _r2(y[other], x[other] @ pair.whiten[index].T, encoders[index], pair.prediction[index])
 
     first, second = (tuple(score(i, encoders) for encoders in path) for i in (0, 1))
-    found = [_crossing(pair, path, strengths * weight, partial(score, i)) for i in (0, 1)]
-    crossing_1, crossing_2 = (None if strength is None else strength / weight for strength in found)
+    crossed = [_crossing(pair, path, strengths * weight, partial(score, i)) for i in (0, 1)]
+    crossing_1, crossing_2 = (None if strength is None else strength / weight for strength in crossed)
     return TogetherForecast(
         strengths=tuple(float(strength) for strength in strengths),
         scores=(first, second),
@@ -184,13 +184,13 @@ class _Pair:
 
     def path(self, strengths: Matrix) -> list[Encoders]:
         """The best encoders at each of the ascending strengths, from a climb up from below and one down from above."""
-        found: list[list[Encoders]] = [[], []]
-        for climbs, start, order in zip(found, self.starts, (strengths, strengths[::-1]), strict=True):
+        climbed: list[list[Encoders]] = [[], []]
+        for climbs, start, order in zip(climbed, self.starts, (strengths, strengths[::-1]), strict=True):
             at = start
             for strength in order:
                 at = self.climb(float(strength), at)
                 climbs.append(at)
-        both = zip(strengths, found[0], reversed(found[1]), strict=True)
+        both = zip(strengths, climbed[0], reversed(climbed[1]), strict=True)
         return [max((up, down), key=lambda v: self.value(float(s), v)) for s, up, down in both]
 
     def _pull(self, index: int, basis: Matrix) -> Matrix:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.results.model import CellResult, Report, to_json
+from study.results.model import CellResult, Report
 from study.results.text import amounts
-from study.results.text import sentences as words
 from study.results.text.doubts import caveats
+from study.results.text.pair import cell_sentence
 from study.tracking.naming import markdown
 
 NOTE_LIMIT = 7500  # characters; MLflow cuts a tag at 8000
@@ -24,7 +24,7 @@ def cell_note(cell: CellResult, pictures: Sequence[str]) -> str:
     images = [f"![{name}](get-artifact?path=figures%2F{name}&run_uuid={{run}})" for name in pictures]
     kept = [encoder.model.registered for encoder in cell.encoders if encoder.model]
     usage = [f'- `mlflow.pyfunc.load_model("models:/{name}@best")`' for name in kept if name]
-    doubts = [f"- {markdown(sentence)}" for sentence in caveats(to_json(cell))]
+    doubts = [f"- {markdown(sentence)}" for sentence in caveats(cell)]
     sections = [
         f"**{_sentence(cell)}**",
         "\n".join(_table(cell)),
@@ -38,7 +38,7 @@ def cell_note(cell: CellResult, pictures: Sequence[str]) -> str:
 
 
 def _sentence(cell: CellResult) -> str:
-    return markdown(words.cell_sentence(to_json(cell)))
+    return markdown(cell_sentence(cell))
 
 
 def _table(cell: CellResult) -> list[str]:
@@ -47,12 +47,11 @@ def _table(cell: CellResult) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for index, encoder in enumerate(cell.encoders[:2]):
-        told = to_json(encoder)
         columns = (
             cell.names[index],
-            amounts.strength_with_interval(told),
-            amounts.gain_text(told, cell.metric(index)),
-            amounts.p_text(amounts.told_gain(told)[0]),
+            amounts.strength_with_interval(encoder),
+            amounts.gain_text(encoder, cell.metric(index)),
+            amounts.p_text(amounts.told_gain(encoder)[0]),
             encoder.verdict or "–",
             encoder.shape or "–",
         )

@@ -88,9 +88,9 @@ def confirm(cell: Cell, data: PairData, seeds: Sequence[int], rows: str) -> list
     return [results[start : start + len(seeds)] for start in range(0, len(results), len(seeds))]
 
 
-def measure(name: str, *, splits: int, seeds: int) -> Iterator[str]:
+def measure(name: str, *, splits: int, seeds: int, pairs: int | None) -> Iterator[str]:
     cells, datasets = build_cells(configurations()[name])
-    for cell in cells:
+    for cell in cells[:pairs]:
         own = datasets[cell.data_key].pair(*cell.pair)
         told: dict[tuple[int, float, str], list[Gain]] = {}
         for split in range(splits):
@@ -124,9 +124,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="sets to measure (default: all at hand)")
     parser.add_argument("--splits", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--pairs", type=int, help="only so many pairs of each set")
     given = parser.parse_args()
     for name in given.names or configurations():
-        for line in measure(name, splits=given.splits, seeds=given.seeds):
+        for line in measure(name, splits=given.splits, seeds=given.seeds, pairs=given.pairs):
             print(line, flush=True)
 
 

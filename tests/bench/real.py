@@ -14,7 +14,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from study.cells.building import build_cells
 from study.cli.display import Display
 from study.config import StudyConfig, load_config, parse_config
 from study.results.build import build_report
-from study.results.model import to_json
+from study.results.model import CellResult, GainResult, Report
 from study.results.text import amounts
-from study.results.text import sentences as words
+from study.results.text.pair import cell_sentence
 from study.results.text.summary import summary
 from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
@@ -98,22 +98,26 @@ def configurations() -> dict[str, StudyConfig]:
     return found
 
 
-def evidence(report: Mapping[str, Any]) -> list[str]:
+def evidence(report: Report) -> list[str]:
     """For each pair the recommendation in words, then what each strategy would have given."""
     lines = []
-    for cell in report["cells"]:
-        choice = cell["pair_choice"]
-        lines.append(f"{cell['label']}: strategy {choice['strategy']} {choice['strengths']} ({choice['reason']})")
-        lines.append(f"  {words.cell_sentence(cell)}")
-        for other in choice["alternatives"]:
-            gains = [amounts.gain_with_interval(g, cell["metrics"][i]) for i, g in enumerate(other["gains"])]
-            told = ", ".join(f"{name} {gain}" for name, gain in zip(cell["pair"], gains, strict=True))
-            strengths = ", ".join(map(amounts.strength_text, other["strengths"]))
-            lines.append(f"  {other['strategy']} ({strengths}): {told}; p {other['gain_mean']['p_adjusted']:.2g}")
+    for cell in report.cells:
+        choice = cell.pair_choice
+        lines.append(f"{cell.title}: strategy {choice.strategy} {choice.strengths} ({choice.reason})")
+        lines.append(f"  {cell_sentence(cell)}")
+        for other in choice.alternatives:
+            gains = [
+                amounts.gain_with_interval(gain or GainResult(), cell.metric(i)) for i, gain in enumerate(other.gains)
+            ]
+            told = ", ".join(f"{name} {gain}" for name, gain in zip(cell.names, gains, strict=True))
+            strengths = ", ".join(map(amounts.strength_text, other.strengths or ()))
+            lines.append(
+                f"  {other.strategy} ({strengths}): {told}; p {amounts.p_text(other.gain_mean or GainResult())}"
+            )
     return lines
 
 
-def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) -> dict[str, Any]:
+def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) -> Report:
     """The report of a study trained in this process; `known` holds every training so far and takes the new ones.
 
     A training is the same in every study of these data, so that of two that differ in what they search the second one
@@ -132,7 +136,7 @@ def alone(config: StudyConfig, folder: Path, known: dict[Any, ReplicateResult]) 
             training.run()
             known |= zip((key for key in keys if key not in known), training.results(), strict=True)
         coordinator.complete(pack.id, [known[key] for key in keys])
-    report: dict[str, Any] = to_json(build_report(cells, ledger, {}, {}, run=Run(complete=True)))
+    report = build_report(cells, ledger, {}, {}, run=Run(complete=True))
     ledger.close()
     return report
 
@@ -147,23 +151,24 @@ def beside(configs: Mapping[str, StudyConfig]) -> None:
             alignment = config.alignment.model_copy(update={"one_sided": way})
             changed = config.model_copy(update={"alignment": alignment, "models": False})
             with tempfile.TemporaryDirectory() as scratch:
-                cells.append(alone(changed, Path(scratch), known)["cells"])
+                cells.append(alone(changed, Path(scratch), known).cells)
         for always, auto, never in zip(*cells, strict=True):
-            told = [_told(cell["pair_choice"], cell["metrics"]) for cell in (never, auto, always)]
-            counts = " / ".join(str(cell["counts"]["trainings"]) for cell in (never, auto, always))
-            print(f"| {always['label']} | {' | '.join(told)} | {counts} |", flush=True)
+            told = [_told(cell) for cell in (never, auto, always)]
+            counts = " / ".join(str(cell.counts.trainings) for cell in (never, auto, always))
+            print(f"| {always.title} | {' | '.join(told)} | {counts} |", flush=True)
 
 
-def _told(choice: Mapping[str, Any], metrics: Sequence[str]) -> str:
-    chosen = [one for one in choice["alternatives"] if one["strategy"] == choice["strategy"]]
-    strengths = ", ".join(map(amounts.strength_text, choice["strengths"]))
+def _told(cell: CellResult) -> str:
+    choice = cell.pair_choice
+    chosen = [one for one in choice.alternatives if one.strategy == choice.strategy]
+    strengths = ", ".join(map(amounts.strength_text, choice.strengths or ()))
     gains = [
-        f"{amounts.gain_with_interval(gain, metric)} (p {one['gain_mean']['p_adjusted']:.2g})"
+        f"{amounts.gain_with_interval(gain, cell.metric(index))} (p {amounts.p_text(one.gain_mean or GainResult())})"
         for one in chosen
-        for gain, metric in zip(one["gains"], metrics, strict=True)
-        if gain["mean"]
+        for index, gain in enumerate(one.gains)
+        if gain and gain.mean
     ]
-    return f"`{choice['strategy']}`" + (f" {strengths}: {'; '.join(gains)}" if chosen else "")
+    return f"`{choice.strategy}`" + (f" {strengths}: {'; '.join(gains)}" if chosen else "")
 
 
 def main() -> None:
@@ -193,7 +198,7 @@ def main() -> None:
                 )
             Console().print(summary(report))
             print("\n".join(["", *evidence(report)]))
-            print(f"\n{report['trainings']} trainings, {time.monotonic() - begin:.0f} s\n")
+            print(f"\n{report.trainings} trainings, {time.monotonic() - begin:.0f} s\n")
 
 
 if __name__ == "__main__":

@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.study import servers as real_servers
+from tests.study import studies as tiny_studies
+from tests.study.results import example as example_reports
+
 
 @pytest.fixture(scope="session")
 def example() -> ModuleType:
     """`tests/study/results/example.py`: functions that make reports."""
-    return _module("results/example.py")
+    return example_reports
 
 
 @pytest.fixture(scope="session")
 def servers() -> ModuleType:
     """`tests/study/servers.py`: real servers."""
-    return _module("servers.py")
+    return real_servers
 
 
 @pytest.fixture(scope="session")
 def studies() -> ModuleType:
     """`tests/study/studies.py`: a tiny study, run by its command."""
-    return _module("studies.py")
+    return tiny_studies
 
 
 @pytest.fixture(scope="session")
-def postgres_server(servers: ModuleType) -> Iterator[Any]:
+def postgres_server() -> Iterator[Any]:
     """A PostgreSQL server for the whole session; whoever stops it starts it again."""
-    programs = servers.postgres_programs()
+    programs = real_servers.postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL server on this machine: install the package postgresql")
-    server = servers.Postgres(programs)
+    server = real_servers.Postgres(programs)
     yield server
     server.close()
 
 
 @pytest.fixture
-def postgres(postgres_server: Any, servers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+def postgres(postgres_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The server, its password in the environment as a user would put it."""
-    monkeypatch.setenv("PGPASSWORD", servers.PASSWORD)
+    monkeypatch.setenv("PGPASSWORD", real_servers.PASSWORD)
     return postgres_server
-
-
-def _module(name: str) -> ModuleType:
-    path = Path(__file__).parent / name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

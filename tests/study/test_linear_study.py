@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.study import studies
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -19,7 +20,7 @@ SMALLER = (
 
 
 @pytest.fixture(scope="module")
-def study(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the finished study."""
     folder: Path = studies.run_space(SPACE, *SMALLER, folder=tmp_path_factory.mktemp("linear"))
     return folder

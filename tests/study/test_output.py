@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from study.__main__ import COMMANDS
+from tests.study import studies
 from trainables.output import CLOSED, UNWRITTEN
 
 MODULES = {name: module.removesuffix(".__main__") for name, (module, _) in COMMANDS.items()}
@@ -27,7 +27,7 @@ NARROW = [
 
 
 @pytest.fixture(scope="module")
-def finished(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which a study was run to its end."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(studies.SMALLEST)
@@ -132,7 +132,7 @@ def test_the_one_command_is_told_the_same(finished: Path) -> None:
 
 @pytest.mark.slow  # a whole study
 @pytest.mark.timeout(600)
-def test_a_study_goes_on_when_nobody_reads_its_progress_any_more(studies: ModuleType, tmp_path: Path) -> None:
+def test_a_study_goes_on_when_nobody_reads_its_progress_any_more(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(studies.SMALLEST)
     ended = shown(tmp_path, "run", "--space", "tiny.yaml", sink="2>&1 | head -1")
 

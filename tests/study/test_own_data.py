@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from study import profile
+from tests.study import studies
 
 NAMES = ("links/ä:ö", "视频 (rechts)", "ÿ")
 
@@ -63,7 +63,7 @@ def test_are_profiled(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.slow  # three studies, each with Ray, its models and MLflow
 @pytest.mark.parametrize("case", CASES)
-def test_are_studied_to_the_end(tmp_path: Path, case: str, studies: ModuleType) -> None:
+def test_are_studied_to_the_end(tmp_path: Path, case: str) -> None:
     folder: Path = studies.run_space(_space(tmp_path, case), folder=tmp_path)
 
     (cell,) = json.loads((folder / "report.json").read_text(encoding="utf-8"))["cells"]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.study import studies
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # minutes on a quiet machine
 
@@ -18,7 +19,7 @@ SPACE = Path(__file__).resolve().parents[2] / "search_spaces/synthetic.yaml"
 
 
 @pytest.fixture(scope="module")
-def cells(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """Entries of the report by redundancy."""
     folder = studies.run_space(
         SPACE, "pid.estimator=broja", "pid.bootstrap=20", folder=tmp_path_factory.mktemp("regimes")

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -29,6 +28,7 @@ from optuna.storages.journal import JournalFileBackend
 from study.results.model.schema import report_schema
 from study.run import main
 from study.search import open_storage
+from tests.study import studies
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
 
@@ -47,13 +47,13 @@ Ended = tuple[Any, subprocess.CompletedProcess[str]]  # a `studies.TinyStudy`, a
 
 
 @pytest.fixture(scope="module")
-def undisturbed(studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     study = studies.TinyStudy(tmp_path_factory.mktemp("undisturbed"), text=TINY)
     return study, study.run()
 
 
 @pytest.fixture
-def study(studies: ModuleType, tmp_path: Path) -> Iterator[Any]:
+def study(tmp_path: Path) -> Iterator[Any]:
     yield studies.TinyStudy(tmp_path, text=TINY)
     for process in psutil.process_iter():  # Ray's daemons notice the death of their driver, but in their own time
         try:
@@ -175,7 +175,7 @@ def test_one_worker_and_two_give_the_same_report(undisturbed: Ended, study: Any)
 
 
 def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refused(
-    undisturbed: Ended, study: Any, studies: ModuleType
+    undisturbed: Ended, study: Any
 ) -> None:
     driver = study.start()
     studies.wait_for(lambda: recorded(study) > 0, driver)
@@ -203,7 +203,7 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     assert mlflow_runs(study) == mlflow_runs(undisturbed[0])
 
 
-def test_a_study_killed_before_its_profile_comes_to_the_same_profile(studies: ModuleType, tmp_path: Path) -> None:
+def test_a_study_killed_before_its_profile_comes_to_the_same_profile(tmp_path: Path) -> None:
     """To the bit: on the way to it a resumed study does less than a fresh one, and `study.profile` less again."""
     text = studies.SMALLEST.replace("estimator: broja", "estimator: posterior")
     threads = {"OMP_NUM_THREADS": "2"}  # as a user has them: on one alone there is nothing to get wrong
@@ -255,7 +255,7 @@ def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replace
     assert recorded(study) == recorded(undisturbed[0])
 
 
-def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any, studies: ModuleType) -> None:
+def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any) -> None:
     driver = study.start()
     studies.wait_for(lambda: recorded(study) > 0, driver)
     driver.send_signal(signal.SIGINT)
@@ -310,9 +310,7 @@ sys.exit(command.main(["--space", "tiny.yaml"]))
 """
 
 
-def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(
-    study: Any, studies: ModuleType
-) -> None:
+def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(study: Any) -> None:
     driver = subprocess.Popen(
         [sys.executable, "-c", LOSE_THE_EXCEPTION],
         cwd=study.folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -20,11 +19,13 @@ from study.config import ConfigError, parse_config, to_yaml
 from study.results.model import Report
 from study.results.writing import write_report
 from study.session.opening import locked
+from tests.study import servers, studies
+from tests.study.results import example
 
 
 @pytest.mark.slow
 def test_no_artefact_log_or_process_list_shows_the_passwords(
-    postgres: Any, servers: ModuleType, studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PGPASSWORD")
     record, shown = postgres.database("secret-record"), postgres.database("secret-shown")
@@ -108,7 +109,7 @@ def test_yaml_runs_no_code() -> None:
         parse_config("study: !!python/object/apply:os.system ['touch /tmp/owned']\ndataset: {name: digits}\n")
 
 
-def test_hostile_values_are_text_in_the_report_and_stay_in_its_folder(example: ModuleType, tmp_path: Path) -> None:
+def test_hostile_values_are_text_in_the_report_and_stay_in_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
     report = example.hostile_report()
@@ -119,7 +120,7 @@ def test_hostile_values_are_text_in_the_report_and_stay_in_its_folder(example: M
     assert "<img src=x" not in page
 
 
-def test_the_resolved_file_keeps_references_unexpanded(studies: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_resolved_file_keeps_references_unexpanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_SECRET", "hunter2")
     config = parse_config(studies.SMALLEST + "storage: postgresql://align:${DB_SECRET}@db/align\n")
     assert "${DB_SECRET}" in to_yaml(config)

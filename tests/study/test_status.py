@@ -15,7 +15,8 @@ import pytest
 from study.cells.building import build_cells
 from study.cells.trials import Setting
 from study.config import parse_config
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger, close_storage, open_storage, read_studies
 from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
 from study.search.record.storage import Storage
@@ -94,7 +95,7 @@ def test_the_total_is_the_one_that_the_study_itself_shows(
     ledger.set_note(CONFIGURATION, config.identity)
     order, noise = random.Random(0), np.random.default_rng(0)
     coordinator = Coordinator(cells, ledger, pack_size=8)
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     moments, totals = 0, set()
 
     def compare() -> None:

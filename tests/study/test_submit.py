@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -24,6 +23,7 @@ from study.config import ConfigError
 from study.run import main as run_command
 from study.search.record.versions import VARIABLE, check_versions, job_versions
 from study.submit import main
+from tests.study import servers, studies
 
 TOKEN = "5f2d1c77" * 8
 
@@ -106,7 +106,6 @@ def test_a_notebook_is_refused_what_the_command_is_refused(
 def test_mistakes_are_one_line_before_anything_is_sent(
     options: list[str],
     said: str,
-    studies: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -188,7 +187,7 @@ def test_a_cluster_that_does_not_answer_shows_no_piece_of_user_and_password(addr
 
 
 @pytest.fixture
-def head(servers: ModuleType, tmp_path: Path) -> Iterator[dict[str, str]]:
+def head(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A head with two CPUs, whose jobs need a token; the environment of those who have it."""
     pytest.importorskip("opencensus", reason="jobs need ray[default]")
     ports = {name: servers.free_port() for name in ("dashboard", "gcs")}
@@ -224,9 +223,7 @@ def submit(folder: Path, environment: dict[str, str], *options: str) -> subproce
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(
-    head: dict[str, str], studies: ModuleType, tmp_path: Path
-) -> None:
+def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(head: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(studies.SMALLEST)
     out = tmp_path / "out"
     until = time.monotonic() + 90

@@ -80,9 +80,9 @@ class PairData:
 class MultimodalData:
     """A whole dataset: every modality, the targets, and the split (0 train, 1 valid, 2 test).
 
-    `exact_profiles` are known for generated data only, and given for one order of each pair. `notes`
-    are lines on how the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose
-    rows the split keeps together, numbered, where the user named some.
+    `exact_profiles` are known for generated data only, and given for one order of each pair. `notes` are lines on how
+    the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose rows the split
+    keeps together, numbered, where the user named some.
     """
 
     name: str

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from study.results import reading
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
+from study.results.model import CellResult, ForecastAgreement, Report, to_json
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
-from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, Part, Report, number, part, parts
-from study.results.text import sentences as words
+from study.results.reading import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE, capital
+from study.results.text.amounts import duration
+from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
+from study.results.text.encoder import encoder_sentence
+from study.results.text.pair import cell_sentence
 
 _CAPTIONS = {
     "curve-1": "Encoder 1 against λ. Dots are single trainings, circles their means; the band is the 90 % posterior of "
@@ -43,21 +46,20 @@ _METHOD = (
 
 
 def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
-    """A report dict as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
-    cells = parts(report, "cells")
-    drawings = figures or {}
-    title = f"How strongly to align: {escaped(report.get('study') or 'study')}"
+    """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
+    cells, drawings = report.cells, figures or {}
+    title = f"How strongly to align: {escaped(report.study or 'study')}"
     css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
-    versions = sorted((escaped(name), escaped(value)) for name, value in part(report, "versions").items())
+    versions = sorted((escaped(name), escaped(value)) for name, value in report.versions.items())
     whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
     overview = "".join(_figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
     evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
     sections = (
-        _answers(report, cells, title),
+        _answers(report, title),
         _section("The answer in numbers", answer_table(cells)),
         _section("The evidence", overview, *evidence),
         _section("What would change the answer", _caveats(cells)),
-        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report, cells)),
+        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report)),
         _section("Versions", _definitions(versions)),
     )
     return f"""<!doctype html>
@@ -78,24 +80,24 @@ def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
 """
 
 
-def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
-    facts = [f"{number(report.get('trainings')) or 0:.0f} trainings"]
-    if seconds := number(report.get("wall_seconds")):
-        facts.append(_duration(seconds))
-    if report.get("seed") is not None:
-        facts.append(f"seed {escaped(report['seed'])}")
+def _answers(report: Report, title: str) -> str:
+    facts = [f"{report.trainings or 0} trainings"]
+    if report.wall_seconds:
+        facts.append(duration(report.wall_seconds))
+    if report.seed is not None:
+        facts.append(f"seed {report.seed}")
     banners = []
-    if report.get("status", "complete") != "complete":
+    if report.status not in ("complete", None):
         banners.append("This study has not ended: what is missing is still to be trained, what is here may move.")
-    if report.get("stand_in"):
+    if report.stand_in:
         banners.append(
             "Stand-in data, generated to try the path out: these numbers say nothing about the real dataset."
         )
     told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
     items = "".join(
-        f"<li>{_sentence(words.cell_sentence(cell))}"
-        f'<span class="where">{escaped(reading.label_of(cell))}; {escaped(words.profile_text(cell))}</span></li>\n'
-        for cell in cells
+        f"<li>{_sentence(cell_sentence(cell))}"
+        f'<span class="where">{escaped(cell.title)}; {escaped(profile_text(cell))}</span></li>\n'
+        for cell in report.cells
     )
     return (
         f'<header>\n<h1>{title}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n{told}</header>\n'
@@ -103,24 +105,24 @@ def _answers(report: Report, cells: Sequence[Part], title: str) -> str:
     )
 
 
-def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
+def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> str:
     """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
-    stem = reading.file_stem(cell, position)
-    sentences = [words.encoder_sentence(cell, index) for index in range(len(parts(cell, "encoders")[:2]))]
+    stem = cell.file_stem(position)
+    sentences = [encoder_sentence(cell, index) for index in range(len(cell.encoders[:2]))]
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
-        "pid": words.profile_text(cell),
-        "theory": theory.together_sentence(cell),
+        "pid": profile_text(cell),
+        "theory": theory.together_sentence(to_json(cell)),
     }
     drawn = "".join(
         _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
         for kind in FIGURES
     )
     return (
-        f"<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n"
+        f"<h3>{position} · {escaped(cell.title)}</h3>\n"
         + "".join(
-            f"<p>{_sentence(_capital(sentence))}</p>\n"
-            for sentence in [*sentences, told["theory"], published_sentence(cell)]
+            f"<p>{_sentence(capital(sentence))}</p>\n"
+            for sentence in [*sentences, told["theory"], published_sentence(to_json(cell))]
             if sentence
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
@@ -129,51 +131,51 @@ def _evidence(cell: Part, position: int, figures: Mapping[str, str]) -> str:
     )
 
 
-def _caveats(cells: Sequence[Part]) -> str:
-    found = []
+def _caveats(cells: Sequence[CellResult]) -> str:
+    doubts = []
     for position, cell in enumerate(cells, start=1):
-        if lines := "".join(f"<li>{escaped(_capital(line))}</li>" for line in caveats(cell)):
-            found.append(f'<h3>{position} · {escaped(reading.label_of(cell))}</h3>\n<ul class="plain">{lines}</ul>\n')
+        if lines := "".join(f"<li>{escaped(capital(line))}</li>" for line in caveats(cell)):
+            doubts.append(f'<h3>{position} · {escaped(cell.title)}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
         "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
         "seeds, a gain that more seeds would confirm, validation and test split that disagree."
     )
-    return "".join(found) or f"<p>{nothing}</p>\n"
+    return "".join(doubts) or f"<p>{nothing}</p>\n"
 
 
-def _facts(report: Report, cells: Sequence[Part]) -> str:
-    facts = [
-        ("Configuration", f"<code>{escaped(report.get('config_hash') or '–')}</code>, in config.yaml beside this file")
-    ]
-    estimators = sorted({str(part(cell, "pid")["estimator"]) for cell in cells if part(cell, "pid").get("estimator")})
+def _facts(report: Report) -> str:
+    facts = [("Configuration", f"<code>{escaped(report.config_hash or '–')}</code>, in config.yaml beside this file")]
+    estimators = sorted({cell.pid.estimator for cell in report.cells if cell.pid and cell.pid.estimator})
     if estimators:
         facts.append(("Information profile", f"{escaped(', '.join(estimators))}, in bits"))
-    for cell in cells:
-        counts = {key: number(value) for key, value in part(cell, "counts").items()}
-        if counts.get("trainings"):
-            told = f"{counts['trainings']:.0f} trainings"
-            if counts.get("strengths") and counts.get("replicates"):
-                told += f", {counts['strengths']:.0f} strengths of {counts['replicates']:.0f} seeds each in the search"
-            if before := words.learnt_text(cell):
-                told += f"; {before}"
-            facts.append((escaped(reading.label_of(cell)), escaped(told)))
-    agreement = part(report, "forecast_agreement")
-    if (rho := number(agreement.get("spearman"))) is not None and (
-        limits := reading.interval(agreement.get("interval"))
-    ):
+    facts += [(escaped(cell.title), escaped(told)) for cell in report.cells if (told := _trained(cell))]
+    agreement = report.forecast_agreement or ForecastAgreement()
+    if agreement.spearman is not None and agreement.interval is not None:
+        low, high = agreement.interval
         facts.append(
             (
                 "Linear forecast against λ*",
-                f"rank correlation {rho:.2f} [{limits[0]:.2f}, {limits[1]:.2f}] over "
-                f"{number(agreement.get('encoders')) or 0:.0f} encoders: believe it where the interval lies above 0",
+                f"rank correlation {agreement.spearman:.2f} [{low:.2f}, {high:.2f}] over {agreement.encoders or 0} "
+                "encoders: believe it where the interval lies above 0",
             )
         )
-    for key, label in (("wall_seconds", "Time, all in all"), ("training_seconds", "Time, in training")):
-        if (seconds := number(report.get(key))) is not None:
-            facts.append((label, _duration(seconds)))
-    if peak := number(report.get("peak_memory_bytes")):
+    times = (("Time, all in all", report.wall_seconds), ("Time, in training", report.training_seconds))
+    facts += [(label, duration(seconds)) for label, seconds in times if seconds is not None]
+    if peak := report.peak_memory_bytes:
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
     return _definitions(facts)
+
+
+def _trained(cell: CellResult) -> str:
+    """How much was trained for a pair, and from which earlier studies its search learnt; "" where nothing was."""
+    counts = cell.counts
+    if not counts.trainings:
+        return ""
+    told = f"{counts.trainings} trainings"
+    if counts.strengths and counts.replicates:
+        told += f", {counts.strengths} strengths of {counts.replicates} seeds each in the search"
+    learnt = learnt_text(cell)
+    return f"{told}; {learnt}" if learnt else told
 
 
 def _figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
@@ -195,16 +197,6 @@ def _definitions(facts: Iterable[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _sentence(text: str) -> str:
     """A sentence in HTML whose intervals and equations do not break at the end of a line."""
-    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda found: found.group().replace(" ", "\u00a0"), escaped(text))
+    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda match: match.group().replace(" ", "\u00a0"), escaped(text))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from study.results.reading import Part, interval, number, one_line, part, parts
+from study.results.model import GainResult, SearchedResult, SubjectResult
+from study.results.reading import one_line
 
 
 class _Unit(NamedTuple):
@@ -18,9 +19,8 @@ class _Unit(NamedTuple):
 _UNITS = {"accuracy": _Unit("points", 100, 1), "sign_accuracy": _Unit("points", 100, 1), "r2": _Unit("of R²", 1, 3)}
 
 
-def strength_text(value: object) -> str:
-    """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12."""
-    strength = number(value)
+def strength_text(strength: float | None) -> str:
+    """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12; `?` where it is not known."""
     if strength is None:
         return "?"
     if strength == 0:
@@ -30,52 +30,60 @@ def strength_text(value: object) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def strength_with_interval(answer: Part) -> str:
+def strength_with_interval(answer: SubjectResult) -> str:
     """λ* with its interval, `0.6 [0.3, 1.1]`; `–` where there is no answer."""
-    if number(answer.get("lambda_star")) is None:
+    if answer.lambda_star is None:
         return "–"
-    text = strength_text(answer.get("lambda_star"))
-    bounds = interval(answer.get("interval"))
+    text, bounds = strength_text(answer.lambda_star), answer.interval
     return text if bounds is None else f"{text} [{strength_text(bounds[0])}, {strength_text(bounds[1])}]"
 
 
-def gain_with_interval(gain: Part, metric: str) -> str:
+def gain_with_interval(gain: GainResult, metric: str) -> str:
     """A gain in the score's own unit with its interval and sign, `+1.4 [+0.6, +2.2]`; `–` where there is none."""
-    mean, bounds, unit = number(gain.get("mean")), interval(gain.get("interval")), _unit(metric)
-    if mean is None:
+    if gain.mean is None:
         return "–"
-    text = _signed(mean, unit)
-    return text if bounds is None else f"{text} [{_signed(bounds[0], unit)}, {_signed(bounds[1], unit)}]"
+    text, bounds = change_text(gain.mean, metric), gain.interval
+    return text if bounds is None else f"{text} [{change_text(bounds[0], metric)}, {change_text(bounds[1], metric)}]"
 
 
-def told_gain(entry: Part) -> tuple[Part, float]:
-    """The gain that is told of an encoder, and the strength it belongs to: λ*, or, where that is 0, the strength at
+def told_gain(answer: SubjectResult) -> tuple[GainResult, float]:
+    """The gain that is told of an answer, and the strength it belongs to: λ*, or, where that is 0, the strength at
     which the searched curve is highest. Empty where there is none: at λ = 0 there is nothing to gain over λ = 0.
     """
-    for answer in (entry, part(entry, "searched")):
-        if strength := number(answer.get("lambda_star")):
-            return part(answer, "gain_over_zero"), strength
-    return {}, 0.0
+    searched = answer.searched or SearchedResult()
+    for strength, gain in (
+        (answer.lambda_star, answer.gain_over_zero),
+        (searched.lambda_star, searched.gain_over_zero),
+    ):
+        if strength:
+            return gain or GainResult(), strength
+    return GainResult(), 0.0
 
 
-def gain_text(entry: Part, metric: str) -> str:
+def gain_text(answer: SubjectResult, metric: str) -> str:
     """An encoder's gain in its score's unit, with the strength where it is not λ*: `−0.4 [−0.9, +0.1] points at 0.15`.
 
     Marked where it comes from the seeds of the search, which are scored on the validation split.
     """
-    gain, strength = told_gain(entry)
+    gain, strength = told_gain(answer)
     told = gain_with_interval(gain, metric)
     if told == "–":
         return told
-    place = "" if number(entry.get("lambda_star")) else f" at {strength_text(strength)}"
-    return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.get('source') == 'search' else ''}"
+    place = "" if answer.lambda_star else f" at {strength_text(strength)}"
+    return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.source == 'search' else ''}"
 
 
-def p_text(gain: Part) -> str:
+def p_text(gain: GainResult) -> str:
     """The p-value of a gain, corrected for the study where it is known so: `0.03`, `< 0.001`; `–` without one."""
-    adjusted = number(gain.get("p_adjusted"))
-    p_value = number(gain.get("p_value")) if adjusted is None else adjusted
+    p_value = gain.p_value if gain.p_adjusted is None else gain.p_adjusted
     return "–" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def p_in_words(gain: GainResult) -> str:
+    """The p-value of a gain and whether it is corrected: `p = 0.03 after Holm`; "" without one."""
+    told = p_text(gain)
+    after = " after Holm" if gain.p_adjusted is not None else ""
+    return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}"
 
 
 def common_metric(first: str, second: str) -> str:
@@ -91,9 +99,8 @@ def gain_unit(metric: str) -> str:
     return _unit(metric).name
 
 
-def score_text(value: object, metric: str) -> str:
+def score_text(score: float | None, metric: str) -> str:
     """A score as people read it: 93.1 % for an accuracy, three decimals for any other; `–` where there is none."""
-    score = number(value)
     if score is None:
         return "–"
     return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
@@ -101,15 +108,19 @@ def score_text(value: object, metric: str) -> str:
 
 def size_text(value: float, metric: str) -> str:
     """The size of a difference of scores in the score's own unit, without a sign: `1.4` for an accuracy's 0.014."""
-    return _plain(abs(value), _unit(metric))
+    return _plain(abs(value), metric)
 
 
-def change_in_validation(entry: Part, strength: float) -> float | None:
+def change_text(value: float, metric: str) -> str:
+    """A difference of scores with its sign in the score's own unit: `+1.4`; what rounds to zero has no minus."""
+    text = _plain(value, metric)
+    return text.replace("-", "−") if float(text) < 0 else f"+{text.lstrip('-')}"
+
+
+def change_in_validation(answer: SubjectResult, strength: float) -> float | None:
     """How a validation score changes from λ = 0 to a strength, between the strengths tried; None outside of them."""
     points = sorted(
-        (at, mean)
-        for point in parts(entry, "curve")
-        if (at := number(point.get("strength"))) is not None and (mean := number(point.get("mean"))) is not None
+        (point.strength, point.mean) for point in answer.curve if point.strength is not None and point.mean is not None
     )
     if not points or points[0][0] != 0 or not 0 <= strength <= points[-1][0]:
         return None
@@ -119,10 +130,9 @@ def change_in_validation(entry: Part, strength: float) -> float | None:
     return low + share * (high - low) - points[0][1]
 
 
-def strongest(entry: Part) -> float:
+def strongest(answer: SubjectResult) -> float:
     """The strongest alignment that has a score in validation; 0 where there is none."""
-    known = [point for point in parts(entry, "curve") if number(point.get("mean")) is not None]
-    return max((number(point.get("strength")) or 0.0 for point in known), default=0.0)
+    return max((point.strength or 0.0 for point in answer.curve if point.mean is not None), default=0.0)
 
 
 def in_unit(value: float, metric: str) -> float:
@@ -130,9 +140,8 @@ def in_unit(value: float, metric: str) -> float:
     return value * _unit(metric).scale
 
 
-def spread_text(value: object, metric: str) -> str:
+def spread_text(spread: float | None, metric: str) -> str:
     """A standard deviation of scores in the unit of their differences; `–` where there is none."""
-    spread = number(value)
     return "–" if spread is None else f"{in_unit(spread, metric):.{_unit(metric).decimals + 1}f}"
 
 
@@ -147,10 +156,6 @@ def _unit(metric: str) -> _Unit:
     return _UNITS.get(metric, _Unit(f"of {one_line(metric)}", 1, 3))
 
 
-def _plain(value: float, unit: _Unit) -> str:
+def _plain(value: float, metric: str) -> str:
+    unit = _unit(metric)
     return f"{value * unit.scale:.{unit.decimals}f}"
-
-
-def _signed(value: float, unit: _Unit) -> str:
-    text = _plain(value, unit)
-    return text.replace("-", "−") if float(text) < 0 else f"+{text.lstrip('-')}"

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from study.results.reading import COMPONENTS
+from study.results.model import ProfileResult, Report
 from study.results.text import amounts
-from study.results.text import sentences as words
+from study.results.text.pair import advice_with_gain
 
 
-def summary(report: Mapping[str, Any]) -> Group:
+def summary(report: Report) -> Group:
     """What a study ends with: for each pair its profile, its strategy and what that gains; then both encoders.
 
     Of each encoder λ* [90 % interval], the gain there, verdict and shape.
     """
-    title = f"{report['study']}{' (stand-in data)' if report['stand_in'] else ''}"
-    parts: list[RenderableType] = [
+    title = f"{report.study or 'study'}{' (stand-in data)' if report.stand_in else ''}"
+    lines: list[RenderableType] = [
         Text(title, style="bold"),
         _row("", "λ* [90 %]", "gain over λ = 0", "verdict", "curve"),
     ]
-    for cell in report["cells"]:
-        parts.append(Rule(style="dim"))
-        parts.append(Text.assemble((cell["label"], "bold"), f"   {_profile(cell['pid'])}"))
-        parts.append(Text(f"  {words.advice_with_gain(cell)}"))
-        for index, encoder in enumerate(cell["encoders"]):
-            metric = cell["metrics"][index]
-            parts.append(
-                _row(
-                    f"  {encoder['modality']}",
-                    amounts.strength_with_interval(encoder) if encoder["lambda_star"] is not None else "–",
-                    amounts.gain_text(encoder, metric),
-                    str(encoder["verdict"] or "no answer"),
-                    str(encoder["shape"] or "–"),
-                )
+    for cell in report.cells:
+        lines.append(Rule(style="dim"))
+        lines.append(Text.assemble((cell.title, "bold"), f"   {_profile(cell.pid)}"))
+        lines.append(Text(f"  {advice_with_gain(cell)}"))
+        lines += [
+            _row(
+                f"  {encoder.modality or name}",
+                amounts.strength_with_interval(encoder),
+                amounts.gain_text(encoder, cell.metric(index)),
+                encoder.verdict or "no answer",
+                encoder.shape or "–",
             )
-    return Group(*parts)
+            for index, (name, encoder) in enumerate(zip(cell.names, cell.encoders, strict=False))
+        ]
+    return Group(*lines)
 
 
 def _row(*texts: str) -> Table:
@@ -52,8 +48,9 @@ def _row(*texts: str) -> Table:
     return table
 
 
-def _profile(pid: Mapping[str, Any] | None) -> str:
-    if pid is None:
+def _profile(profile: ProfileResult | None) -> str:
+    if profile is None:
         return "no profile"
-    redundancy, unique_1, unique_2, synergy = (f"{pid[name]:.2f}" for name in COMPONENTS)
-    return f"R {redundancy}  U₁ {unique_1}  U₂ {unique_2}  S {synergy} bits, {pid['dominant']}"
+    values = zip(("R", "U₁", "U₂", "S"), profile.components.values(), strict=True)
+    told = "  ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in values)
+    return f"{told} bits, {profile.dominant or 'none'}"

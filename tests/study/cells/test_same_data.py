@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from study.report import main as report
 from study.run import main as run
 from study.search import Ledger, open_storage
 from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, RecordedCell, Run
+from tests.study import studies
 
 N = 300
 STUDY = """
@@ -258,7 +258,7 @@ def assert_alike(one: Any, other: Any, where: str = "") -> None:
 
 
 @pytest.mark.slow  # three runs of whole studies
-def test_every_answer_is_the_same_in_any_unit(studies: ModuleType, tmp_path: Path) -> None:
+def test_every_answer_is_the_same_in_any_unit(tmp_path: Path) -> None:
     """λ*, scores, verdict, profile and forecast, with the target times 80,000 and modalities from 1e-30 to 1e25."""
     values, units = arrays(), 10.0 ** np.array([-30, -12, 0, 9, 25])
     changes = {"y": values["y"] * 8e4 + 2.5e5, "a": values["a"] * units - 3 * units, "v": values["v"] * 1e-12}

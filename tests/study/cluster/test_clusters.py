@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
@@ -23,6 +22,7 @@ import study.run as command
 from study.cluster.access import check_token, make_token, token_doubt, token_source
 from study.cluster.joining import join
 from study.config import ConfigError
+from tests.study import servers, studies
 from trainables.saving.scratch import clear_scratch, scratch
 
 TOKEN = "5f2d1c77" * 8
@@ -126,7 +126,7 @@ def test_ray_that_is_late_is_started_once_more_and_then_given_up_in_a_line(failu
 
 
 @pytest.fixture(scope="module")
-def heads(servers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Addresses of two heads, started as a user does: with a token in their home, and without."""
     with contextlib.ExitStack() as stack:
         addresses = []
@@ -173,7 +173,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def joined(folder: Path, address: str, studies: ModuleType, **more: str) -> subprocess.CompletedProcess[str]:
+def joined(folder: Path, address: str, **more: str) -> subprocess.CompletedProcess[str]:
     (folder / "tiny.yaml").write_text(studies.SMALLEST)
     return subprocess.run(
         [sys.executable, "-m", "study.run", "--space", "tiny.yaml", "--address", address],
@@ -193,30 +193,28 @@ def one_line(ended: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.slow  # two heads of Ray, and a study on each
 @pytest.mark.timeout(900)
 def test_a_cluster_on_this_machine_is_joined_with_the_token_that_is_there(
-    heads: tuple[str, str], studies: ModuleType, tmp_path: Path
+    heads: tuple[str, str], tmp_path: Path
 ) -> None:
     with_token, without = heads
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text(TOKEN)
 
     for address in (with_token, without):  # a token is not asked for where the head does not
-        ended = joined(tmp_path, address, studies)
+        ended = joined(tmp_path, address)
         assert ended.returncode == 0, ended.stderr
         shutil.rmtree(tmp_path / "studies")
 
 
 @pytest.mark.slow  # two heads of Ray
 @pytest.mark.timeout(900)
-def test_what_keeps_a_study_from_a_cluster_is_said_in_a_line(
-    heads: tuple[str, str], studies: ModuleType, tmp_path: Path
-) -> None:
+def test_what_keeps_a_study_from_a_cluster_is_said_in_a_line(heads: tuple[str, str], tmp_path: Path) -> None:
     address, _ = heads
     start = time.monotonic()
 
-    assert "it asks for a token and there is none here" in one_line(joined(tmp_path, address, studies))
-    wrong = one_line(joined(tmp_path, address, studies, RAY_AUTH_TOKEN="0" * 64))
+    assert "it asks for a token and there is none here" in one_line(joined(tmp_path, address))
+    wrong = one_line(joined(tmp_path, address, RAY_AUTH_TOKEN="0" * 64))
     assert "it refuses the token in RAY_AUTH_TOKEN" in wrong
-    disabled = one_line(joined(tmp_path, address, studies, RAY_AUTH_MODE="disabled"))
+    disabled = one_line(joined(tmp_path, address, RAY_AUTH_MODE="disabled"))
     assert "RAY_AUTH_MODE is disabled" in disabled
     assert time.monotonic() - start < 120
 
@@ -236,7 +234,7 @@ def test_what_keeps_a_study_from_a_cluster_is_said_in_a_line(
     ],
 )
 def test_an_address_that_leads_nowhere_is_said_at_once(
-    address: str, problem: str, servers: ModuleType, monkeypatch: pytest.MonkeyPatch
+    address: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from study.cluster.pool import Cluster
     from study.config import ResourcesSection

@@ -6,12 +6,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ray.cluster_utils import Cluster
+
+from tests.study import servers, studies
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ HEAD = {
 
 
 @pytest.fixture
-def head(servers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
     """A node's address, and that of its metrics."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     port = servers.free_port()
@@ -51,9 +52,7 @@ def scrape(address: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def test_a_study_shows_trainings_queue_failures_and_gpu_share(
-    head: tuple[str, str], studies: ModuleType, tmp_path: Path
-) -> None:
+def test_a_study_shows_trainings_queue_failures_and_gpu_share(head: tuple[str, str], tmp_path: Path) -> None:
     address, metrics = head
     options: tuple[Any, ...] = ("--address", address, "--set", "resources.gpus=0.5", "--set", "storage=journal")
     study = studies.TinyStudy(tmp_path, *options, "--tracking-uri", "http://127.0.0.1:9", text=studies.LONG)

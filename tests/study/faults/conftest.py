@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psycopg
 import pytest
 from ray.cluster_utils import Cluster
+
+from tests.study import studies
 
 HEAD = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 200 * 2**20}
 
@@ -33,7 +34,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The tiny study, run once in peace."""
     study = studies.TinyStudy(tmp_path_factory.mktemp("undisturbed"), "--address", cluster.address)
     study.finish()
@@ -41,7 +42,7 @@ def undisturbed(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="session")
-def long_answer(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def long_answer(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The report of the long study, run once in peace."""
     folder = tmp_path_factory.mktemp("long")
     return studies.TinyStudy(folder, "--address", cluster.address, text=studies.LONG).finish()
@@ -49,7 +50,7 @@ def long_answer(cluster: Cluster, studies: ModuleType, tmp_path_factory: pytest.
 
 @pytest.fixture
 def make(
-    cluster: Cluster, studies: ModuleType, postgres: Any, tmp_path: Path, request: pytest.FixtureRequest
+    cluster: Cluster, postgres: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Any]]:
     """Makes studies on the cluster that keep their record in PostgreSQL, in one database."""
     storage = postgres.database(f"faults-{abs(hash(request.node.nodeid))}")

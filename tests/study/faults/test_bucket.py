@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 from pyarrow.fs import FileSelector, FileSystem
 from ray.cluster_utils import Cluster
+
+from tests.study import studies
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def trains(process: psutil.Process) -> bool:
 
 
 def test_a_pack_goes_on_from_its_checkpoint_in_a_bucket(
-    two_nodes: Cluster, bucket: str, long_answer: Any, postgres: Any, studies: ModuleType, tmp_path: Path
+    two_nodes: Cluster, bucket: str, long_answer: Any, postgres: Any, tmp_path: Path
 ) -> None:
     place = f"{bucket}/checkpoints"
     options = ("--address", two_nodes.address, "--tracking-uri", "http://127.0.0.1:9")
@@ -64,7 +65,7 @@ def test_a_pack_goes_on_from_its_checkpoint_in_a_bucket(
 
 
 def test_a_bucket_that_is_not_there_is_said_before_the_first_training(
-    two_nodes: Cluster, postgres: Any, studies: ModuleType, tmp_path: Path
+    two_nodes: Cluster, postgres: Any, tmp_path: Path
 ) -> None:
     options = ("--address", two_nodes.address, "--tracking-uri", "http://127.0.0.1:9")
     options += ("--set", f"storage={postgres.database('no-bucket')}", "--set", "resources.checkpoints=s3://not-there/x")

@@ -6,13 +6,14 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
 from ray.cluster_utils import Cluster
+
+from tests.study import studies
 
 Make = Callable[..., Any]
 Recorded = Callable[[Any], list[tuple[str, ...]]]
@@ -36,7 +37,7 @@ def workers(node: Any) -> list[psutil.Process]:
 
 @pytest.mark.timeout(1200)
 def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
-    make: Make, undisturbed: Any, recorded: Recorded, studies: ModuleType
+    make: Make, undisturbed: Any, recorded: Recorded
 ) -> None:
     study, moments = make(), random.Random(0)
     before = 0
@@ -61,7 +62,7 @@ def test_a_driver_killed_at_20_moments_loses_and_repeats_nothing(
 
 
 def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
-    make: Make, long_answer: Any, cluster: Cluster, studies: ModuleType
+    make: Make, long_answer: Any, cluster: Cluster
 ) -> None:
     study = make(text=studies.LONG)
     driver = study.start()
@@ -75,7 +76,7 @@ def test_a_worker_killed_in_mid_pack_goes_on_from_its_checkpoint(
     assert any(event["resumed_from"] > 0 for event in study.events("pack_done"))
 
 
-def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_answer: Any, studies: ModuleType) -> None:
+def test_a_torn_checkpoint_is_left_and_its_pack_starts_over(make: Make, long_answer: Any) -> None:
     study = make(text=studies.LONG)
     driver = study.start()
     studies.wait_for(lambda: list(study.out.glob("packs/*.pt")), driver)
@@ -92,7 +93,6 @@ def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
     long_answer: Any,
     recorded: Recorded,
     cluster: Cluster,
-    studies: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # for the raylets that join, as for their head

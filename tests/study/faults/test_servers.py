@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.study import studies
 
 Make = Callable[..., Any]
 Recorded = Callable[[Any], list[tuple[str, ...]]]
@@ -22,9 +23,7 @@ AWAY_SECONDS = 60.0
 
 
 @pytest.mark.timeout(400)
-def test_postgresql_may_crash_and_stay_away_for_a_minute(
-    make: Make, undisturbed: Any, postgres: Any, studies: ModuleType
-) -> None:
+def test_postgresql_may_crash_and_stay_away_for_a_minute(make: Make, undisturbed: Any, postgres: Any) -> None:
     study = make()
     driver = study.start()
     studies.wait_for(lambda: study.trained() >= 2, driver)
@@ -43,7 +42,7 @@ def test_postgresql_may_crash_and_stay_away_for_a_minute(
     assert study.trained() == undisturbed.trained()
 
 
-def test_of_two_coordinators_on_two_machines_the_second_is_refused(make: Make, studies: ModuleType) -> None:
+def test_of_two_coordinators_on_two_machines_the_second_is_refused(make: Make) -> None:
     first, second = make("first"), make("second")  # of one name and one database, in folders apart
     driver = first.start()
     try:
@@ -133,7 +132,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_a_study_with_one_line_and_room_lets_it_go_on(
-    cluster: Any, undisturbed: Any, studies: ModuleType, tmp_path: Path, small_disk: Path
+    cluster: Any, undisturbed: Any, tmp_path: Path, small_disk: Path
 ) -> None:
     study = studies.TinyStudy(tmp_path, "--address", cluster.address, "--out", str(small_disk))
     study.out = small_disk / "tiny"
@@ -157,7 +156,7 @@ def test_a_full_disk_ends_a_study_with_one_line_and_room_lets_it_go_on(
 
 
 def test_a_clock_that_jumps_back_by_a_day_changes_nothing(
-    make: Make, undisturbed: Any, recorded: Recorded, studies: ModuleType, tmp_path: Path
+    make: Make, undisturbed: Any, recorded: Recorded, tmp_path: Path
 ) -> None:
     skewed = tmp_path / "skewed"
     skewed.mkdir()

@@ -8,7 +8,8 @@ import pytest
 from study.pid import COMPONENTS, broja
 from study.pid.blackwell import equal_channels, fitted, garbled
 from study.pid.exact import information
-from study.pid.resampling import States, measure
+from study.pid.resampling import measure
+from study.pid.states import States
 
 ROWS, DRAWS = 1500, 20
 

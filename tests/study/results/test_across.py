@@ -12,6 +12,7 @@ from study.results.claims.published import published_sentence
 from study.results.figures import across
 from study.results.figures import drawing as figures
 from study.results.figures.canvas import encoded
+from study.results.model import Report
 from study.results.page import html
 
 
@@ -68,7 +69,7 @@ def test_both_are_in_the_report_as_vectors_that_its_page_may_show(synthetic: dic
     for name in ("00-side-by-side", "00-changes"):
         svg = encoded(drawn[name])["svg"].decode()
         assert "data:image" not in svg
-        assert "blue gains, red loses" in html.render(synthetic, {"00-changes": svg})
+        assert "blue gains, red loses" in html.render(Report.from_json(synthetic), {"00-changes": svg})
 
 
 def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType) -> None:
@@ -77,5 +78,5 @@ def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType)
     cell.update(dataset="mosei", pair=["vision", "text"])
     told = published_sentence(cell)
     assert "Table 1, unit not stated): R 0.12 U₁ 0.00 U₂ 0.16 S 0.01; measured here: R 1.92" in told
-    assert told in html.render({"cells": [cell]})
+    assert told in html.render(Report.from_json({"cells": [cell]}))
     assert not published_sentence({**cell, "stand_in": True})

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from study.results.model import CurvePoint, EncoderResult, GainResult, SearchedResult
 from study.results.text import amounts
 
 
@@ -14,11 +17,12 @@ def test_strengths_are_told_to_two_digits_without_exponents(strength: float | No
 
 
 def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
-    assert amounts.gain_with_interval({"mean": -0.0001, "interval": [-0.02, 0.0]}, "accuracy") == "+0.0 [−2.0, +0.0]"
+    gain = GainResult(mean=-0.0001, interval=(-0.02, 0.0))
+    assert amounts.gain_with_interval(gain, "accuracy") == "+0.0 [−2.0, +0.0]"
 
 
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
-    assert amounts.gain_with_interval({"mean": 0.014}, "r2") == "+0.014"
+    assert amounts.gain_with_interval(GainResult(mean=0.014), "r2") == "+0.014"
     assert amounts.score_text(0.5, "r2") == "0.500"
     assert amounts.score_text(0.5, "sign_accuracy") == "50.0 %"
     assert (amounts.size_text(-0.014, "accuracy"), amounts.gain_unit("accuracy")) == ("1.4", "points")
@@ -26,28 +30,31 @@ def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
 
 def test_the_gain_told_of_an_encoder_is_that_of_the_strength_it_stands_at() -> None:
     """At λ* = 0 there is none over λ = 0; what was tried is told with its strength and its own p, and its split."""
-    gain = {"mean": 0.014, "interval": [0.006, 0.022], "p_value": 0.001, "p_adjusted": 0.003, "source": "confirm"}
-    entry = {"lambda_star": 0.6, "verdict": "align", "gain_over_zero": gain}
-    nothing = {"mean": 0.0, "interval": [0.0, 0.0], "p_value": 1.0, "p_adjusted": 1.0, "source": "confirm"}
-    loss = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.0002, "p_adjusted": 0.0004, "source": "confirm"}
-    avoided = {"lambda_star": 0.0, "gain_over_zero": nothing, "searched": {"lambda_star": 0.15, "gain_over_zero": loss}}
-    at_zero = avoided | {"searched": {"lambda_star": 0.0, "gain_over_zero": nothing}}
-    assert amounts.gain_text(entry, "accuracy") == "+1.4 [+0.6, +2.2] points"
+    gain = GainResult(mean=0.014, interval=(0.006, 0.022), p_value=0.001, p_adjusted=0.003, source="confirm")
+    nothing = GainResult(mean=0.0, interval=(0.0, 0.0), p_value=1.0, p_adjusted=1.0, source="confirm")
+    loss = GainResult(mean=-0.02, interval=(-0.03, -0.01), p_value=0.0002, p_adjusted=0.0004, source="confirm")
+    aligned = EncoderResult(lambda_star=0.6, verdict="align", gain_over_zero=gain)
+    tried = SearchedResult(lambda_star=0.15, gain_over_zero=loss)
+    avoided = EncoderResult(lambda_star=0.0, gain_over_zero=nothing, searched=tried)
+    at_zero = replace(avoided, searched=SearchedResult(lambda_star=0.0, gain_over_zero=nothing))
+    assert amounts.gain_text(aligned, "accuracy") == "+1.4 [+0.6, +2.2] points"
     assert amounts.gain_text(avoided, "accuracy") == "−2.0 [−3.0, −1.0] points at 0.15"
-    assert [amounts.p_text(amounts.told_gain(one)[0]) for one in (entry, avoided, at_zero)] == ["0.003", "< 0.001", "–"]
-    assert amounts.gain_text(at_zero, "accuracy") == amounts.gain_text({}, "accuracy") == "–"
-    searched = entry | {"gain_over_zero": gain | {"source": "search"}}
+    p_values = [amounts.p_text(amounts.told_gain(one)[0]) for one in (aligned, avoided, at_zero)]
+    assert p_values == ["0.003", "< 0.001", "–"]
+    assert amounts.gain_text(at_zero, "accuracy") == amounts.gain_text(EncoderResult(), "accuracy") == "–"
+    searched = replace(aligned, gain_over_zero=replace(gain, source="search"))
     assert amounts.gain_text(searched, "accuracy") == "+1.4 [+0.6, +2.2] points (validation)"
 
 
 def test_a_change_in_validation_is_read_off_the_curve_between_the_strengths_tried() -> None:
-    curve = [{"strength": s, "mean": m} for s, m in ((4.0, 0.75), (0.0, 0.8), (2.0, 0.81), (8.0, None))]
-    changes = [amounts.change_in_validation({"curve": curve}, strength) for strength in (0.0, 1.0, 3.0, 4.0)]
+    points = ((4.0, 0.75), (0.0, 0.8), (2.0, 0.81), (8.0, None))
+    answer = EncoderResult(curve=tuple(CurvePoint(strength=strength, mean=mean) for strength, mean in points))
+    changes = [amounts.change_in_validation(answer, strength) for strength in (0.0, 1.0, 3.0, 4.0)]
     assert changes == pytest.approx([0.0, 0.005, -0.02, -0.05])
-    assert amounts.change_in_validation({"curve": curve}, 5.0) is None
-    assert amounts.change_in_validation({"curve": curve[:1]}, 4.0) is None
-    assert amounts.change_in_validation({}, 0.0) is None
-    assert amounts.strongest({"curve": curve}) == 4.0
+    assert amounts.change_in_validation(answer, 5.0) is None
+    assert amounts.change_in_validation(replace(answer, curve=answer.curve[:1]), 4.0) is None
+    assert amounts.change_in_validation(EncoderResult(), 0.0) is None
+    assert amounts.strongest(answer) == 4.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from study.results.figures import drawing as figures
+from study.results.model import Report
 from study.results.page.html import render
-from study.results.text import sentences as words
+from study.results.text.pair import cell_sentence
 
 REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
 _VOID = {"meta", "br", "path", "use", "img"}
@@ -55,7 +57,7 @@ def pages(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict
         report["cells"] = report["cells"][: 2 if name == "digits_report" else 1]
         written = figures.draw(report, tmp_path_factory.mktemp("figures"))
         svgs = {path.stem: path.read_text(encoding="utf-8") for path in written if path.suffix == ".svg"}
-        made[name] = render(report, svgs)
+        made[name] = render(Report.from_json(report), svgs)
     return made
 
 
@@ -87,8 +89,8 @@ def test_the_answer_comes_first_and_in_words(pages: dict[str, str], example: Mod
         "The answer in numbers", "The evidence", "What would change the answer", "How it was computed", "Versions",
     ]  # fmt: skip
     first = page.text.index("The answer in numbers")
-    for cell in example.digits_report()["cells"][:2]:
-        assert 0 < page.text.index(words.cell_sentence(cell)) < first
+    for cell in Report.from_json(example.digits_report()).cells[:2]:
+        assert 0 < page.text.index(cell_sentence(cell)) < first
 
 
 def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
@@ -111,27 +113,28 @@ def test_a_pair_takes_less_than_200_kilobytes(pages: dict[str, str]) -> None:
     ("status", "stand_in", "told"), [("partial", False, "has not ended"), ("complete", True, "Stand-in data")]
 )
 def test_what_a_reader_must_know_first_is_a_banner(example: ModuleType, status: str, stand_in: bool, told: str) -> None:
-    page = render(example.digits_report() | {"status": status, "stand_in": stand_in})
+    page = render(replace(Report.from_json(example.digits_report()), status=status, stand_in=stand_in))
     assert re.search(rf'class="banner"[^>]*>[^<]*{told}', page)
 
 
 def test_a_finished_study_on_real_data_has_no_banner(example: ModuleType) -> None:
-    assert 'class="banner"' not in render(example.digits_report())
+    assert 'class="banner"' not in render(Report.from_json(example.digits_report()))
 
 
 @pytest.mark.parametrize("report", [{}, {"cells": None, "versions": None}, {"study": None, "cells": [{}]}])
 def test_a_report_of_nothing_is_still_a_page(report: dict[str, Any]) -> None:
-    assert _Page(render(report)).headings
+    assert _Page(render(Report.from_json(report))).headings
 
 
 def test_a_report_with_the_stable_fields_alone_is_rendered(example: ModuleType) -> None:
-    page = _Page(render(example.without_optional_fields(example.digits_report()))).text
+    bare = Report.from_json(example.without_optional_fields(example.digits_report()))
+    page = _Page(render(bare)).text
     assert "left gains 1.3 points [0.9, 1.7]" in page
     assert "None" not in page
 
 
 def test_the_chosen_strategy_stands_out_among_the_alternatives(example: ModuleType) -> None:
-    page = render(example.digits_report())
+    page = render(Report.from_json(example.digits_report()))
     assert re.search(
         r'<tr class="chosen"><th scope="row">align fourier only \(chosen\)</th><td class="n">0 / 1.9</td>', page
     )
@@ -141,4 +144,4 @@ def test_rendering_reads_no_file_of_the_working_directory(
     example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert render(example.digits_report()).startswith("<!doctype html>")
+    assert render(Report.from_json(example.digits_report())).startswith("<!doctype html>")

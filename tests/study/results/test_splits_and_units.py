@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -15,11 +16,12 @@ from rich.console import Console
 
 from study.results.figures import drawing as figures
 from study.results.figures.across import changes
-from study.results.model import Report
+from study.results.model import GainResult, Report
 from study.results.page.html import render
 from study.results.text import amounts
-from study.results.text import sentences as words
 from study.results.text.doubts import caveats
+from study.results.text.encoder import encoder_sentence
+from study.results.text.pair import advice_with_gain, cell_sentence
 from study.results.text.summary import summary
 from study.search.answers import p_needed
 from study.selection import holm
@@ -95,11 +97,11 @@ def reports(draw: st.DrawFn, metric: str = "accuracy") -> dict[str, Any]:
 
 def clauses(report: dict[str, Any]) -> Iterator[str]:
     """Whatever is told of a study, clause by clause, without what stands in brackets."""
-    (cell,) = report["cells"]
-    lines = [words.cell_sentence(cell), words.advice_with_gain(cell)]
-    lines += study_note(Report.from_json(report)).splitlines()
-    lines += [words.encoder_sentence(cell, index) for index in (0, 1)]
-    lines += records(Report.from_json(report))[0].note.splitlines()
+    typed = Report.from_json(report)
+    (cell,) = typed.cells
+    lines = [cell_sentence(cell), advice_with_gain(cell), *study_note(typed).splitlines()]
+    lines += [encoder_sentence(cell, index) for index in (0, 1)]
+    lines += records(typed)[0].note.splitlines()
     for line in [line for line in lines if not line.startswith("- ")]:
         yield from re.split(r"[,:.|](?:\s|$)", re.sub(r"\\?\[[^\]]*\]", "", line))
     yield from caveats(cell)  # which compare the splits in one sentence
@@ -119,7 +121,7 @@ def rows_of(table: str) -> list[str]:
 
 def terminal(report: dict[str, Any]) -> str:
     out = io.StringIO()
-    Console(file=out, width=200).print(summary(report))
+    Console(file=out, width=200).print(summary(Report.from_json(report)))
     return out.getvalue()
 
 
@@ -135,44 +137,49 @@ def test_no_number_of_the_validation_split_is_told_as_one_of_the_test_split(repo
 @given(reports())
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_no_strength_makes_a_difference_only_where_nothing_differs(report: dict[str, Any]) -> None:
-    (cell,) = report["cells"]
-    if "no strength makes a difference" in words.cell_sentence(cell):
-        tried = [gain for one in cell["pair_choice"]["alternatives"] for gain in (*one["gains"], one["gain_mean"])]
-        assert all(gain["interval"][0] <= 0 <= gain["interval"][1] for gain in tried)
-        assert [entry["shape"] for entry in cell["encoders"]] == ["flat", "flat"]
-        assert [entry["verdict"] for entry in cell["encoders"]] == ["indifferent", "indifferent"]
+    (cell,) = Report.from_json(report).cells
+    if "no strength makes a difference" in cell_sentence(cell):
+        tried = [gain for one in cell.pair_choice.alternatives for gain in (*one.gains, one.gain_mean)]
+        assert all(gain.interval[0] <= 0 <= gain.interval[1] for gain in tried)
+        assert [answer.shape for answer in cell.encoders] == ["flat", "flat"]
+        assert [answer.verdict for answer in cell.encoders] == ["indifferent", "indifferent"]
 
 
 @given(reports())
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_no_strength_makes_a_difference_only_where_every_interval_that_is_told_holds_0(report: dict[str, Any]) -> None:
     """Curves are flat, verdicts indifferent and gains of strategies nothing: what is left decides."""
-    (cell,) = report["cells"]
-    choice, rows = cell["pair_choice"], cell["encoders"]
-    choice["strategy"] = "none"
-    for alternative in choice["alternatives"]:
-        for gain in (*alternative["gains"], alternative["gain_mean"]):
-            gain["interval"] = [gain["mean"] - 0.2, gain["mean"] + 0.2]
-    for entry in rows:
-        entry |= {"shape": "flat", "verdict": "indifferent"}
-    choice["gain_over_zero"] = dict(rows[0]["searched"]["gain_over_zero"])
+    (cell,) = Report.from_json(report).cells
+    alternatives = tuple(
+        replace(one, gains=tuple(map(around_zero, one.gains)), gain_mean=around_zero(one.gain_mean))
+        for one in cell.pair_choice.alternatives
+    )
+    encoders = tuple(replace(answer, shape="flat", verdict="indifferent") for answer in cell.encoders)
+    gain = encoders[0].searched.gain_over_zero
+    choice = replace(cell.pair_choice, strategy="none", alternatives=alternatives, gain_over_zero=gain)
 
-    told = [amounts.told_gain(answer)[0] for answer in (*rows, choice)]
+    told = [amounts.told_gain(answer)[0] for answer in (*encoders, choice)]
 
-    nothing = all(gain["interval"][0] <= 0 <= gain["interval"][1] for gain in told if gain)
-    assert ("no strength makes a difference" in words.cell_sentence(cell)) == nothing
+    nothing = all(gain.interval[0] <= 0 <= gain.interval[1] for gain in told if gain.interval)
+    sentence = cell_sentence(replace(cell, encoders=encoders, pair_choice=choice))
+    assert ("no strength makes a difference" in sentence) == nothing
+
+
+def around_zero(gain: GainResult) -> GainResult:
+    """The gain with an interval that holds 0."""
+    return replace(gain, interval=(gain.mean - 0.2, gain.mean + 0.2))
 
 
 @given(reports())
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_a_p_value_in_a_row_is_that_of_the_gain_beside_it(report: dict[str, Any]) -> None:
-    for entry in report["cells"][0]["encoders"]:
-        gain, strength = amounts.told_gain(entry)
-        told = amounts.gain_text(entry, "accuracy")
+    for answer in Report.from_json(report).cells[0].encoders:
+        gain, strength = amounts.told_gain(answer)
+        told = amounts.gain_text(answer, "accuracy")
         assert (told == "–") == (amounts.p_text(gain) == "–")
         if told != "–":
             assert told.startswith(amounts.gain_with_interval(gain, "accuracy"))
-            assert strength in (entry["lambda_star"], entry["searched"]["lambda_star"])
+            assert strength in (answer.lambda_star, answer.searched.lambda_star)
             assert strength > 0
 
 
@@ -180,17 +187,17 @@ def test_a_p_value_in_a_row_is_that_of_the_gain_beside_it(report: dict[str, Any]
 @settings(max_examples=15, deadline=None, derandomize=True)
 def test_a_gain_is_told_in_the_unit_of_its_score_everywhere(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Points of accuracy are never told as a fraction, and nothing but accuracy is told in points."""
-    notes = "\n".join(record.note for record in records(Report.from_json(first)))
-    told = [re.sub(r"<[^>]*>", "\n", render(first)), terminal(first), notes]
-    (cell,) = first["cells"]
-    values = [gain for one in cell["pair_choice"]["alternatives"] for gain in (*one["gains"], one["gain_mean"])]
-    values += [entry["gain_over_zero"] for entry in cell["encoders"]]
-    for gain in values:
-        for value in (gain["mean"], *gain["interval"]):
+    one, other = Report.from_json(first), Report.from_json(second)
+    told = [re.sub(r"<[^>]*>", "\n", render(one)), terminal(first), "\n".join(r.note for r in records(one))]
+    (cell,) = one.cells
+    gains = [gain for each in cell.pair_choice.alternatives for gain in (*each.gains, each.gain_mean)]
+    gains += [answer.gain_over_zero for answer in cell.encoders]
+    for gain in gains:
+        for value in (gain.mean, *gain.interval):
             if abs(value) > 0.01:
                 raw = {f"{abs(value):.{digits}f}" for digits in (3, 4, 5)} | {f"{abs(value):.4g}"}
                 assert not [text for text in told for number in raw if re.search(rf"(?<![\d.]){number}(?!\d)", text)]
-    for text in (render(second), terminal(second), *(record.note for record in records(Report.from_json(second)))):
+    for text in (render(other), terminal(second), *(record.note for record in records(other))):
         assert " points" not in text
 
 

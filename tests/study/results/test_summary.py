@@ -6,13 +6,14 @@ from types import ModuleType
 
 from rich.console import Console
 
+from study.results.model import Report
 from study.results.text.summary import summary
 
 
 def shown(report: dict[str, object]) -> list[str]:
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary(report))
+        console.print(summary(Report.from_json(report)))
     return capture.get().splitlines()
 
 
@@ -29,3 +30,10 @@ def test_nothing_is_cut_in_80_columns(example: ModuleType) -> None:
         for encoder in cell["encoders"]:
             assert any(encoder["verdict"] in line and encoder["shape"] in line for line in lines)
     assert encoder["modality"][:12] in "".join(lines)
+
+
+def test_a_study_half_way_and_a_report_of_the_stable_fields_are_shown(example: ModuleType) -> None:
+    assert any("no answer" in line for line in shown(example.partial_report()))
+    bare = "\n".join(shown(example.without_optional_fields(example.digits_report())))
+    assert "digits, left + right   R 1.92  U₁ 0.21  U₂ 0.17  S 0.44 bits, redundancy" in bare
+    assert "None" not in bare

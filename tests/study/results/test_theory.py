@@ -12,7 +12,7 @@ import pytest
 from study.results.figures import drawing as figures
 from study.results.figures import theory
 from study.results.measured import with_measured
-from study.results.model import CellResult, ForecastResult, from_json, to_json
+from study.results.model import CellResult, ForecastResult, Report, from_json, to_json
 from study.results.page import html
 
 STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
@@ -78,7 +78,7 @@ def test_the_figure_and_the_sentence_are_on_the_page(cell: dict[str, Any]) -> No
     drawn = figures.figures(report)[name]
     labels = drawn.axes[0].get_legend_handles_labels()[1]
     assert {"left, trained", "left, theory", "expected there", "half lost, 90 % interval"} <= set(labels)
-    assert "half of its loss expected by λ = 0.36" in html.render(report).replace("\u00a0", " ")
+    assert "half of its loss expected by λ = 0.36" in html.render(Report.from_json(report)).replace("\u00a0", " ")
 
 
 def test_a_profile_shows_the_theory_alone(cell: dict[str, Any]) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from study.results.text import sentences as words
+from study.results.model import CellResult, Report, from_json
+from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
+from study.results.text.encoder import encoder_sentence
+from study.results.text.pair import advice_with_gain, cell_sentence
 
 
 def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:
@@ -35,33 +38,38 @@ def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def read(cell: object) -> CellResult:
+    """A cell as a report has it."""
+    return from_json(CellResult, cell)
+
+
 def test_a_shared_strength_is_told_with_both_effects() -> None:
-    assert words.cell_sentence(_cell()) == (
+    assert cell_sentence(read(_cell())) == (
         "Align vision and text at λ ≈ 0.6 [0.3, 1.1]: vision is indifferent, text gains 1.4 points [0.6, 2.2]."
     )
 
 
 def test_a_one_sided_strength_names_the_side_that_stays() -> None:
-    sentence = words.cell_sentence(_cell("to_2", strengths=[0.0, 0.9]))
+    sentence = cell_sentence(read(_cell("to_2", strengths=[0.0, 0.9])))
     assert sentence == (
         "Align text to vision only, at λ ≈ 0.9, and leave vision untouched: text gains 1.4 points [0.6, 2.2]."
     )
 
 
 def test_two_strengths_are_told_apart() -> None:
-    sentence = words.cell_sentence(_cell("per_encoder", strengths=[0.2, 1.5]))
+    sentence = cell_sentence(read(_cell("per_encoder", strengths=[0.2, 1.5])))
     assert sentence.startswith("Align vision at λ ≈ 0.2 and text at λ ≈ 1.5, each on its own side:")
 
 
 def test_the_gains_told_are_those_of_the_chosen_strategy() -> None:
     gains = [None, {"mean": 0.031, "interval": [0.02, 0.04]}]
-    sentence = words.cell_sentence(_cell(alternatives=[{"strategy": "shared", "gains": gains}]))
+    sentence = cell_sentence(read(_cell(alternatives=[{"strategy": "shared", "gains": gains}])))
     assert "vision was not measured, text gains 3.1 points [2.0, 4.0]" in sentence
 
 
 def test_a_loss_is_told_as_a_loss() -> None:
     gains = [{"mean": -0.02, "interval": [-0.03, -0.01]}, {"mean": 0.031, "interval": [0.02, 0.04]}]
-    sentence = words.cell_sentence(_cell(alternatives=[{"strategy": "shared", "gains": gains}]))
+    sentence = cell_sentence(read(_cell(alternatives=[{"strategy": "shared", "gains": gains}])))
     assert "vision loses 2.0 points [1.0, 3.0]" in sentence
 
 
@@ -74,19 +82,19 @@ def test_not_aligning_says_what_was_measured_where_it_would_be_used() -> None:
         "searched": {"lambda_star": 0.4, "gain_over_zero": loss},
     }  # fmt: skip
     told = "Do not align vision and text: vision {}, text alone would gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
-    assert words.cell_sentence(cell) == told.format("loses 2.0 points [1.0, 3.0] at λ = 0.4")
+    assert cell_sentence(read(cell)) == told.format("loses 2.0 points [1.0, 3.0] at λ = 0.4")
     cell["encoders"][0]["searched"] = {"lambda_star": 0.0}
-    assert words.cell_sentence(cell) == told.format("gets worse with λ by its validation curve")
+    assert cell_sentence(read(cell)) == told.format("gets worse with λ by its validation curve")
 
 
 def test_what_the_end_of_the_range_costs_is_a_remark_on_the_split_it_was_measured_on() -> None:
     cell = _cell("none")
     cell["encoders"][0] |= {"verdict": "avoid", "shape": "falling", "lambda_star": 0.0}
-    assert words.encoder_sentence(cell, 0).endswith(
+    assert encoder_sentence(read(cell), 0).endswith(
         "By the end of the range, λ = 4, it scores 5.0 points lower in validation than at λ = 0."
     )
     cell["encoders"][0]["shape"] = "flat"
-    assert "end of the range" not in words.encoder_sentence(cell, 0)
+    assert "end of the range" not in encoder_sentence(read(cell), 0)
 
 
 def test_two_indifferent_encoders_are_told_once() -> None:
@@ -94,16 +102,16 @@ def test_two_indifferent_encoders_are_told_once() -> None:
     luck = {"mean": 0.002, "interval": [-0.006, 0.01], "p_value": 0.6, "seeds": 10, "source": "confirm"}
     for entry in cell["encoders"]:
         entry |= {"verdict": "indifferent", "shape": "flat", "gain_over_zero": luck}
-    assert words.cell_sentence(cell).endswith("no strength makes a difference that this study can measure.")
+    assert cell_sentence(read(cell)).endswith("no strength makes a difference that this study can measure.")
     cell["encoders"][1]["gain_over_zero"] = luck | {"interval": [0.001, 0.01]}
-    assert words.cell_sentence(cell).endswith("vision is indifferent, text is indifferent.")
+    assert cell_sentence(read(cell)).endswith("vision is indifferent, text is indifferent.")
 
 
 @pytest.mark.parametrize("shape", ["falling", "rising", "inverted-u"])
 def test_a_curve_that_is_not_flat_is_a_difference(shape: str) -> None:
     cell = _cell("none")
     cell["encoders"][1] |= {"verdict": "indifferent", "shape": shape}
-    told = words.cell_sentence(cell)
+    told = cell_sentence(read(cell))
     assert "no strength makes a difference" not in told
     assert "text " in told
     assert "by its validation curve" in told
@@ -116,7 +124,7 @@ def test_a_gain_of_some_strategy_that_luck_does_not_explain_is_a_difference() ->
     cell["pair_choice"]["alternatives"] = [
         {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [gain, gain], "gain_mean": gain}
     ]
-    assert words.cell_sentence(cell).endswith(
+    assert cell_sentence(read(cell)).endswith(
         "vision is indifferent, text is indifferent. No strategy's gain is confirmed; closest comes “one λ for both” "
         "at λ = 0.6: −2.0 [−3.0, −1.0] points over λ = 0, p = 0.03 after Holm."
     )
@@ -127,21 +135,21 @@ def test_a_strategy_is_told_with_the_gain_and_the_p_of_the_pair_as_one() -> None
     each = [gain | {"mean": 0.002, "interval": [-0.004, 0.008]}, gain | {"mean": 0.018, "interval": [0.012, 0.024]}]
     tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": each, "gain_mean": gain}
     cell = _cell(alternatives=[tried])
-    assert words.cell_sentence(cell).endswith(
+    assert cell_sentence(read(cell)).endswith(
         "The pair as one: +1.0 [+0.4, +1.6] points over λ = 0, p = 0.004 after Holm."
     )
-    assert words.advice_with_gain(cell) == (
+    assert advice_with_gain(read(cell)) == (
         "one λ for both, 0.6 [0.3, 1.1]: +1.0 [+0.4, +1.6] points over λ = 0, p = 0.004 after Holm"
     )
     mixed = cell | {"metrics": ["accuracy", "r2"]}
-    assert "+0.010 [+0.004, +0.016] of the mean score" in words.cell_sentence(mixed)
+    assert "+0.010 [+0.004, +0.016] of the mean score" in cell_sentence(read(mixed))
 
 
 def test_gains_from_the_seeds_of_the_search_are_marked() -> None:
     cell = _cell()
     cell["encoders"][1]["gain_over_zero"]["source"] = "search"
-    assert words.cell_sentence(cell).endswith("Not confirmed on fresh seeds yet.")
-    assert "10 search seeds in validation" in words.encoder_sentence(cell, 1)
+    assert cell_sentence(read(cell)).endswith("Not confirmed on fresh seeds yet.")
+    assert "10 search seeds in validation" in encoder_sentence(read(cell), 1)
 
 
 @pytest.mark.parametrize(
@@ -153,11 +161,11 @@ def test_gains_from_the_seeds_of_the_search_are_marked() -> None:
     ],
 )
 def test_a_cell_without_an_answer_says_why(extra: dict[str, Any], reason: str) -> None:
-    assert words.cell_sentence({"dataset": "d", "pair": ["a", "b"], **extra}).endswith(reason)
+    assert cell_sentence(read({"dataset": "d", "pair": ["a", "b"], **extra})).endswith(reason)
 
 
 def test_an_encoder_is_told_with_its_evidence() -> None:
-    assert words.encoder_sentence(_cell(), 1) == (
+    assert encoder_sentence(read(_cell()), 1) == (
         "text wants to be aligned; λ* ≈ 0.6 [0.3, 1.1], the curve rises with λ. "
         "At λ* it gets +1.4 [+0.6, +2.2] points over λ = 0 (10 fresh seeds, p = 0.003 after Holm)."
     )
@@ -166,7 +174,7 @@ def test_an_encoder_is_told_with_its_evidence() -> None:
 def test_an_encoder_at_zero_is_not_compared_with_itself() -> None:
     cell = _cell()
     cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling"}
-    assert "over λ = 0" not in words.encoder_sentence(cell, 0)
+    assert "over λ = 0" not in encoder_sentence(read(cell), 0)
 
 
 def test_a_peak_that_was_not_borne_out_is_told_with_its_test() -> None:
@@ -174,7 +182,7 @@ def test_a_peak_that_was_not_borne_out_is_told_with_its_test() -> None:
     searched = {"lambda_star": 0.15, "gain_over_zero": {"mean": 0.002, "interval": [-0.002, 0.006]}}
     cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling", "searched": searched}
     assert "At λ = 0.15, where the searched curve is highest, it gets +0.2 [−0.2, +0.6] points over λ = 0" in (
-        words.encoder_sentence(cell, 0)
+        encoder_sentence(read(cell), 0)
     )
 
 
@@ -194,7 +202,7 @@ def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(
     cell = _cell()
     gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
     cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain | {"p_needed": needed}}
-    lines = [line for line in caveats(cell) if "would be confirmed" in line]
+    lines = [line for line in caveats(read(cell)) if "would be confirmed" in line]
     assert ([told] if told else []) == [told for line in lines if told and told in line]
     assert bool(lines) == bool(told)
     if told:
@@ -213,19 +221,19 @@ def test_how_many_seeds_would_do_is_not_said_where_the_correction_is_not_known()
     cell = _cell()
     gain = {"mean": 0.005, "interval": [0.0, 0.01], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
     cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
-    assert not [line for line in caveats(cell) if "would be confirmed" in line]
+    assert not [line for line in caveats(read(cell)) if "would be confirmed" in line]
 
 
 def test_splits_that_disagree_on_the_score_are_doubted_with_what_chance_would_give() -> None:
     cell = _cell() | {"rows": {"train": 180, "valid": 45, "test": 75}}
     cell["encoders"][0]["baseline"] = {"mean": 0.7, "sd": 0.01, "split": "test"}
-    (line,) = caveats(cell)
+    (line,) = caveats(read(cell))
     assert line.startswith(
         "vision: at λ = 0 it scores 80.0 % in validation and 70.0 % on the test split, 10.0 points apart (two random "
         "splits of 45 and 75 rows are within 12.4 in nine of ten cases)"
     )
     cell["encoders"][0]["baseline"]["mean"] = 0.77
-    assert caveats(cell) == []
+    assert caveats(read(cell)) == []
 
 
 def test_splits_that_disagree_on_what_alignment_does_are_doubted() -> None:
@@ -234,30 +242,30 @@ def test_splits_that_disagree_on_what_alignment_does_are_doubted() -> None:
     gain = {"mean": 0.009, "interval": [0.0, 0.018], "p_value": 0.2, "seeds": 10, "source": "confirm"}
     tried = {"strategy": "shared", "strengths": [4.0, 4.0], "gains": [gain, gain | {"mean": -0.045}]}
     cell["pair_choice"]["alternatives"] = [tried]
-    assert caveats(cell) == [
+    assert caveats(read(cell)) == [
         "vision: at λ = 4 alignment changes its score by −5.0 in validation and by +0.9 points on the test split: "
         "what holds for the rows of one split does not hold for the other's."
     ]
     tried["gains"] = [one | {"source": "search"} for one in (gain, gain)]
-    assert caveats(cell) == []
+    assert caveats(read(cell)) == []
 
 
 def test_a_search_that_its_confirmation_contradicts_is_doubted() -> None:
     cell = _cell()
     cell["encoders"][0] |= {"verdict": "avoid", "shape": "rising", "lambda_star": 0.0}
-    assert any("the two splits differ" in line for line in caveats(cell))
+    assert any("the two splits differ" in line for line in caveats(read(cell)))
 
 
 def test_what_a_search_learnt_from_is_named_with_what_it_spared() -> None:
     earlier = [{"study": "mosi", "label": "vision + text", "lambda_star": 0.6}]
     cell = _cell() | {"transfer": {"from": earlier, "spared": 20}}
-    assert words.learnt_text(cell).endswith("mosi (vision + text, λ* 0.6); 20 trainings spared")
-    assert words.learnt_text(_cell()) == ""
+    assert learnt_text(read(cell)).endswith("mosi (vision + text, λ* 0.6); 20 trainings spared")
+    assert learnt_text(read(_cell())) == ""
 
 
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     cell = _cell() | {"metrics": ["r2", "loss_of_x"]}
-    assert "text gains 0.014 of loss_of_x [0.006, 0.022]" in words.cell_sentence(cell)
+    assert "text gains 0.014 of loss_of_x [0.006, 0.022]" in cell_sentence(read(cell))
 
 
 @pytest.mark.parametrize(
@@ -275,32 +283,30 @@ def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
 def test_what_would_change_the_answer_is_said(change: dict[str, Any], told: str) -> None:
     cell = _cell()
     cell["encoders"][1] |= change
-    assert [line for line in caveats(cell) if told in line and line.startswith("text: ")]
+    assert [line for line in caveats(read(cell)) if told in line and line.startswith("text: ")]
 
 
 def test_nothing_is_said_where_nothing_would_change_the_answer() -> None:
-    assert caveats(_cell()) == []
+    assert caveats(read(_cell())) == []
 
 
 def test_diverged_trainings_are_counted() -> None:
-    assert "3 of 45 trainings diverged" in " ".join(caveats(_cell() | {"counts": {"diverged": 3, "trainings": 45}}))
+    assert "3 of 45 trainings diverged" in " ".join(
+        caveats(read(_cell() | {"counts": {"diverged": 3, "trainings": 45}}))
+    )
 
 
 @pytest.mark.parametrize("name", ["digits_report", "synthetic_report", "partial_report", "hostile_report"])
 def test_every_sentence_is_one_line_that_ends_in_a_full_stop(example: ModuleType, name: str) -> None:
-    for cell in getattr(example, name)()["cells"]:
-        told = [
-            words.cell_sentence(cell),
-            *(words.encoder_sentence(cell, index) for index in (0, 1)),
-            *caveats(cell),
-        ]
+    for cell in Report.from_json(getattr(example, name)()).cells:
+        told = [cell_sentence(cell), *(encoder_sentence(cell, index) for index in (0, 1)), *caveats(cell)]
         assert all(line.endswith(".") and "\n" not in line and "None" not in line for line in told)
 
 
 def test_a_generated_pair_is_told_with_its_exact_profile() -> None:
     exact = {"redundancy": 0.39, "unique_1": 0.14, "unique_2": 0.29, "synergy": 0.85}
     cell = _cell() | {"pid": {**exact, "redundancy": 0.35, "units": "bits", "exact": exact}}
-    told = words.profile_text(cell)
+    told = profile_text(read(cell))
     assert told.startswith("redundancy 0.35, ")
     assert told.endswith("bits; exact, in the same order: 0.39, 0.14, 0.29, 0.85")
 
@@ -309,4 +315,4 @@ def test_the_generators_feature_count_is_not_taken_for_information() -> None:
     """With no shared feature at all the exact profile has 0.39 bits of redundancy, and synergy is its largest part."""
     cell = _cell() | {"dataset": "synthetic", "variant": {"redundancy": 0}}
     cell["pid"] = {"redundancy": 0.39, "unique_1": 0.14, "unique_2": 0.29, "synergy": 0.85}
-    assert "0 of the label's 8 features are in both is a count, not the redundancy in bits" in words.profile_text(cell)
+    assert "0 of the label's 8 features are in both is a count, not the redundancy in bits" in profile_text(read(cell))

@@ -10,7 +10,8 @@ import pytest
 from study.cells.building import build_cells
 from study.cells.cell import Cell
 from study.config import parse_config
-from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, even_groups, planned_rounds
+from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, Ahead, Case, planned_rounds
+from study.scheduling.packs import even_groups
 from study.scheduling.speed import example
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
@@ -67,7 +68,7 @@ def test_nothing_is_confirmed_or_kept_without_confirming_seeds() -> None:
 
 def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
     ahead = Ahead(cell=cell(alignment={"one_sided": "never"}), pack_size=8)
-    assert ahead.left[0] == 55
+    assert ahead.left.trainings == 55
     for arm, count, left in (
         ("shared", 12, 43),
         ("shared", 8, 35),
@@ -75,9 +76,9 @@ def test_what_lies_ahead_is_what_was_planned_less_what_was_asked_for() -> None:
         ("confirm", 20, 1),
         ("final", 1, 0),
     ):
-        ahead.ask({arm: count})  # type: ignore[dict-item]
-        assert ahead.left[0] == left
-    assert ahead.left[1] == 0
+        ahead.correct({arm: count})  # type: ignore[dict-item]
+        assert ahead.left.trainings == left
+    assert ahead.left.work == 0
 
 
 def test_a_share_of_the_one_sided_arms_is_expected_to_go_on_until_it_is_known_which_do() -> None:
@@ -85,23 +86,23 @@ def test_a_share_of_the_one_sided_arms_is_expected_to_go_on_until_it_is_known_wh
                     for case in ("likely", "most"))  # fmt: skip
     expected = round(likely + ONE_SIDED_SHARE * (most - likely))
     ahead = Ahead(cell=cell(), pack_size=8)
-    assert ahead.left[0] == expected
-    ahead.ask({"shared": 24})
-    assert ahead.left[0] == expected - 24
-    ahead.ask({"to_1": 8, "to_2": 8})
-    assert ahead.left[0] == expected - 24 - 16
-    ahead.ask({"confirm": 20})
-    assert ahead.left[0] == 1  # the encoders that are kept
+    assert ahead.left.trainings == expected
+    ahead.correct({"shared": 24})
+    assert ahead.left.trainings == expected - 24
+    ahead.correct({"to_1": 8, "to_2": 8})
+    assert ahead.left.trainings == expected - 24 - 16
+    ahead.correct({"confirm": 20})
+    assert ahead.left.trainings == 1  # the encoders that are kept
 
 
 def test_only_the_one_sided_arms_that_go_on_are_still_ahead() -> None:
     ahead = Ahead(cell=cell(), pack_size=8)
-    ahead.ask({"shared": 24})
-    ahead.ask({"to_1": 8, "to_2": 8})
-    ahead.ask({"to_1": 8, "to_2": 8})
-    assert ahead.left[0] == 4 + 4 + 60 + 2
-    ahead.ask({"to_2": 4})
-    assert ahead.left[0] == 50 + 2
+    ahead.correct({"shared": 24})
+    ahead.correct({"to_1": 8, "to_2": 8})
+    ahead.correct({"to_1": 8, "to_2": 8})
+    assert ahead.left.trainings == 4 + 4 + 60 + 2
+    ahead.correct({"to_2": 4})
+    assert ahead.left.trainings == 50 + 2
 
 
 def test_groups_are_even_and_as_few_as_can_be() -> None:

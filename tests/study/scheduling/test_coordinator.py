@@ -16,7 +16,8 @@ from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
 from study.results.model import to_json
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
 from study.search.curves import curve
 from study.search.design import nuisance_settings
@@ -37,14 +38,14 @@ replicates: {search: 2, confirm: 2}
 search: {nuisance: {learning_rate: {log: [1e-3, 1e-2]}}, trials_per_strength: 2}
 """
 Cells = tuple[Cell, ...]
-Trainer = Callable[[Pack], list[ReplicateResult]]
+Trainer = Callable[[PlannedPack], list[ReplicateResult]]
 
 
 def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer, Callable[[], Ledger]]:
     config = parse_config(STUDY % one_sided)
     cells, datasets = build_cells(config)
 
-    def train(pack: Pack) -> list[ReplicateResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         running = engine.Pack(pack.spec, datasets[pack.cell.data_key].pair(*pack.cell.pair))
         running.run()
         return list(running.results())
@@ -58,7 +59,7 @@ def prepared(folder: Path, *, one_sided: str = "never") -> tuple[Cells, Trainer,
 
 def drain(coordinator: Coordinator, train: Trainer, *, order: random.Random, stop_after: int | None = None) -> int:
     """Complete packs in a random order, as workers of different speed would; how many there were."""
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     count = 0
     while not coordinator.finished and count != stop_after:
         while (pack := coordinator.next_pack()) is not None:
@@ -205,7 +206,7 @@ def test_a_cell_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> N
 def half_diverging(arms: set[str]) -> Trainer:
     """Above λ = 0 in these arms every other training diverges; the others score the better, the stronger."""
 
-    def train(pack: Pack) -> list[ReplicateResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strength = max(asked.setting.strength_1, asked.setting.strength_2)

@@ -25,7 +25,8 @@ from study.config import parse_config
 from study.results.build import build_report
 from study.results.encoders import lacks_encoders
 from study.results.model import Report, to_json
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
 from study.search.answers import recommended_settings
 from study.search.record.notes import Run
@@ -52,11 +53,11 @@ def prepared() -> dict[str, Cells]:
     return {sided: build_cells(parse_config(STUDY % sided))[0] for sided in ("never", "always")}
 
 
-def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[Pack], list[ReplicateResult]]:
+def planted(cells: Cells, effects: Effects, *, sd: float = 0.01) -> Callable[[PlannedPack], list[ReplicateResult]]:
     """A trainer whose scores rise by `effects` at λ = 1, of the encoder that is pulled, with luck around it."""
     place = {cell.id: index for index, cell in enumerate(cells)}
 
-    def train(pack: Pack) -> list[ReplicateResult]:
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
         found = []
         for asked, index in pack.members:
             strengths = (asked.setting.strength_1, asked.setting.strength_2)
@@ -84,7 +85,7 @@ def memory() -> Ledger:
 def drain(
     cells: Cells,
     ledger: Ledger,
-    train: Callable[[Pack], list[ReplicateResult]],
+    train: Callable[[PlannedPack], list[ReplicateResult]],
     *,
     seed: int = 0,
     pack_size: int = 7,
@@ -94,7 +95,7 @@ def drain(
     """Train in a random order; the packs of this place in the order of completion fail for good."""
     order = random.Random(seed)
     coordinator = Coordinator(cells, ledger, pack_size=pack_size)
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     count = 0
     while not coordinator.finished and count != stop_after:
         while (pack := coordinator.next_pack()) is not None:
@@ -194,7 +195,7 @@ def test_no_encoder_is_trained_before_every_cell_is_confirmed(prepared: dict[str
     ledger = Ledger(open_storage(folder=tmp_path), name="decided", space={"strength": (0, 4)})
     train = planted(cells, dict.fromkeys([(cell, encoder) for cell in range(3) for encoder in range(2)], 1.0))
 
-    def noting(pack: Pack) -> list[ReplicateResult]:
+    def noting(pack: PlannedPack) -> list[ReplicateResult]:
         order.append((pack.cell.id, pack.members[0][0].arm))
         return train(pack)
 
@@ -236,7 +237,9 @@ def test_encoders_of_an_earlier_decision_are_not_shown_and_trained_anew(prepared
     within_the_pair = {**recommended_settings(cells, ledger), cells[0].id: (star, star)}
     for cell in cells:
         for asked in encoder_round(cell, ledger, within_the_pair[cell.id]):
-            (result,) = train(Pack(spec=cell.pack("final", [(asked.setting, 0)]), cell=cell, members=((asked, 0),)))
+            (result,) = train(
+                PlannedPack(spec=cell.pack("final", [(asked.setting, 0)]), cell=cell, members=((asked, 0),))
+            )
             ledger.record(cell.id, asked, {0: result})
     before = report_of(cells, ledger)
     assert [entry["model"] is None for entry in before["cells"][0]["encoders"]] == [True, True]

@@ -21,7 +21,8 @@ from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.model import to_json
-from study.scheduling.coordinator import Coordinator, Pack
+from study.scheduling.coordinator import Coordinator
+from study.scheduling.packs import PlannedPack
 from study.search import Ledger
 from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.record.notes import Run
@@ -278,7 +279,7 @@ def test_neither_packs_nor_the_order_in_which_they_end_change_the_answer(pack_si
     undisturbed = run(cell, record(), world)
     ledger, train, order = record(), planted(world, cell), random.Random(pack_size)
     coordinator = Coordinator([cell], ledger, pack_size=pack_size)
-    out: list[Pack] = []
+    out: list[PlannedPack] = []
     while not coordinator.finished:
         while (pack := coordinator.next_pack()) is not None:
             out.append(pack)

@@ -31,6 +31,12 @@ def peaked(**options: float) -> np.ndarray:
     return trained(-4 * (AXIS - PEAK) ** 2, **options)
 
 
+def rise(chosen: Selection) -> np.ndarray:
+    """The curve above its value at the weakest strength, in units of the noise."""
+    mean = chosen.posterior.mean
+    return (mean - mean[0]) / chosen.noise_sd
+
+
 def same(first: Selection, second: Selection) -> bool:
     """Equal answers, to rounding."""
     return (
@@ -38,7 +44,7 @@ def same(first: Selection, second: Selection) -> bool:
         and np.allclose(first.interval, second.interval)
         and np.isclose(first.lambda_1se, second.lambda_1se)
         and np.isclose(first.shape_p_value, second.shape_p_value)
-        and np.allclose(first.posterior.argmax_probability, second.posterior.argmax_probability)
+        and np.allclose(rise(first), rise(second), atol=1e-6)
         and (first.shape, first.flags) == (second.shape, second.flags)
     )
 
@@ -59,7 +65,6 @@ def test_planted_optimum_is_found() -> None:
 def test_noise_of_a_training_is_estimated() -> None:
     chosen = select(STRENGTHS, peaked(noise=0.2, seeds=20))
     assert chosen.noise_sd == pytest.approx(0.2, rel=0.15)
-    assert chosen.seed_sd == pytest.approx(1, rel=0.4)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +262,6 @@ def test_three_trainings_give_a_wide_answer_that_says_so() -> None:
     assert chosen.interval == (0, 1)
     assert chosen.shape == "flat"
     assert "few_seeds" in chosen.flags
-    assert np.isnan(chosen.seed_sd)
 
 
 def test_two_hundred_strengths_with_fifty_seeds_take_less_than_a_second() -> None:
@@ -322,7 +326,6 @@ def test_hostile_tables_are_answered_or_refused(table: tuple[list[float], np.nda
     assert min(strengths) <= low <= chosen.lambda_star <= high <= max(strengths)
     assert chosen.lambda_1se <= chosen.lambda_star
     assert chosen.expected_regret >= 0
-    assert chosen.posterior.argmax_probability.sum() == pytest.approx(1)
     assert np.isfinite(chosen.posterior.mean).all()
     assert (np.diff(chosen.posterior.strengths) > 0).all()
     assert (chosen.posterior.low <= chosen.posterior.high).all()

@@ -123,7 +123,7 @@ def test_wide_modalities_are_cut_shrunk_and_say_so(rows, features):
     assert 0 < effect.intensity < 1
     assert effect.condition_after < 1e4
     assert effect.condition_before is None or effect.condition_before > effect.condition_after
-    assert max(found.correlations) < max(found.raw_correlations) <= 1 + 1e-9
+    assert max(found.correlations) < 1
     assert np.isfinite(found.encoders[0].held_out).all()
 
 

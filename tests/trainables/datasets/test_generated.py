@@ -62,7 +62,7 @@ class TestGates:
         data = _load("gates", gate=gate, noise=noise, rows=40_000)
         pair = data.pair("first", "second")
         codes = [m.values.astype(int) @ (1 << np.arange(m.values.shape[1])) for m in pair.modalities]
-        drawn = np.zeros_like(gate_table(gate))
+        drawn = np.zeros_like(gate_table(gate, noise))
         np.add.at(drawn, (*codes, pair.targets[0].values), 1 / 40_000)
         assert np.abs(drawn - gate_table(gate, noise)).max() < 0.01
 

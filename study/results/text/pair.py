@@ -1,0 +1,184 @@
+"""The answer for a pair in plain words: the sentences of the report, of the MLflow note and of the terminal.
+
+Every function returns plain text, not markup. What is missing (a partial study, a skipped confirmation) is left out of
+a sentence instead of being guessed.
+"""
+
+from __future__ import annotations
+
+from study.results.model import Alternative, CellResult, GainResult, PairResult
+from study.results.reading import capital, one_line
+from study.results.text.amounts import (
+    common_metric,
+    gain_unit,
+    gain_with_interval,
+    p_in_words,
+    strength_text,
+    strength_with_interval,
+    told_gain,
+)
+from study.results.text.encoder import effect, without_alignment
+
+
+def strategy_name(cell: CellResult, strategy: str) -> str:
+    """A strategy by what it does to this pair: `one λ for both`, `align text only`."""
+    first, second = cell.names
+    return {
+        "none": "do not align",
+        "shared": "one λ for both",
+        "to_1": f"align {first} only",
+        "to_2": f"align {second} only",
+        "per_encoder": "each its own λ",
+    }.get(strategy, one_line(strategy))
+
+
+def advice(cell: CellResult) -> str:
+    """The recommended strategy and its strengths in a few words: `one λ for both, 0.6 [0.3, 1.1]`."""
+    choice = cell.pair_choice
+    if not choice.strategy:
+        return "no answer"
+    one, two = _strengths(choice)
+    at = {
+        "none": "",
+        "shared": f", {strength_with_interval(choice)}",
+        "to_1": f", λ = {one}",
+        "to_2": f", λ = {two}",
+        "per_encoder": f", {one} and {two}",
+    }.get(choice.strategy, "")
+    return f"{strategy_name(cell, choice.strategy)}{at}"
+
+
+def advice_with_gain(cell: CellResult) -> str:
+    """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`."""
+    chosen, _ = _told_alternative(cell.pair_choice)
+    gain = pair_gain_text(cell) if chosen else ""
+    return f"{advice(cell)}: {gain}" if gain else advice(cell)
+
+
+def cell_sentence(cell: CellResult) -> str:
+    """What to do with a pair, at which strength, what each encoder gets from it, and what the pair as one gains."""
+    first, second = cell.names
+    choice, strategy = cell.pair_choice, cell.pair_choice.strategy
+    if not strategy:
+        return f"{capital(cell.title)}: no answer{_because(cell)}."
+    one, two = _strengths(choice)
+    told = {
+        "none": f"Do not align {first} and {second}",
+        "shared": f"Align {first} and {second} at λ ≈ {strength_with_interval(choice)}",
+        "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
+        "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
+        "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
+    }.get(strategy, f"{capital(one_line(strategy))} {first} and {second}")
+    doubt = " Not confirmed on fresh seeds yet." if _unconfirmed(cell, strategy) else ""
+    return " ".join([f"{told}: {_effects(cell, strategy)}.", *_pair_gain(cell)]) + doubt
+
+
+def pair_gain_text(cell: CellResult) -> str:
+    """What the pair as one gains by its strategy, or by the one that comes closest: `+1.0 [+0.6, +1.4] points, p = …`.
+
+    "" where no strategy was tried.
+    """
+    _, alternative = _told_alternative(cell.pair_choice)
+    gain, metric = alternative.gain_mean or GainResult(), common_metric(cell.metric(0), cell.metric(1))
+    if gain.mean is None:
+        return ""
+    split = " in validation" if gain.source == "search" else ""
+    told = p_in_words(gain)
+    return f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0{split}" + (f", {told}" if told else "")
+
+
+def _because(cell: CellResult) -> str:
+    """Why there is no answer, as far as the report knows."""
+    if cell.error:
+        return f", because its search failed ({one_line(cell.error)})"
+    if cell.counts.trainings and cell.counts.diverged == cell.counts.trainings:
+        return ", because every training diverged"
+    return " yet"
+
+
+def _effects(cell: CellResult, strategy: str) -> str:
+    """`text gains 1.4 points [0.6, 2.2], vision is indifferent`: what the chosen strategy does to each encoder."""
+    if strategy == "none" and _nothing_differs(cell):
+        return "no strength makes a difference that this study can measure"
+    gains = _gains_of(cell, strategy)
+    effects = []
+    for index, (name, answer) in enumerate(zip(cell.names, cell.encoders, strict=False)):
+        metric = cell.metric(index)
+        if strategy == "none":
+            effects.append(f"{name} {without_alignment(answer, metric)}")
+        elif strategy != f"to_{2 - index}":  # to_2 leaves encoder 1 as it is, to_1 encoder 2
+            effects.append(f"{name} {effect(gains[index], metric)}")
+    return ", ".join(effects) or "see the table"
+
+
+def _nothing_differs(cell: CellResult) -> bool:
+    """Whether neither a curve nor a gain that is told differs from what luck alone would give.
+
+    Told are those of every strategy tried, of each encoder, and of the pair at its one strength.
+    """
+    encoders = cell.encoders[:2]
+    told = [gain for one in cell.pair_choice.alternatives for gain in _measured(one)]
+    told += [told_gain(answer)[0] for answer in (*encoders, cell.pair_choice)]
+    return all(gain.interval is None or gain.interval[0] <= 0 <= gain.interval[1] for gain in told) and all(
+        answer.verdict not in ("align", "avoid") and answer.shape in ("flat", None) for answer in encoders
+    )
+
+
+def _measured(alternative: Alternative) -> list[GainResult]:
+    """The gains of a strategy that were measured: of each encoder, and of the pair."""
+    return [gain for gain in (*alternative.gains, alternative.gain_mean) if gain is not None]
+
+
+def _told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
+    """The strategy chosen and True; where it is `none`, the one whose gain for the pair comes closest, and False.
+
+    Empty where the gain of none was measured.
+    """
+    tried = [
+        (one.gain_mean.mean, one) for one in choice.alternatives if one.gain_mean and one.gain_mean.mean is not None
+    ]
+    if choice.strategy == "none":
+        return False, max(tried, key=lambda each: each[0], default=(0.0, Alternative()))[1]
+    return True, next((one for _, one in tried if one.strategy == choice.strategy), Alternative())
+
+
+def _pair_gain(cell: CellResult) -> list[str]:
+    """The pair's own gain in a sentence, if it was measured."""
+    chosen, alternative = _told_alternative(cell.pair_choice)
+    if not (told := pair_gain_text(cell)):
+        return []
+    if chosen:
+        return [f"The pair as one: {told}."]
+    name = strategy_name(cell, alternative.strategy or "another strategy")
+    strengths = [strength_text(strength) for strength in alternative.strengths or () if strength]
+    at = f" at λ = {' and '.join(dict.fromkeys(strengths))}" if strengths else ""
+    return [f"No strategy's gain is confirmed; closest comes “{name}”{at}: {told}."]
+
+
+def _unconfirmed(cell: CellResult, strategy: str) -> bool:
+    """Whether a number that is told of the strategy comes from the search."""
+    told = _measured(_told_alternative(cell.pair_choice)[1])
+    if strategy == "none" or not told:
+        told += [told_gain(answer)[0] for answer in cell.encoders[:2]]
+    return any(gain.source == "search" for gain in told)
+
+
+def _gains_of(cell: CellResult, strategy: str) -> tuple[GainResult, GainResult]:
+    """Both encoders' gains under a strategy: as measured for it, or each encoder's own where it was not."""
+    gains = [answer.gain_over_zero for answer in cell.encoders[:2]]
+    for alternative in cell.pair_choice.alternatives:
+        if alternative.strategy == strategy and len(alternative.gains) == 2:
+            gains = list(alternative.gains)
+    first, second, *_ = (*(gain or GainResult() for gain in gains), GainResult(), GainResult())
+    return first, second
+
+
+def _strengths(choice: PairResult) -> tuple[str, str]:
+    one, two = choice.strengths or (choice.lambda_star, choice.lambda_star)
+    return strength_text(one), strength_text(two)
+
+
+def _with_interval(choice: PairResult, chosen: str) -> str:
+    """A chosen one-sided strength, with an interval only where it is the pair's own answer, which has one."""
+    text = strength_with_interval(choice)
+    return text if text.split(" ")[0] == chosen else chosen
