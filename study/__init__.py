@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from study.api import load_report as load_report
+    from study.api import run as run
 
 
 def __getattr__(name: str) -> Any:
-    """`load_report`, imported when it is asked for: a worker that imports this package must not pay for it."""
-    if name == "load_report":
-        from study.api import load_report
+    """`run` and `load_report`, imported when asked for: a worker that imports this package must not pay for them.
 
-        return load_report
+    `run` is also the command `study.run`, a module, and both can be had: `from study import run` finds the function
+    here, before Python looks for a module of that name; `python -m`, `import study.run` and `from study.run import …`
+    find the module. Once a process has imported the module, Python itself puts it in the function's place, so it can be
+    called like the function, with the same signature (end of `study/run.py`).
+    """
+    if name in ("run", "load_report"):
+        from study import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

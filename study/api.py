@@ -82,7 +82,7 @@ class Results:
         return figures(self.report.cells)
 
     def __repr__(self) -> str:
-        return "\n".join([f"Report of {self.data['study']} in {self.folder}", *self.sentences])
+        return "\n".join([f"Report of {self.report.study} in {self.folder}", *self.sentences])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentences and the answers."""
@@ -120,7 +120,7 @@ def read_study(
     """The configuration of a study that may be run from here, at the cluster `address` or on this machine.
 
     Must be called before Ray is imported: a cluster elsewhere needs a token. The other arguments are those of
-    `run_study_file`.
+    `run`.
 
     Raises:
         ConfigError: the file is not valid, there is no token, `address` holds a password, or the versions are not those
@@ -139,7 +139,7 @@ def read_study(
     return load_config(Path(space), overrides=overrides, stand_in=stand_in)
 
 
-def run_study_file(
+def run(
     space: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),

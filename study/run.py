@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import inspect
 import shlex
 import signal
 import sys
@@ -14,13 +15,15 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING
 
-from study.api import read_study, run_study_file
+from study.api import read_study, run
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import INTERRUPTED, printer, run_as_process
 from trainables.output import json_text
 
 if TYPE_CHECKING:
     from study.results.model import Report
+
+__all__ = ["main", "parser", "run"]  # what `help` shows: of the function, too, that the module stands in for
 
 STARTED = time.monotonic()
 
@@ -131,12 +134,6 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     print(f"browse: {browse}")
 
 
-class _CallableModule(ModuleType):
-    """`from study import run` gives this module, and calling it runs a study: the command's name for a notebook."""
-
-    __call__ = staticmethod(run_study_file)
-
-
 class _Interruption:
     """Handler of the signals that end a study. `check` raises where the signal's own exception was lost.
 
@@ -164,8 +161,15 @@ class _Interruption:
             raise KeyboardInterrupt
 
 
+class _Command(ModuleType):
+    """A module that is called like the function `run` of the package, in whose place an import has put it."""
+
+    __call__ = staticmethod(run)
+    __signature__ = inspect.signature(run)  # else that of a bound method, which lacks the first parameter
+
+
 if __name__ != "__main__":
-    sys.modules[__name__].__class__ = _CallableModule
+    sys.modules[__name__].__class__ = _Command
 
 if __name__ == "__main__":
     run_as_process(main)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINTS = "packs"  # folder of the packs in flight, unless the study file names a place of its own
+CONFIG = "config.yaml"  # the resolved study file
 JOURNAL = "journal.log"  # the record, in a folder of its own
 MODELS = "models"  # folder of the encoders that are kept; a report names their files from its own folder
 _RECORD, _REPORT = "optuna", "report.json"
@@ -25,7 +26,7 @@ class StudyFolder:
     @property
     def config(self) -> Path:
         """The resolved study file."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def record(self) -> Path:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
-from study.results.model import Report, to_json
+from study.results.model import Report
 from study.search.record.private import made_for_owner_alone
 from study.tracking import Tracker, TrackingResult
 
@@ -30,7 +30,7 @@ class LiveProjection:
         """Show the report that `report` makes, if there is time for it."""
         begin = time.monotonic()
         if begin > self._not_before and self._writer.done():
-            self._writer = self._executor.submit(self._tracker.project, to_json(report()))
+            self._writer = self._executor.submit(self._tracker.project, report())
             # A report of all cells after every one of them would take the square of their number.
             self._not_before = begin + _SPARED * (time.monotonic() - begin)
 

@@ -10,7 +10,7 @@ from study.cells.cell import Cell
 from study.cli.display import Display
 from study.config import StudyConfig, to_yaml
 from study.results.build import build_report
-from study.results.model import Report, to_json
+from study.results.model import Report
 from study.results.writing import write_report
 from study.search import Ledger
 from study.search.record.notes import ERRORS, RUN, VERSIONS, Run
@@ -39,6 +39,6 @@ def publish(report: Report, folder: Path, config: StudyConfig, tracker: Tracker 
 def show_report(report: Report, folder: Path, config: StudyConfig, tracker: Tracker, display: Display) -> None:
     """Bring MLflow up to a report and its files; where that fails, say why."""
     with made_for_owner_alone(tracker.uri):
-        problem = tracker.project(to_json(report), folder=folder, config_text=to_yaml(config), last=True).problem
+        problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
     if problem:
         display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

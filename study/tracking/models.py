@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import trainables
-from study.tracking.projection import ModelRecord
+from study.tracking.content import ModelRecord
 from trainables.saving.export import TrainedEncoder, load_encoder
 
 ALIAS = "best"

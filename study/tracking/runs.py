@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.tracking.projection import RunRecord
+from study.tracking.content import RunRecord
 from trainables.spec import content_hash
 
 STUDY, _IDENTITY = "align_study.study", "align_study.identity"  # find a run again

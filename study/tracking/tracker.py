@@ -18,11 +18,12 @@ from typing import Any
 
 from study.config import ConfigError
 from study.config.secrets import expand, redacted
-from study.results.reading import Report
+from study.results.model import Report
 from study.tracking import projection
 from study.tracking.database import whole
 from study.tracking.first_start import one_at_a_time
 from study.tracking.guest import as_guest, few_database_retries
+from study.tracking.notes import study_note
 from study.tracking.runs import STUDY, existing_runs, show
 from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
@@ -164,8 +165,8 @@ class Tracker:
 
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""
-        name = " ".join(str(report.get("study") or "study").split())[:400]
-        note, key = projection.study_note(report), content_hash(name)
+        name = " ".join((report.study or "study").split())[:400]
+        note, key = study_note(report), content_hash(name)
         found = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
         for candidate in (name, f"{name} ({key[:8]})"):  # a second one, where another study's was renamed to the first
             if found is not None:

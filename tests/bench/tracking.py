@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from study.results.model import Report
 from study.tracking import Tracker
 from study.tracking.projection import records
 
 
-def _report(cells: int, strengths: int) -> dict[str, Any]:
+def _report(cells: int, strengths: int) -> Report:
     """A study with two encoders, five seeds and ten evaluations per training, as large as asked for."""
     grid = [4.0 * index / (strengths - 1) for index in range(strengths)]
     epochs = list(range(5, 55, 5))
@@ -34,7 +34,8 @@ def _report(cells: int, strengths: int) -> dict[str, Any]:
         "alignment": [{"strength": strength, "cka": 0.5, "svcca": 0.5, "mutual_knn": 0.2} for strength in grid],
         "learning_curves": [{"strength": s, "epoch": epochs, "score_1": scores, "score_2": scores} for s in grid],
     }
-    return {"study": "bench", "config_hash": "0", "cells": [{**cell, "id": str(index)} for index in range(cells)]}
+    named = [{**cell, "id": str(index)} for index in range(cells)]
+    return Report.from_json({"study": "bench", "config_hash": "0", "cells": named})
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -43,7 +44,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _one_request_per_value(uri: str, report: dict[str, Any]) -> None:
+def _one_request_per_value(uri: str, report: Report) -> None:
     """The same values through MLflow's fluent calls, as logger callbacks do it."""
     import mlflow
 

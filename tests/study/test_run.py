@@ -300,7 +300,7 @@ def command_line(process: psutil.Process) -> list[str]:
 
 LOSE_THE_EXCEPTION = """
 import contextlib, sys
-from study import run as command
+import study.run as command
 handler = command._Interruption.__call__
 def lost(self, number, frame):
     with contextlib.suppress(KeyboardInterrupt):

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from study import run
-from study.api import run_study_file
+from study.api import run
 from study.cluster.access import check_token, is_loopback
 from study.config import ConfigError
+from study.run import main as run_command
 from study.search.record.versions import VARIABLE, check_versions, job_versions
 from study.submit import main
 from tests.study import servers, studies
@@ -86,8 +86,8 @@ def test_a_notebook_is_refused_what_the_command_is_refused(
         monkeypatch.setenv(name, value)
 
     with pytest.raises(ConfigError, match=said):  # before the file is looked for
-        run_study_file("none.yaml", address="head:6379")
-    assert run.main(["--space", "none.yaml", "--address", "head:6379"]) == 2
+        run("none.yaml", address="head:6379")
+    assert run_command(["--space", "none.yaml", "--address", "head:6379"]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -169,7 +169,7 @@ def test_an_address_with_a_password_is_refused_and_never_shown(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for command, more in ((main, ["--status"]), (run.main, [])):
+    for command, more in ((main, ["--status"]), (run_command, [])):
         assert command(["--space", "none.yaml", "--address", address, *more]) == 2
         error = capsys.readouterr().err
         assert "--address holds a password" in error

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study import profile, run
+from study import profile
+from study.run import main as run
 
 NOTE = "note: d: target y has the whole numbers 0, 1, 2: taken as 3 classes; set task: real if it is a number"
 
@@ -42,7 +43,7 @@ def test_profile_says_how_data_were_understood(space: Path, capsys: pytest.Captu
 def test_run_says_it_before_anything_else(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (space.parent / "file").touch()
 
-    assert run.main(["--space", str(space), "--out", str(space.parent / "file")]) == 2  # no folder: nothing is trained
+    assert run(["--space", str(space), "--out", str(space.parent / "file")]) == 2  # no folder: nothing is trained
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == NOTE
     assert sum(line == NOTE for line in lines) == 1

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study import run
+import study.run as command
 from study.cluster.access import check_token, make_token, token_doubt, token_source
 from study.cluster.joining import join
 from study.config import ConfigError
@@ -344,7 +344,7 @@ def test_a_mode_that_ray_would_take_for_none_is_refused(
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "tokens")
 
-    assert run.main(["--space", str(no_ray / "none.yaml")]) == 2
+    assert command.main(["--space", str(no_ray / "none.yaml")]) == 2
     assert "RAY_AUTH_MODE is 'tokens'" in capsys.readouterr().err
 
 

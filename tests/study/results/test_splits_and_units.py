@@ -25,7 +25,8 @@ from study.results.text.pair import advice_with_gain, cell_sentence
 from study.results.text.summary import summary
 from study.search.answers import p_needed
 from study.selection import holm
-from study.tracking.projection import records, study_note
+from study.tracking.notes import study_note
+from study.tracking.projection import records
 
 # Differences end in these tenths of a point: so a number tells where it was measured.
 VALIDATION, TEST = 0.007, 0.002
@@ -96,10 +97,11 @@ def reports(draw: st.DrawFn, metric: str = "accuracy") -> dict[str, Any]:
 
 def clauses(report: dict[str, Any]) -> Iterator[str]:
     """Whatever is told of a study, clause by clause, without what stands in brackets."""
-    (cell,) = Report.from_json(report).cells
-    lines = [cell_sentence(cell), advice_with_gain(cell), *study_note(report).splitlines()]
+    typed = Report.from_json(report)
+    (cell,) = typed.cells
+    lines = [cell_sentence(cell), advice_with_gain(cell), *study_note(typed).splitlines()]
     lines += [encoder_sentence(cell, index) for index in (0, 1)]
-    lines += records(report)[0].note.splitlines()
+    lines += records(typed)[0].note.splitlines()
     for line in [line for line in lines if not line.startswith("- ")]:
         yield from re.split(r"[,:.|](?:\s|$)", re.sub(r"\\?\[[^\]]*\]", "", line))
     yield from caveats(cell)  # which compare the splits in one sentence
@@ -185,17 +187,17 @@ def test_a_p_value_in_a_row_is_that_of_the_gain_beside_it(report: dict[str, Any]
 @settings(max_examples=15, deadline=None, derandomize=True)
 def test_a_gain_is_told_in_the_unit_of_its_score_everywhere(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Points of accuracy are never told as a fraction, and nothing but accuracy is told in points."""
-    page = re.sub(r"<[^>]*>", "\n", render(Report.from_json(first)))
-    told = [page, terminal(first), "\n".join(r.note for r in records(first))]
-    (cell,) = Report.from_json(first).cells
-    gains = [gain for one in cell.pair_choice.alternatives for gain in (*one.gains, one.gain_mean)]
+    one, other = Report.from_json(first), Report.from_json(second)
+    told = [re.sub(r"<[^>]*>", "\n", render(one)), terminal(first), "\n".join(r.note for r in records(one))]
+    (cell,) = one.cells
+    gains = [gain for each in cell.pair_choice.alternatives for gain in (*each.gains, each.gain_mean)]
     gains += [answer.gain_over_zero for answer in cell.encoders]
     for gain in gains:
         for value in (gain.mean, *gain.interval):
             if abs(value) > 0.01:
                 raw = {f"{abs(value):.{digits}f}" for digits in (3, 4, 5)} | {f"{abs(value):.4g}"}
                 assert not [text for text in told for number in raw if re.search(rf"(?<![\d.]){number}(?!\d)", text)]
-    for text in (render(Report.from_json(second)), terminal(second), *(record.note for record in records(second))):
+    for text in (render(other), terminal(second), *(record.note for record in records(other))):
         assert " points" not in text
 
 

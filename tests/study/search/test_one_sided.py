@@ -180,6 +180,21 @@ def test_auto_finds_the_planted_strategy_and_it_is_that_of_always(name: str) -> 
     assert auto["counts"]["trainings"] <= always["counts"]["trainings"]
 
 
+@pytest.mark.parametrize("name", WORLDS)
+def test_no_encoder_is_told_to_avoid_what_its_pair_is_advised_to_do(name: str) -> None:
+    """One advised to be aligned on its own side is told by its own curve, with that strength and a gain that holds."""
+    entry = searched(name, "auto")[0]
+    choice = entry["pair_choice"]
+    for side, encoder in enumerate(entry["encoders"]):
+        strength, own = choice["strengths"][side], ("to_1", "to_2")[side]
+        if choice["strategy"] in (own, "per_encoder"):
+            assert (encoder["arm"], encoder["lambda_star"], encoder["verdict"]) == (own, strength, "align")
+            assert encoder["gain_over_zero"]["mean"] > 0
+        elif strength:
+            assert encoder["arm"] == "shared"
+            assert encoder["verdict"] != "avoid"
+
+
 def test_what_auto_trains_one_sided_is_what_always_trains_until_an_arm_is_given_up() -> None:
     (_, auto, cell), (_, always, _) = (searched("opposed", way) for way in ("auto", "always"))
 

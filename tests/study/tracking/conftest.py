@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from study.tracking.projection import ModelRecord
+from study.tracking.content import ModelRecord
 from trainables.datasets import load
 from trainables.saving.export import TrainedEncoder, trained_encoders, training_hash
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec

@@ -43,9 +43,9 @@ SECONDS = 60.0
 def server(tmp_path_factory: pytest.TempPathFactory, example: ModuleType, servers: ModuleType) -> Iterator[str]:
     """Address of an MLflow server that shows the example study."""
     folder = tmp_path_factory.mktemp("ui")
-    report, study = example.digits_report(), folder / "studies" / "digits"
+    report, study = Report.from_json(example.digits_report()), folder / "studies" / "digits"
     study.mkdir(parents=True)
-    write_report(Report.from_json(report), study)
+    write_report(report, study)
     with servers.mlflow_server(folder, port=servers.free_port()) as address:
         result = Tracker(address).project(report, folder=study, config_text="study: digits\n", last=True)
         assert result.problem is None

@@ -14,8 +14,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from study.tracking import Tracker
+from study.tracking.content import ModelRecord
 from study.tracking.models import ALIAS, register, save
-from study.tracking.projection import ModelRecord
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.saving.export import TrainedEncoder, load_encoder, trained_encoders
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec

@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
+from study.results.model import Report
 from study.tracking import projection
-from study.tracking.projection import RunRecord, records
+from study.tracking.content import RunRecord
+from study.tracking.notes import study_note
 
 
 @pytest.fixture
 def digits(example: ModuleType) -> dict[str, Any]:
     report: dict[str, Any] = example.digits_report()
     return report
+
+
+def records(content: dict[str, Any], *, folder: Path | None = None) -> list[RunRecord]:
+    """The records of the report whose report.json has this content."""
+    return projection.records(Report.from_json(content), folder=folder)
 
 
 def _cells(made: list[RunRecord]) -> list[RunRecord]:
@@ -168,4 +175,4 @@ def test_hostile_names_cannot_break_out_of_the_note(example: ModuleType) -> None
 @pytest.mark.parametrize("report", [{}, {"cells": None}, {"cells": [{}]}, {"study": None, "cells": [{"pid": None}]}])
 def test_a_report_of_nothing_makes_records(report: dict[str, Any]) -> None:
     assert len(records(report)) == len(report.get("cells") or [])
-    assert projection.study_note(report) is not None
+    assert study_note(Report.from_json(report)) is not None

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from study.tracking import Tracker
+from study.tracking.content import ModelRecord
 from study.tracking.models import ALIAS, register
-from study.tracking.projection import ModelRecord
 from trainables.saving.export import TrainedEncoder
 
 pytestmark = [
@@ -59,7 +59,7 @@ import json, os, signal, sys
 from pathlib import Path
 import mlflow.pyfunc
 from mlflow.tracking import MlflowClient
-from study.tracking.projection import ModelRecord
+from study.tracking.content import ModelRecord
 from study.tracking.models import register
 
 name, training, encoder, jobs = json.loads(sys.argv[1])

@@ -13,12 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from study.results.model import LearningCurve, Report
 from study.tracking import Tracker, TrackingResult
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # MLflow keeps its engines open to the end
@@ -60,19 +62,20 @@ def shown(empty_store: Path, folder: Path, example: ModuleType, tmp_path_factory
     database = tmp_path_factory.mktemp("shown") / "mlflow.db"
     shutil.copyfile(empty_store, database)
     uri = f"sqlite:///{database}"
-    result = Tracker(uri).project(example.digits_report(), folder=folder, config_text="study: digits\n")
+    report = Report.from_json(example.digits_report())
+    result = Tracker(uri).project(report, folder=folder, config_text="study: digits\n")
     assert (result.problem, result.written, result.unchanged) == (None, 30, 0)
     return uri
 
 
 @pytest.fixture
-def small(example: ModuleType) -> dict[str, Any]:
+def small(example: ModuleType) -> Report:
     """One cell of three strengths: four runs."""
     report: dict[str, Any] = example.digits_report()
     report["cells"] = report["cells"][:1]
     for entry in report["cells"][0]["encoders"]:
         entry["curve"] = entry["curve"][:3]
-    return report
+    return Report.from_json(report)
 
 
 def _client(uri: str) -> Any:
@@ -131,16 +134,17 @@ def test_a_strength_shows_its_scores_and_learning_curve(shown: str) -> None:
 
 def test_projecting_again_writes_nothing(shown: str, folder: Path, example: ModuleType) -> None:
     before = _metric_rows(shown)
-    result = Tracker(shown).project(example.digits_report(), folder=folder, config_text="study: digits\n")
+    report = Report.from_json(example.digits_report())
+    result = Tracker(shown).project(report, folder=folder, config_text="study: digits\n")
     assert (result.problem, result.written, result.unchanged) == (None, 0, 30)
     assert _metric_rows(shown) == before
 
 
 def test_a_partial_study_grows_into_the_complete_one(uri: str, example: ModuleType) -> None:
     tracker = Tracker(uri)
-    tracker.project(example.partial_report())
+    tracker.project(Report.from_json(example.partial_report()))
     partial = _runs(uri)
-    tracker.project(example.digits_report())
+    tracker.project(Report.from_json(example.digits_report()))
     complete = _runs(uri)
     assert len(partial) == 3 + 9 + 4
     assert {run.info.status for run in _cells(partial).values()} == {"RUNNING"}
@@ -149,18 +153,19 @@ def test_a_partial_study_grows_into_the_complete_one(uri: str, example: ModuleTy
     assert {run.info.status for run in complete} == {"FINISHED"}
 
 
-def test_a_value_that_falls_is_shown_as_it_is_now(uri: str, small: dict[str, Any]) -> None:
+def test_a_value_that_falls_is_shown_as_it_is_now(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     for value in (0.5, 0.7, 0.1):
-        small["cells"][0]["pair_choice"]["lambda_star"] = value
-        Tracker(uri).project(small)
+        (cell,) = small.cells
+        cell = replace(cell, pair_choice=replace(cell.pair_choice, lambda_star=value))
+        Tracker(uri).project(replace(small, cells=(cell,)))
         assert _cells(_runs(uri))["digits, left + right"].data.metrics["lambda_star"] == value
 
 
 @pytest.mark.parametrize("allowed", [0, 2])
 @pytest.mark.parametrize("request_name", ["create_run", "log_batch", "set_terminated", "log_artifacts"])
 def test_a_projection_that_was_cut_short_is_completed_without_traces(
-    uri: str, folder: Path, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch, request_name: str, allowed: int
+    uri: str, folder: Path, small: Report, monkeypatch: pytest.MonkeyPatch, request_name: str, allowed: int
 ) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -185,7 +190,7 @@ def test_a_projection_that_was_cut_short_is_completed_without_traces(
     assert len(rows) == len({row[:3] for row in rows})  # every metric once at every step
 
 
-def test_a_run_made_twice_by_a_repeated_request_is_one_again(uri: str, small: dict[str, Any]) -> None:
+def test_a_run_made_twice_by_a_repeated_request_is_one_again(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     first = _cells(_runs(uri))["digits, left + right"]
     later = first.info.start_time + 5
@@ -197,7 +202,7 @@ def test_a_run_made_twice_by_a_repeated_request_is_one_again(uri: str, small: di
     assert twin.info.run_id not in runs
 
 
-def test_a_run_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+def test_a_run_deleted_by_hand_comes_back(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     _client(uri).delete_run(_cells(_runs(uri))["digits, left + right"].info.run_id)
     Tracker(uri).project(small)
@@ -207,7 +212,7 @@ def test_a_run_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> No
     assert parents == {run.info.run_id for run in _cells(runs).values()}
 
 
-def test_an_experiment_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+def test_an_experiment_deleted_by_hand_comes_back(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     _client(uri).delete_experiment(_client(uri).get_experiment_by_name("digits").experiment_id)
     assert Tracker(uri).project(small).problem is None
@@ -221,7 +226,7 @@ def _rename(uri: str, name: str, new: str) -> str:
 
 
 @pytest.mark.parametrize("new", ["mine", 'it\'s "mine" %', "digits 2"])
-def test_a_renamed_experiment_is_found_again_under_its_new_name(uri: str, small: dict[str, Any], new: str) -> None:
+def test_a_renamed_experiment_is_found_again_under_its_new_name(uri: str, small: Report, new: str) -> None:
     Tracker(uri).project(small)
     _rename(uri, "digits", new)
     result = Tracker(uri).project(small)
@@ -229,7 +234,7 @@ def test_a_renamed_experiment_is_found_again_under_its_new_name(uri: str, small:
     assert sorted(experiment.name for experiment in _client(uri).search_experiments()) == sorted(["Default", new])
 
 
-def test_an_experiment_renamed_and_deleted_by_hand_comes_back(uri: str, small: dict[str, Any]) -> None:
+def test_an_experiment_renamed_and_deleted_by_hand_comes_back(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     _client(uri).delete_experiment(_rename(uri, "digits", "mine"))
     assert Tracker(uri).project(small).problem is None
@@ -237,7 +242,7 @@ def test_an_experiment_renamed_and_deleted_by_hand_comes_back(uri: str, small: d
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_an_experiment_of_the_version_before_is_taken_over(uri: str, small: dict[str, Any], renamed: bool) -> None:
+def test_an_experiment_of_the_version_before_is_taken_over(uri: str, small: Report, renamed: bool) -> None:
     Tracker(uri).project(small)
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
         assert database.execute("DELETE FROM experiment_tags WHERE key = 'align_study.name'").rowcount == 1
@@ -249,13 +254,11 @@ def test_an_experiment_of_the_version_before_is_taken_over(uri: str, small: dict
     assert Tracker(uri).project(small).unchanged == 4
 
 
-def test_a_study_called_as_another_one_was_renamed_gets_an_experiment_of_its_own(
-    uri: str, small: dict[str, Any]
-) -> None:
+def test_a_study_called_as_another_one_was_renamed_gets_an_experiment_of_its_own(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
     _rename(uri, "digits", "mine")
     for _ in range(2):
-        assert Tracker(uri).project(small | {"study": "mine"}).problem is None
+        assert Tracker(uri).project(replace(small, study="mine")).problem is None
         assert Tracker(uri).project(small).problem is None
     names = {experiment.name for experiment in _client(uri).search_experiments()} - {"Default", "mine"}
     (own,) = names
@@ -263,9 +266,9 @@ def test_a_study_called_as_another_one_was_renamed_gets_an_experiment_of_its_own
     assert len(_runs(uri, own)) == len(_runs(uri, "mine")) == 4
 
 
-def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, small: dict[str, Any]) -> None:
+def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, small: Report) -> None:
     Tracker(uri).project(small)
-    result = Tracker(uri).project(small | {"config_hash": "another", "seed": 7})
+    result = Tracker(uri).project(replace(small, config_hash="another", seed=7))
     assert (result.problem, result.written) == (None, 4)
     assert len(_runs(uri)) == 8
 
@@ -273,7 +276,7 @@ def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, s
 def test_hostile_names_are_only_names(uri: str, example: ModuleType, tmp_path: Path) -> None:
     report = example.hostile_report()
     report["cells"] = report["cells"][:1]
-    result = Tracker(uri).project(report, config_text="x: 1")
+    result = Tracker(uri).project(Report.from_json(report), config_text="x: 1")
     experiments = {experiment.name for experiment in _client(uri).search_experiments()}
     assert result.problem is None
     assert report["study"] in experiments
@@ -281,11 +284,11 @@ def test_hostile_names_are_only_names(uri: str, example: ModuleType, tmp_path: P
     assert [path.parent for path in (tmp_path / "mlartifacts").iterdir()] == [tmp_path / "mlartifacts"]
 
 
-def test_more_than_mlflow_takes_at_once_is_written_in_batches(uri: str, small: dict[str, Any]) -> None:
-    small["cells"][0]["variant"] = {f"option_{index}": index for index in range(250)}
-    epochs = list(range(1, 2001))
-    small["cells"][0]["learning_curves"] = [{"strength": 0.0, "epoch": epochs, "score_1": [0.5] * 2000}]
-    result = Tracker(uri).project(small)
+def test_more_than_mlflow_takes_at_once_is_written_in_batches(uri: str, small: Report) -> None:
+    learning = LearningCurve(strength=0.0, epoch=tuple(range(1, 2001)), score_1=(0.5,) * 2000)
+    variant = {f"option_{index}": index for index in range(250)}
+    (cell,) = small.cells
+    result = Tracker(uri).project(replace(small, cells=(replace(cell, variant=variant, learning_curves=(learning,)),)))
     runs = _runs(uri)
     zero = next(run for run in runs if run.data.params.get("strength") == "0")
     assert result.problem is None
@@ -293,14 +296,14 @@ def test_more_than_mlflow_takes_at_once_is_written_in_batches(uri: str, small: d
     assert len(_client(uri).get_metric_history(zero.info.run_id, "by_epoch/accuracy_1")) == 2000
 
 
-def test_a_call_out_of_time_says_so_and_the_next_one_goes_on(uri: str, small: dict[str, Any]) -> None:
+def test_a_call_out_of_time_says_so_and_the_next_one_goes_on(uri: str, small: Report) -> None:
     first = Tracker(uri, deadline=-1).project(small)
     second = Tracker(uri).project(small)
     assert "0 of 4 runs took all the time there was" in (first.problem or "")
     assert (second.problem, second.written + second.unchanged) == (None, 4)
 
 
-def test_a_dead_server_costs_nothing_and_raises_nothing(small: dict[str, Any]) -> None:
+def test_a_dead_server_costs_nothing_and_raises_nothing(small: Report) -> None:
     start = time.monotonic()
     tracker = Tracker(REFUSED)
     results = [tracker.prepare(), tracker.project(small), tracker.project(small, last=True)]
@@ -309,7 +312,7 @@ def test_a_dead_server_costs_nothing_and_raises_nothing(small: dict[str, Any]) -
     assert time.monotonic() - start < 5
 
 
-def test_after_a_failure_the_server_is_left_alone_for_a_while(small: dict[str, Any]) -> None:
+def test_after_a_failure_the_server_is_left_alone_for_a_while(small: Report) -> None:
     tracker = Tracker(REFUSED)
     failed = tracker.project(small)
     again = tracker.project(small)
@@ -345,16 +348,14 @@ def failing_server() -> Iterator[str]:
         thread.join()
 
 
-def test_a_silent_server_is_given_up(
-    silent_server: str, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_is_given_up(silent_server: str, small: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # what the user sets stands; without it, 5
     start = time.monotonic()
     assert "did not answer in time" in (Tracker(silent_server).project(small).problem or "")
     assert time.monotonic() - start < 6
 
 
-def test_a_failing_server_is_given_up(failing_server: str, small: dict[str, Any]) -> None:
+def test_a_failing_server_is_given_up(failing_server: str, small: Report) -> None:
     start = time.monotonic()
     assert "the server answers with errors" in (Tracker(failing_server).project(small).problem or "")
     assert time.monotonic() - start < 6
@@ -370,7 +371,7 @@ def test_a_failing_server_is_given_up(failing_server: str, small: dict[str, Any]
         ("http://user:secret@127.0.0.1:9", "…@127.0.0.1:9"),
     ],
 )
-def test_a_store_that_cannot_be_opened_is_one_line(small: dict[str, Any], uri: str, told: str) -> None:
+def test_a_store_that_cannot_be_opened_is_one_line(small: Report, uri: str, told: str) -> None:
     problem = Tracker(uri).project(small).problem or ""
     assert told in problem
     assert "secret" not in problem
@@ -378,7 +379,7 @@ def test_a_store_that_cannot_be_opened_is_one_line(small: dict[str, Any], uri: s
 
 
 def test_mlflow_stays_quiet_and_leaves_no_settings_behind(
-    uri: str, small: dict[str, Any], capfd: pytest.CaptureFixture[str]
+    uri: str, small: Report, capfd: pytest.CaptureFixture[str]
 ) -> None:
     names = ("mlflow", "alembic", "urllib3")
     before = dict(os.environ), [logging.getLogger(name).level for name in names]
@@ -388,7 +389,7 @@ def test_mlflow_stays_quiet_and_leaves_no_settings_behind(
 
 
 def test_a_relative_store_stays_where_it_was_meant(
-    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: dict[str, Any]
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Report
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
@@ -413,7 +414,7 @@ def test_postgresql_shows_the_same_study_and_nobody_its_password(
     postgres: Any,
     servers: ModuleType,
     folder: Path,
-    small: dict[str, Any],
+    small: Report,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:

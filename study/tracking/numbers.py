@@ -1,0 +1,106 @@
+"""Metrics of a cell and of each of its strengths, as MLflow should show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from study.results.flat import answer_numbers, with_limits
+from study.results.model import (
+    AlignmentPoint,
+    Baseline,
+    CellResult,
+    CurvePoint,
+    EncoderResult,
+    GainResult,
+    LearningCurve,
+    PairResult,
+    ProfileResult,
+    SubjectResult,
+    to_json,
+)
+from study.tracking.content import Metric
+from study.tracking.naming import key
+
+
+def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
+    """The answers of a cell: λ* and gains of the pair and of both encoders, of every strategy, the profile, counts."""
+    numbers = _answer(cell.pair_choice, suffix="")
+    for index, encoder in enumerate(cell.encoders[:2], start=1):
+        numbers |= _encoder(encoder, suffix=f"_{index}")
+    numbers |= _strategies(cell.pair_choice)
+    numbers |= (cell.pid or ProfileResult()).components
+    numbers |= to_json(cell.counts)
+    return tuple(_known(numbers))
+
+
+def strength_metrics(cell: CellResult, strength: float) -> tuple[Metric, ...]:
+    """What was measured at one strength: scores of both encoders, similarities, and the scores epoch by epoch."""
+    numbers: dict[str, float | None] = {}
+    for index, point in enumerate(points_at(cell, strength)):
+        score = _score(cell, index)
+        numbers |= {
+            score: point.mean,
+            f"{score}_sd": point.sd,
+            f"seeds_{index + 1}": point.seeds,
+            f"diverged_{index + 1}": point.diverged,
+        }
+    similar = next((point for point in cell.alignment if point.strength == strength), AlignmentPoint())
+    numbers |= {f"similarity_{key(name)}": value for name, value in similar.similarities.items()}
+    return (*_known(numbers), *_by_epoch(cell, strength))
+
+
+def points_at(cell: CellResult, strength: float) -> list[CurvePoint]:
+    """The point of each encoder's curve at a strength; an empty one where it was not measured there."""
+    return [
+        next((point for point in encoder.curve if point.strength == strength), CurvePoint())
+        for encoder in cell.encoders[:2]
+    ]
+
+
+def _known(numbers: Mapping[str, float | None]) -> Iterator[Metric]:
+    return ((key(name), float(value), 0) for name, value in numbers.items() if value is not None)
+
+
+def _answer(answer: SubjectResult, *, suffix: str) -> dict[str, float | None]:
+    gain = answer.gain_over_zero or GainResult()
+    p_value = gain.p_value if gain.p_adjusted is None else gain.p_adjusted
+    return {**answer_numbers(answer, suffix=suffix), f"p_value{suffix}": p_value}
+
+
+def _encoder(encoder: EncoderResult, *, suffix: str) -> dict[str, float | None]:
+    baseline = encoder.baseline or Baseline()
+    return {
+        **_answer(encoder, suffix=suffix),
+        f"lambda_1se{suffix}": encoder.lambda_1se,
+        f"baseline{suffix}": baseline.mean,
+    }
+
+
+def _strategies(choice: PairResult) -> dict[str, float | None]:
+    """The gains of every strategy, and of the recommended one for the pair as one too.
+
+    That of the pair's own answer is the gain of one λ for both, whatever is recommended.
+    """
+    numbers: dict[str, float | None] = {}
+    for alternative in choice.alternatives:
+        if alternative.strategy == choice.strategy:
+            gain = alternative.gain_mean or GainResult()
+            numbers |= with_limits("strategy_gain", gain.mean, gain.interval)
+            numbers["strategy_p_value"] = gain.p_adjusted
+        for index, of_encoder in enumerate(alternative.gains[:2], start=1):
+            numbers[f"gain_{key(alternative.strategy)}_{index}"] = None if of_encoder is None else of_encoder.mean
+    return numbers
+
+
+def _by_epoch(cell: CellResult, strength: float) -> Iterator[Metric]:
+    """The learning curves of a strength; each point one metric value at step = epoch."""
+    curve = next((curve for curve in cell.learning_curves if curve.strength == strength), LearningCurve())
+    for index, scores in enumerate((curve.score_1, curve.score_2)):
+        for epoch, score in zip(curve.epoch, scores, strict=False):
+            if epoch is not None and score is not None:
+                yield f"by_epoch/{_score(cell, index)}", score, int(epoch)
+
+
+def _score(cell: CellResult, index: int) -> str:
+    """The metric that holds the score of encoder 0 or 1."""
+    return f"{key(cell.metric(index))}_{index + 1}"
