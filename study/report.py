@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
-            print(claims_table(judge(to_json(_finished(folders, given.out)))))
+            print(claims_table(judge(_finished(folders, given.out))))
             return 0
         if len(folders) != 1:
             raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")

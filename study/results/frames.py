@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.results.flat import answer_numbers
 from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
 
 
@@ -90,15 +91,8 @@ def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
 
 def _answer(answer: SubjectResult) -> dict[str, Any]:
     gain = answer.gain_over_zero or GainResult()
-    low, high = answer.interval or (None, None)
-    gain_low, gain_high = gain.interval or (None, None)
     return {
-        "lambda_star": answer.lambda_star,
-        "lambda_star_low": low,
-        "lambda_star_high": high,
-        "gain": gain.mean,
-        "gain_low": gain_low,
-        "gain_high": gain_high,
+        **answer_numbers(answer),
         "p_value": gain.p_value,
         "p_adjusted": gain.p_adjusted,
         "seeds": _as_float(gain.seeds),

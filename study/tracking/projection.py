@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from study.config.folder import CONFIG, StudyFolder
+from study.results.figures.names import FIGURES
 from study.results.model import CellResult, ProfileResult, Report
-from study.results.reading import FIGURES, natural_names
+from study.results.names import natural_names
 from study.results.text import amounts
 from study.tracking.content import ModelRecord, RunRecord
 from study.tracking.naming import key, line

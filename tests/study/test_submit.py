@@ -118,6 +118,7 @@ def test_mistakes_are_one_line_before_anything_is_sent(
             return None
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))  # without a token, of which there may be more to say
     monkeypatch.setattr("study.cluster.jobs.Jobs", NoJobs)
     Path("tiny.yaml").write_text(studies.SMALLEST)
 
