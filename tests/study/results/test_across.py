@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,10 +13,11 @@ from study.results.figures import drawing as figures
 from study.results.figures.canvas import encoded
 from study.results.model import CellResult, Report, from_json
 from study.results.page import html
+from tests.study.results import example
 
 
 @pytest.fixture
-def synthetic(example: ModuleType) -> dict[str, Any]:
+def synthetic() -> dict[str, Any]:
     report: dict[str, Any] = copy.deepcopy(example.synthetic_report())
     return report
 
@@ -39,7 +39,7 @@ def test_a_column_per_cell_with_its_option_above(synthetic: dict[str, Any]) -> N
     assert labels == ["encoder 1", "encoder 2", "CKA", "SVCCA", "mutual k-NN"]
 
 
-def test_real_pairs_are_named_and_one_pair_or_too_many_are_not_drawn(example: ModuleType) -> None:
+def test_real_pairs_are_named_and_one_pair_or_too_many_are_not_drawn() -> None:
     cells = read(example.digits_report()["cells"])
     figure = across.side_by_side(cells)
     assert figure is not None
@@ -76,7 +76,7 @@ def test_both_are_in_the_report_as_vectors_that_its_page_may_show(synthetic: dic
         assert "blue gains, red loses" in html.render(Report.from_json(synthetic), {"00-changes": svg})
 
 
-def test_a_published_profile_stands_beside_the_measured_one(example: ModuleType) -> None:
+def test_a_published_profile_stands_beside_the_measured_one() -> None:
     cell = copy.deepcopy(example.digits_report()["cells"][0])
     assert not published_sentence(from_json(CellResult, cell))
     cell.update(dataset="mosei", pair=["vision", "text"])

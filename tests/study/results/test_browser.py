@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from study.results.model import Report
 from study.results.writing import write_report
+from tests.study.results import example
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -36,12 +36,12 @@ def _console(page: Path, profile: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["digits_report", "hostile_report"])
-def test_the_page_opens_without_a_word_on_the_console(example: ModuleType, tmp_path: Path, name: str) -> None:
+def test_the_page_opens_without_a_word_on_the_console(tmp_path: Path, name: str) -> None:
     write_report(Report.from_json(getattr(example, name)()), tmp_path)
     assert _console(tmp_path / "report.html", tmp_path / "profile") == []
 
 
-def test_a_page_that_loads_something_would_be_noticed(example: ModuleType, tmp_path: Path) -> None:
+def test_a_page_that_loads_something_would_be_noticed(tmp_path: Path) -> None:
     write_report(Report.from_json(example.digits_report()), tmp_path)
     page = tmp_path / "report.html"
     page.write_text(page.read_text().replace("<main>", '<main><img src="http://127.0.0.1:9/x.png" alt="">'))

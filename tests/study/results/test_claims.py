@@ -6,7 +6,6 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from study.results.claims import claims
 from study.results.claims.published import PROFILES, agrees, published_profile
 from study.results.experience import beside
 from study.results.model import CellResult, ProfileResult, Report, from_json
+from tests.study.results import example
 
 REGIMES = {
     "RQ1: with R = 6 and 8 both encoders improve with λ and saturate": "not reproduced",
@@ -30,7 +30,7 @@ def outcomes(*reports: dict[str, Any]) -> dict[str, claims.Verdict]:
 
 
 @pytest.fixture
-def synthetic(example: ModuleType) -> dict[str, Any]:
+def synthetic() -> dict[str, Any]:
     report: dict[str, Any] = copy.deepcopy(example.synthetic_report())
     for cell in report["cells"]:
         cell["dataset"] = "synthetic"
@@ -75,7 +75,7 @@ def test_stand_in_data_bears_on_nothing(synthetic: dict[str, Any]) -> None:
     assert {verdict.outcome for verdict in claims.judge([Report.from_json(synthetic)])} == {"not testable"}
 
 
-def test_a_published_peak_has_to_be_in_the_interval(example: ModuleType) -> None:
+def test_a_published_peak_has_to_be_in_the_interval() -> None:
     text = "MOSEI, vision with text: text is an inverted U that peaks at λ = 0.75"
     report = renamed(example.digits_report(), "mosei", ("text", "vision"))  # λ* of encoder 1 is 0.62 [0.31, 1.1]
     assert outcomes(report)[text].outcome == "reproduced"
@@ -83,7 +83,7 @@ def test_a_published_peak_has_to_be_in_the_interval(example: ModuleType) -> None
     assert outcomes(report)[text].outcome == "not reproduced"
 
 
-def test_mustard_is_judged_by_the_paired_gains_of_both_encoders(example: ModuleType) -> None:
+def test_mustard_is_judged_by_the_paired_gains_of_both_encoders() -> None:
     text = "MUStARD, vision with audio: vision .54 → .62, audio .58 → .66"
     report = renamed(example.digits_report(), "mustard", ("audio", "vision"))  # a hump below λ = 0 at the end, a rise
     found = outcomes(report)[text]
@@ -92,14 +92,14 @@ def test_mustard_is_judged_by_the_paired_gains_of_both_encoders(example: ModuleT
 
 
 @pytest.mark.parametrize(("change", "outcome"), [(0.02, "reproduced"), (-0.04, "not reproduced")])
-def test_harm_on_houston(example: ModuleType, change: float, outcome: str) -> None:
+def test_harm_on_houston(change: float, outcome: str) -> None:
     report = renamed(example.digits_report(), "houston", ("hsi", "lidar"))
     curve = report["cells"][0]["encoders"][0]["curve"]
     curve[-1]["scores"] = [score + change + 0.001 * i for i, score in enumerate(curve[0]["scores"])]
     assert outcomes(report)["on real remote-sensing data alignment did not degrade the encoders"].outcome == outcome
 
 
-def linear_report(example: ModuleType, redundancy: float, measured: dict[str, Any] | None) -> dict[str, Any]:
+def linear_report(redundancy: float, measured: dict[str, Any] | None) -> dict[str, Any]:
     report = renamed(example.digits_report(), "linear", ("first", "second"))
     report["cells"][0]["variant"] = {"redundancy": redundancy}
     entries = [{"modality": name, "crossing": 0.35, "measured": measured} for name in ("first", "second")]
@@ -107,20 +107,20 @@ def linear_report(example: ModuleType, redundancy: float, measured: dict[str, An
     return report
 
 
-def test_the_linear_family_decides_the_claims_on_lost_information(example: ModuleType) -> None:
+def test_the_linear_family_decides_the_claims_on_lost_information() -> None:
     lost = {"strength": 0.33, "interval": [0.3, 0.4], "lost": 0.2}
-    found = outcomes(linear_report(example, 0.2, lost), linear_report(example, 0.8, None))
+    found = outcomes(linear_report(0.2, lost), linear_report(0.8, None))
     assert found["where modalities inform different targets, alignment loses information"].outcome == "reproduced"
     assert found["redundant modalities lose nothing"].outcome == "reproduced"
     assert found["what is lost follows from generalised eigenproblems"].evidence[0] == (
         "✓ r = 0.2, first: expected 0.35, measured 0.33 [0.3, 0.4]"
     )
     late = {**lost, "interval": [0.4, 0.5]}
-    others = linear_report(example, 0.2, late)
+    others = linear_report(0.2, late)
     for encoder in others["cells"][0]["encoders"]:
         encoder["kind"] = "mlp"  # of which the linear theory claims nothing
     assert outcomes(others)["what is lost follows from generalised eigenproblems"].outcome == "not testable"
-    found = outcomes(linear_report(example, 0.2, late))
+    found = outcomes(linear_report(0.2, late))
     assert found["what is lost follows from generalised eigenproblems"].outcome == "not reproduced"
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,12 +11,13 @@ from matplotlib.figure import Figure
 
 from study.results.figures import drawing
 from study.results.model import Report
+from tests.study.results import example
 
 CURVE = "01-digits-left-right-curve-1"
 
 
 @pytest.fixture(scope="module")
-def digits(example: ModuleType) -> dict[str, Any]:
+def digits() -> dict[str, Any]:
     report: dict[str, Any] = example.digits_report()
     return report
 
@@ -44,7 +44,7 @@ def test_every_cell_has_its_four_figures_and_the_study_two(digits: dict[str, Any
     ]
 
 
-def test_a_partial_study_is_drawn_as_far_as_it_goes(example: ModuleType) -> None:
+def test_a_partial_study_is_drawn_as_far_as_it_goes() -> None:
     names = drawn(example.partial_report())
     assert "02-digits-left-fourier-curve-1" in names
     assert [name for name in names if name.startswith("03-")] == ["03-digits-right-fourier-pid"]
@@ -57,7 +57,7 @@ def test_a_report_of_nothing_has_no_figures(report: dict[str, Any]) -> None:
     assert drawn(report) == {}
 
 
-def test_a_report_with_the_stable_fields_alone_is_drawn(example: ModuleType, digits: dict[str, Any]) -> None:
+def test_a_report_with_the_stable_fields_alone_is_drawn(digits: dict[str, Any]) -> None:
     assert len(drawn(example.without_optional_fields(digits))) == len(drawn(digits))
 
 
@@ -75,7 +75,7 @@ def test_figures_of_an_earlier_report_do_not_stay(digits: dict[str, Any], tmp_pa
     assert sorted(tmp_path.iterdir()) == sorted([*left, tmp_path / "2024-mine.png"])
 
 
-def test_hostile_names_make_valid_files_and_stay_text(example: ModuleType, tmp_path: Path) -> None:
+def test_hostile_names_make_valid_files_and_stay_text(tmp_path: Path) -> None:
     report = {"cells": example.hostile_report()["cells"][:1]}
     for path in draw(report, tmp_path / "figures"):
         assert path.parent == tmp_path / "figures"
@@ -156,7 +156,7 @@ def test_profile_bars_differ_in_hatch_and_mark_what_is_not_above_chance(digits: 
     assert [text.get_text() for text in axes.texts] == ["n.s."]
 
 
-def test_exact_profiles_are_marked(example: ModuleType) -> None:
+def test_exact_profiles_are_marked() -> None:
     axes = drawn(example.synthetic_report())["05-synthetic-view-1-view-2-redundancy-8-pid"].axes[0]
     assert sum(line.get_label() == "exact" for line in axes.lines) == 4
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -18,6 +17,7 @@ from study.results.frames import export, frames
 from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
 from study.results.writing import write_report
+from tests.study.results import example
 
 REPORTS = ("digits_report", "partial_report", "hostile_report")
 
@@ -29,7 +29,7 @@ def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_reports_keep_to_their_schema(example: ModuleType, validator: Any) -> None:
+def test_reports_keep_to_their_schema(validator: Any) -> None:
     validator.validate(example.digits_report())
 
 
@@ -44,7 +44,7 @@ def test_reports_keep_to_their_schema(example: ModuleType, validator: Any) -> No
         lambda report: report.pop("trainings"),
     ],
 )
-def test_the_schema_refuses_what_readers_do_not_expect(example: ModuleType, validator: Any, spoil: Any) -> None:
+def test_the_schema_refuses_what_readers_do_not_expect(validator: Any, spoil: Any) -> None:
     report = example.digits_report()
     spoil(report)
     assert not validator.is_valid(report)
@@ -55,7 +55,7 @@ def test_the_schema_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["title"] == "report.json of Align Study"
 
 
-def test_tables_say_what_the_report_says(example: ModuleType) -> None:
+def test_tables_say_what_the_report_says() -> None:
     report = example.digits_report()
     tables = frames(Report.from_json(report))
     assert len(tables["pairs"]) == len(report["cells"])
@@ -73,7 +73,7 @@ def test_tables_say_what_the_report_says(example: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_files_of_tables_can_be_read_back(example: ModuleType, tmp_path: Path, name: str) -> None:
+def test_files_of_tables_can_be_read_back(tmp_path: Path, name: str) -> None:
     report = getattr(example, name)()
     for path in export(Report.from_json(report), tmp_path):
         if path.stat().st_size > 1:
@@ -81,7 +81,7 @@ def test_files_of_tables_can_be_read_back(example: ModuleType, tmp_path: Path, n
             assert len(read) == len(frames(Report.from_json(report))[path.stem])
 
 
-def test_a_report_in_a_notebook(example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = example.digits_report()
     write_report(Report.from_json(report), tmp_path / "studies" / "digits")
     monkeypatch.chdir(tmp_path)

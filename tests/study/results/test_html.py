@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from study.results.figures import drawing as figures
 from study.results.model import Report
 from study.results.page.html import render
 from study.results.text.pair import cell_sentence
+from tests.study.results import example
 
 REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
 _VOID = {"meta", "br", "path", "use", "img"}
@@ -50,7 +50,7 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def pages(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made = {}
     for name in REPORTS:
         report = getattr(example, name)()
@@ -83,7 +83,7 @@ def test_hostile_names_are_shown_as_text(pages: dict[str, str]) -> None:
     assert "<script>alert('x')</script>" in _Page(pages["hostile_report"]).text
 
 
-def test_the_answer_comes_first_and_in_words(pages: dict[str, str], example: ModuleType) -> None:
+def test_the_answer_comes_first_and_in_words(pages: dict[str, str]) -> None:
     page = _Page(pages["digits_report"])
     assert page.headings == [
         "The answer in numbers", "The evidence", "What would change the answer", "How it was computed", "Versions",
@@ -112,12 +112,12 @@ def test_a_pair_takes_less_than_200_kilobytes(pages: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("status", "stand_in", "told"), [("partial", False, "has not ended"), ("complete", True, "Stand-in data")]
 )
-def test_what_a_reader_must_know_first_is_a_banner(example: ModuleType, status: str, stand_in: bool, told: str) -> None:
+def test_what_a_reader_must_know_first_is_a_banner(status: str, stand_in: bool, told: str) -> None:
     page = render(replace(Report.from_json(example.digits_report()), status=status, stand_in=stand_in))
     assert re.search(rf'class="banner"[^>]*>[^<]*{told}', page)
 
 
-def test_a_finished_study_on_real_data_has_no_banner(example: ModuleType) -> None:
+def test_a_finished_study_on_real_data_has_no_banner() -> None:
     assert 'class="banner"' not in render(Report.from_json(example.digits_report()))
 
 
@@ -126,22 +126,20 @@ def test_a_report_of_nothing_is_still_a_page(report: dict[str, Any]) -> None:
     assert _Page(render(Report.from_json(report))).headings
 
 
-def test_a_report_with_the_stable_fields_alone_is_rendered(example: ModuleType) -> None:
+def test_a_report_with_the_stable_fields_alone_is_rendered() -> None:
     bare = Report.from_json(example.without_optional_fields(example.digits_report()))
     page = _Page(render(bare)).text
     assert "left gains 1.3 points [0.9, 1.7]" in page
     assert "None" not in page
 
 
-def test_the_chosen_strategy_stands_out_among_the_alternatives(example: ModuleType) -> None:
+def test_the_chosen_strategy_stands_out_among_the_alternatives() -> None:
     page = render(Report.from_json(example.digits_report()))
     assert re.search(
         r'<tr class="chosen"><th scope="row">align fourier only \(chosen\)</th><td class="n">0 / 1.9</td>', page
     )
 
 
-def test_rendering_reads_no_file_of_the_working_directory(
-    example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rendering_reads_no_file_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert render(Report.from_json(example.digits_report())).startswith("<!doctype html>")

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, get_args
 
 import jsonschema
@@ -26,6 +25,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search import Ledger
 from study.search.record.notes import Run
 from study.selection import Shape, Strategy, Verdict
+from tests.study.results import example
 from trainables.spec import ReplicateResult
 
 STUDY = """
@@ -175,9 +175,7 @@ def test_reports_of_the_product_keep_to_the_schema(built: dict[str, Report], val
 
 
 @pytest.mark.parametrize("name", ["digits_report", "synthetic_report", "hostile_report"])
-def test_what_is_written_of_a_report_of_another_version_keeps_to_the_schema(
-    example: ModuleType, validator: Any, name: str
-) -> None:
+def test_what_is_written_of_a_report_of_another_version_keeps_to_the_schema(validator: Any, name: str) -> None:
     told = getattr(example, name)()
     validator.validate(to_json(Report.from_json(told)))
     validator.validate(to_json(Report.from_json(example.without_optional_fields(example.digits_report()))))

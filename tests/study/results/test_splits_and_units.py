@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from study.search.answers import p_needed
 from study.selection import holm
 from study.tracking.notes import study_note
 from study.tracking.projection import records
+from tests.study.results import example
 
 # Differences end in these tenths of a point: so a number tells where it was measured.
 VALIDATION, TEST = 0.007, 0.002
@@ -210,7 +210,7 @@ def test_the_p_value_needed_is_what_holm_asks_of_one_claim_more(others: list[flo
     assert (holm([*others, p_value])[-1] <= 0.05) == (p_value <= needed) or p_value == pytest.approx(needed)
 
 
-def test_both_encoders_of_a_pair_stand_at_its_one_redundancy(example: ModuleType) -> None:
+def test_both_encoders_of_a_pair_stand_at_its_one_redundancy() -> None:
     report = example.digits_report()
     (axes,) = figures.figures(Report.from_json(report).cells)["00-strength-against-redundancy"].axes
     shown = [line.get_xdata() for line in axes.get_lines() if len(line.get_xdata())]
@@ -225,7 +225,7 @@ def test_both_encoders_of_a_pair_stand_at_its_one_redundancy(example: ModuleType
     assert sorted(stars) == sorted(expected)
 
 
-def test_changes_are_told_in_the_unit_of_each_encoders_score(example: ModuleType) -> None:
+def test_changes_are_told_in_the_unit_of_each_encoders_score() -> None:
     cells = example.synthetic_report()["cells"]
     for cell in cells:
         cell["metrics"] = ["accuracy", "r2"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from rich.console import Console
 
 from study.results.model import Report
 from study.results.text.summary import summary
+from tests.study.results import example
 
 
 def shown(report: dict[str, object]) -> list[str]:
@@ -17,7 +16,7 @@ def shown(report: dict[str, object]) -> list[str]:
     return capture.get().splitlines()
 
 
-def test_nothing_is_cut_in_80_columns(example: ModuleType) -> None:
+def test_nothing_is_cut_in_80_columns() -> None:
     """What is longer than its column goes on in the next line, as gains at another strength and long names do."""
     report = example.digits_report()
     encoder = report["cells"][0]["encoders"][0]
@@ -32,7 +31,7 @@ def test_nothing_is_cut_in_80_columns(example: ModuleType) -> None:
     assert encoder["modality"][:12] in "".join(lines)
 
 
-def test_a_study_half_way_and_a_report_of_the_stable_fields_are_shown(example: ModuleType) -> None:
+def test_a_study_half_way_and_a_report_of_the_stable_fields_are_shown() -> None:
     assert any("no answer" in line for line in shown(example.partial_report()))
     bare = "\n".join(shown(example.without_optional_fields(example.digits_report())))
     assert "digits, left + right   R 1.92  U₁ 0.21  U₂ 0.17  S 0.44 bits, redundancy" in bare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from study.results.figures import theory
 from study.results.model import CellResult, ForecastResult, Report, from_json, to_json
 from study.results.page import html
 from study.results.profiles import with_measured
+from tests.study.results import example
 
 STRENGTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0]
 
 
 @pytest.fixture
-def cell(example: ModuleType) -> dict[str, Any]:
+def cell() -> dict[str, Any]:
     """A pair of which encoder 1 loses half of its R² near 0.35, as expected, and encoder 2 nothing."""
     rng = np.random.default_rng(0)
     cell: dict[str, Any] = copy.deepcopy(example.digits_report()["cells"][0])
@@ -104,7 +104,7 @@ def test_a_diverged_training_is_no_score(cell: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("forecast", [None, {}, {"together": None}, {"together": {"encoders": [{}]}}])
-def test_where_the_theory_says_nothing_nothing_is_said(example: ModuleType, forecast: dict[str, Any] | None) -> None:
+def test_where_the_theory_says_nothing_nothing_is_said(forecast: dict[str, Any] | None) -> None:
     cell = copy.deepcopy(example.digits_report()["cells"][0])
     cell["forecast"] = measured(forecast, {"encoders": []})
     assert not theory.told_together(read(cell))

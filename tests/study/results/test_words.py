@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
 from study.results.text.pair import advice_with_gain, cell_sentence
+from tests.study.results import example
 
 
 def _cell(strategy: str = "shared", **changes: Any) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def test_diverged_trainings_are_counted() -> None:
 
 
 @pytest.mark.parametrize("name", ["digits_report", "synthetic_report", "partial_report", "hostile_report"])
-def test_every_sentence_is_one_line_that_ends_in_a_full_stop(example: ModuleType, name: str) -> None:
+def test_every_sentence_is_one_line_that_ends_in_a_full_stop(name: str) -> None:
     for cell in Report.from_json(getattr(example, name)()).cells:
         told = [cell_sentence(cell), *(encoder_sentence(cell, index) for index in (0, 1)), *caveats(cell)]
         assert all(line.endswith(".") and "\n" not in line and "None" not in line for line in told)

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
@@ -20,6 +19,7 @@ from study.search import close_storage, open_storage
 from study.search.record.private import made_for_owner_alone
 from study.search.record.storage import Storage
 from study.session.opening import locked
+from tests.study import studies
 from trainables.saving.place import Place
 
 
@@ -124,7 +124,7 @@ def test_what_a_killed_driver_left_running_is_ended_and_nothing_else(tmp_path: P
 
 @pytest.mark.slow  # a study that is killed in the middle, and run to its end
 @pytest.mark.timeout(900)
-def test_after_a_kill_the_next_start_leaves_nothing_of_the_first(studies: ModuleType, tmp_path: Path) -> None:
+def test_after_a_kill_the_next_start_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     places = (temporary, Path("/tmp"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from study.report import main
+from tests.study import studies
 
 STUDY = """
 study: tiny
@@ -37,7 +37,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["journal", "postgresql"])
 def test_a_record_alone_gives_the_same_report_byte_for_byte(
-    kind: str, studies: ModuleType, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = studies.TinyStudy(tmp_path / "there", text=STUDY)
     here = studies.TinyStudy(tmp_path / "here", text="")

@@ -12,7 +12,6 @@ import sys
 import tarfile
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from study.search.record.notes import CELLS, CONFIGURATION, NOTES, profile_of
 from study.session.opening import space_of
 from study.session.publishing import recorded_report
 from study.session.status import study_status
+from tests.study import studies
 from trainables.saving.export import load_encoder
 
 WRITTEN = Path(__file__).parent / "version_before"
@@ -88,7 +88,7 @@ def test_its_record_is_read_and_would_be_written_in_the_same_way(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_study_that_it_began_goes_on_to_the_same_end(studies: ModuleType, tmp_path: Path) -> None:
+def test_a_study_that_it_began_goes_on_to_the_same_end(tmp_path: Path) -> None:
     lines = (WRITTEN / "journal.log").read_text().splitlines(keepends=True)
     results = [place for place, line in enumerate(lines) if '"results:' in line]
     folder = tmp_path / "studies" / NAME / "optuna"

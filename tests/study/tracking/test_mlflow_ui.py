@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from selenium import webdriver
@@ -23,6 +22,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from study.results.model import Report
 from study.results.writing import write_report
 from study.tracking import Tracker
+from tests.study import servers
+from tests.study.results import example
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -40,7 +41,7 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, example: ModuleType, servers: ModuleType) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an MLflow server that shows the example study."""
     folder = tmp_path_factory.mktemp("ui")
     report, study = Report.from_json(example.digits_report()), folder / "studies" / "digits"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,10 +10,11 @@ from study.results.model import Report
 from study.tracking import projection
 from study.tracking.content import RunRecord
 from study.tracking.notes import study_note
+from tests.study.results import example
 
 
 @pytest.fixture
-def digits(example: ModuleType) -> dict[str, Any]:
+def digits() -> dict[str, Any]:
     report: dict[str, Any] = example.digits_report()
     return report
 
@@ -46,7 +46,7 @@ def test_each_cell_comes_before_its_strengths(digits: dict[str, Any]) -> None:
         seen.add(record.identity)
 
 
-def test_names_sort_in_the_order_of_the_report(example: ModuleType) -> None:
+def test_names_sort_in_the_order_of_the_report() -> None:
     report = example.synthetic_report()
     for cell, redundancy in zip(report["cells"], (0, 2, 4, 8, 12), strict=True):
         cell["label"] = f"synthetic R = {redundancy}"
@@ -69,9 +69,7 @@ def test_the_same_report_makes_the_same_records(digits: dict[str, Any]) -> None:
     assert [(r.identity, r.content) for r in first] == [(r.identity, r.content) for r in second]
 
 
-def test_progress_changes_what_runs_hold_and_not_which_runs_there_are(
-    example: ModuleType, digits: dict[str, Any]
-) -> None:
+def test_progress_changes_what_runs_hold_and_not_which_runs_there_are(digits: dict[str, Any]) -> None:
     before = {record.identity: record.content for record in records(example.partial_report())}
     after = {record.identity: record.content for record in records(digits)}
     assert before.keys() <= after.keys()
@@ -94,7 +92,7 @@ def test_the_answer_of_a_cell_is_its_metrics(digits: dict[str, Any]) -> None:
     assert found["trainings"] == cell["counts"]["trainings"]
 
 
-def test_what_is_said_of_a_cell_is_its_tags(example: ModuleType) -> None:
+def test_what_is_said_of_a_cell_is_its_tags() -> None:
     report = example.synthetic_report() | {"stand_in": True}
     tags = records(report)[-8].tags
     assert tags | {
@@ -127,7 +125,7 @@ def test_a_cell_is_finished_when_its_study_is(digits: dict[str, Any], status: st
     assert records(digits | {"status": status})[0].status == expected
 
 
-def test_a_cell_without_an_answer_in_a_finished_study_has_failed(example: ModuleType) -> None:
+def test_a_cell_without_an_answer_in_a_finished_study_has_failed() -> None:
     made = records(example.partial_report() | {"status": "complete"})
     assert [record.status for record in _cells(made)] == ["FINISHED", "FAILED", "FAILED"]
 
@@ -165,7 +163,7 @@ def test_notes_stay_below_the_limit_of_a_tag(digits: dict[str, Any]) -> None:
     assert len(records(digits)[0].note) < 8000
 
 
-def test_hostile_names_cannot_break_out_of_the_note(example: ModuleType) -> None:
+def test_hostile_names_cannot_break_out_of_the_note() -> None:
     for record in records(example.hostile_report()):
         assert "<" not in record.note
         assert "](javascript" not in record.note

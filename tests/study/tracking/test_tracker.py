@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from study.results.model import LearningCurve, Report
 from study.tracking import Tracker, TrackingResult
+from tests.study import servers
+from tests.study.results import example
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # MLflow keeps its engines open to the end
 
@@ -57,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(empty_store: Path, folder: Path, example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
+def shown(empty_store: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store that shows the whole study, to be read only."""
     database = tmp_path_factory.mktemp("shown") / "mlflow.db"
     shutil.copyfile(empty_store, database)
@@ -69,7 +70,7 @@ def shown(empty_store: Path, folder: Path, example: ModuleType, tmp_path_factory
 
 
 @pytest.fixture
-def small(example: ModuleType) -> Report:
+def small() -> Report:
     """One cell of three strengths: four runs."""
     report: dict[str, Any] = example.digits_report()
     report["cells"] = report["cells"][:1]
@@ -132,7 +133,7 @@ def test_a_strength_shows_its_scores_and_learning_curve(shown: str) -> None:
     assert [point.step for point in history] == list(range(5, 55, 5))
 
 
-def test_projecting_again_writes_nothing(shown: str, folder: Path, example: ModuleType) -> None:
+def test_projecting_again_writes_nothing(shown: str, folder: Path) -> None:
     before = _metric_rows(shown)
     report = Report.from_json(example.digits_report())
     result = Tracker(shown).project(report, folder=folder, config_text="study: digits\n")
@@ -140,7 +141,7 @@ def test_projecting_again_writes_nothing(shown: str, folder: Path, example: Modu
     assert _metric_rows(shown) == before
 
 
-def test_a_partial_study_grows_into_the_complete_one(uri: str, example: ModuleType) -> None:
+def test_a_partial_study_grows_into_the_complete_one(uri: str) -> None:
     tracker = Tracker(uri)
     tracker.project(Report.from_json(example.partial_report()))
     partial = _runs(uri)
@@ -273,7 +274,7 @@ def test_another_configuration_of_the_same_name_gets_runs_of_its_own(uri: str, s
     assert len(_runs(uri)) == 8
 
 
-def test_hostile_names_are_only_names(uri: str, example: ModuleType, tmp_path: Path) -> None:
+def test_hostile_names_are_only_names(uri: str, tmp_path: Path) -> None:
     report = example.hostile_report()
     report["cells"] = report["cells"][:1]
     result = Tracker(uri).project(Report.from_json(report), config_text="x: 1")
@@ -412,7 +413,6 @@ def test_the_hint_is_a_command_that_shows_this_store(tmp_path: Path, monkeypatch
 
 def test_postgresql_shows_the_same_study_and_nobody_its_password(
     postgres: Any,
-    servers: ModuleType,
     folder: Path,
     small: Report,
     monkeypatch: pytest.MonkeyPatch,

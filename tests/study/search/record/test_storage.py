@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -31,6 +30,7 @@ from study.search.record.notes import CONFIGURATION
 from study.search.record.storage import Storage, check_option, file_system, first_line
 from study.tracking import Tracker
 from study.tracking.store import explain, resolve
+from tests.study import servers
 from trainables.spec import ReplicateResult
 
 SPACE = {"strength": (0.0, 4.0)}
@@ -465,7 +465,7 @@ class TestPostgres:
             assert len(again.trials(cell, "shared")) == 1
 
 
-def test_the_server_of_the_tests_asks_for_its_password(postgres: Any, servers: ModuleType) -> None:
+def test_the_server_of_the_tests_asks_for_its_password(postgres: Any) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(postgres.database("postgres-test"), password="wrong")
     psycopg.connect(postgres.with_password(postgres.database("postgres-test"))).close()
