@@ -73,8 +73,8 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
 def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus:
     arms = {arm: trials for (key, arm), trials in record.trials.items() if key == cell.id}
     results = [result for trials in arms.values() for trial in trials for result in trial.results.values()]
-    found = curve(arms.get("shared", ()), "pair")
-    chosen = select_curve(cell, found) if found.is_drawable else None  # else too few strengths have a score so far
+    shared = curve(arms.get("shared", ()), "pair")
+    chosen = select_curve(cell, shared) if shared.is_drawable else None  # else too few strengths have a score so far
     return CellStatus(
         cell=cell.label,
         done=len(results),

@@ -36,12 +36,12 @@ def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> N
     What a call that was killed half-way has made is found by its tags and gone on from, or removed.
     """
     versions = list(client.search_model_versions(f"run_id = '{run}'"))
-    found = [one for one in versions if one.name == model.name and one.tags.get(_TRAINING) == model.training]
-    begun = _begun(client, model, versions, experiment=experiment, run=run, wanted=not found)
+    registered = [one for one in versions if one.name == model.name and one.tags.get(_TRAINING) == model.training]
+    begun = _begun(client, model, versions, experiment=experiment, run=run, wanted=not registered)
     best = _best_version(client, model.name)
-    if best is not None and any(one.version == best.version for one in found):
+    if best is not None and any(one.version == best.version for one in registered):
         return
-    made = min(found, key=lambda one: int(one.version)) if found else None
+    made = min(registered, key=lambda one: int(one.version)) if registered else None
     if made is None:
         made = _make_version(client, model, begun, experiment=experiment, run=run)
     client.set_registered_model_alias(model.name, ALIAS, made.version)
@@ -62,14 +62,14 @@ def _begun(client: Any, model: ModelRecord, versions: Sequence[Any], *, experime
 
 def _logged_models(client: Any, experiment: str, run: str, name: str) -> list[Any]:
     """A run's encoders of this name, in the order in which they were made."""
-    found: list[Any] = []
+    logged: list[Any] = []
     token = None
     while True:
         page = client.search_logged_models([experiment], f"source_run_id = '{run}'", page_token=token)
-        found += [one for one in page if one.name == name and one.model_type == _TYPE]
+        logged += [one for one in page if one.name == name and one.model_type == _TYPE]
         token = page.token
         if not token:
-            return sorted(found, key=lambda one: (one.creation_timestamp, one.model_id))
+            return sorted(logged, key=lambda one: (one.creation_timestamp, one.model_id))
 
 
 def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: str, run: str) -> Any:

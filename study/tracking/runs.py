@@ -21,7 +21,7 @@ _VALUE_LIMIT = 6000  # characters of a parameter
 
 def existing_runs(client: Any, experiment: str, study: str) -> dict[str, Any]:
     """The study's runs by identity; of two with one identity (a request that was repeated on its way) the older."""
-    found: dict[str, Any] = {}
+    runs: dict[str, Any] = {}
     token = None
     while True:
         page = client.search_runs(
@@ -29,11 +29,11 @@ def existing_runs(client: Any, experiment: str, study: str) -> dict[str, Any]:
             order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         )  # fmt: skip
         for run in page:
-            if found.setdefault(run.data.tags.get(_IDENTITY, ""), run) is not run:
+            if runs.setdefault(run.data.tags.get(_IDENTITY, ""), run) is not run:
                 client.delete_run(run.info.run_id)
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def show(

@@ -140,7 +140,7 @@ class Tracker:
         client = self._connect()
         experiment = self._experiment(client, report)
         study = projection.study_key(report)
-        found = existing_runs(client, experiment, study)
+        existing = existing_runs(client, experiment, study)
         now = int(time.time() * 1000)  # the interface lists the newest first: so it shows the report's order
         runs: dict[str, str] = {}
         for position, record in enumerate(records):
@@ -149,7 +149,7 @@ class Tracker:
             run, written = show(
                 client,
                 record,
-                found.get(record.identity),
+                existing.get(record.identity),
                 experiment=experiment,
                 study=study,
                 parent=runs[record.parent] if record.parent else "",
@@ -167,9 +167,9 @@ class Tracker:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""
         name = " ".join((report.study or "study").split())[:400]
         note, key = study_note(report), content_hash(name)
-        found = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
+        experiment = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
         for candidate in (name, f"{name} ({key[:8]})"):  # a second one, where another study's was renamed to the first
-            if found is not None:
+            if experiment is not None:
                 break
             taken = client.get_experiment_by_name(candidate)
             if taken is None:
@@ -180,23 +180,23 @@ class Tracker:
                 location = None if root is None else (root / _folder_name(name)).as_uri()
                 return str(client.create_experiment(candidate, artifact_location=location, tags=tags))
             if taken.tags.get(_NAME, key) == key:
-                found = taken
-        if found is None:
+                experiment = taken
+        if experiment is None:
             raise RuntimeError(f"the experiments {name} and {candidate} are another study's")
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
+        if experiment.lifecycle_stage != "active":
+            client.restore_experiment(experiment.experiment_id)
         for tag, value in ((_NAME, key), ("mlflow.note.content", note)):
-            if found.tags.get(tag) != value:
-                client.set_experiment_tag(found.experiment_id, tag, value)
-        return str(found.experiment_id)
+            if experiment.tags.get(tag) != value:
+                client.set_experiment_tag(experiment.experiment_id, tag, value)
+        return str(experiment.experiment_id)
 
 
 def _tagged(client: Any, key: str) -> Any:
     """The experiment with this key, whatever it is called by now; None if there is none. An active one comes first."""
     from mlflow.entities import ViewType
 
-    found = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_NAME}` = '{key}'")
-    return min(found, key=lambda one: (one.lifecycle_stage != "active", int(one.experiment_id)), default=None)
+    experiments = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_NAME}` = '{key}'")
+    return min(experiments, key=lambda one: (one.lifecycle_stage != "active", int(one.experiment_id)), default=None)
 
 
 def _of_runs(client: Any, study: str, key: str) -> Any:

@@ -99,13 +99,13 @@ class TrainedEncoder:
         rows = max(1, _CHUNK_VALUES // size)
         starts = range(0, max(1, len(x)), rows)
         chunks = [self._encode(x[i : i + rows], None if real is None else real[i : i + rows]) for i in starts]
-        found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        for outputs in found.values():
+        encoded = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        for outputs in encoded.values():
             if (odd := np.flatnonzero(~np.isfinite(outputs).all(axis=1))).size:
                 raise ValueError(
                     f"row {odd[0]} is too large for the encoder, whose outputs are not finite; see its unit"
                 )
-        return found
+        return encoded
 
     def _real(self, x: NDArray[np.floating[Any]], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
         """Which steps are real (N, T); None of an encoder that was trained without a mask."""

@@ -45,10 +45,12 @@ def judge(reports: Sequence[Report]) -> tuple[Verdict, ...]:
     real = [report for report in reports if not report.stand_in]
     verdicts = []
     for claim in CLAIMS:
-        found = list(claim.judge(real))
-        held = sum(finding.holds for finding in found)
-        outcome: Outcome = "not testable" if not found else "reproduced" if held == len(found) else "not reproduced"
-        told = tuple(f"{'✓' if finding.holds else '✗'} {finding.evidence}" for finding in found)
+        findings = list(claim.judge(real))
+        held = sum(finding.holds for finding in findings)
+        outcome: Outcome = "not testable"
+        if findings:
+            outcome = "reproduced" if held == len(findings) else "not reproduced"
+        told = tuple(f"{'✓' if finding.holds else '✗'} {finding.evidence}" for finding in findings)
         verdicts.append(Verdict(claim=claim, outcome=outcome, evidence=told or (f"needs {claim.needs}",)))
     return tuple(verdicts)
 

@@ -34,13 +34,13 @@ Judge = Callable[[Sequence[Report]], Iterator[Finding]]
 
 def _cells(reports: Sequence[Report], dataset: str) -> Iterator[tuple[float, CellResult]]:
     """The cells of a generated dataset with their redundancy, ascending."""
-    found = [
+    cells = [
         (redundancy, cell)
         for report in reports
         for cell in report.cells
         if cell.dataset == dataset and (redundancy := number(cell.variant.get("redundancy"))) is not None
     ]
-    yield from sorted(found, key=lambda pair: pair[0])
+    yield from sorted(cells, key=lambda pair: pair[0])
 
 
 def _encoder(reports: Sequence[Report], dataset: str, modality: str, other: str) -> Iterator[tuple[CellResult, int]]:
@@ -71,14 +71,14 @@ def _curve_words(cell: CellResult, index: int) -> str:
 def shape_of_redundancy(values: tuple[float, ...], shape: str, peak: tuple[float, float] | None = None) -> Judge:
     """Both encoders of the synthetic cells with these R: the curve's shape, and λ* where a range of peaks is given."""
 
-    def found(reports: Sequence[Report]) -> Iterator[Finding]:
+    def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for redundancy, cell in _cells(reports, "synthetic"):
             for index, encoder in enumerate(cell.encoders[:2]):
                 if redundancy in values and encoder.shape:
                     told = f"R = {redundancy:g}, {_curve_words(cell, index)}"
                     yield _with_peak(encoder, shape, peak, told)
 
-    return found
+    return judge
 
 
 def shape_of_encoder(
@@ -86,12 +86,12 @@ def shape_of_encoder(
 ) -> Judge:
     """One encoder of one pair: the shape of its curve, and λ* where a range of peaks is given."""
 
-    def found(reports: Sequence[Report]) -> Iterator[Finding]:
+    def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for cell, index in _encoder(reports, dataset, modality, other):
             if cell.encoders[index].shape:
                 yield _with_peak(cell.encoders[index], shape, peak, _curve_words(cell, index))
 
-    return found
+    return judge
 
 
 def _with_peak(encoder: EncoderResult, shape: str, peak: tuple[float, float] | None, told: str) -> Finding:
@@ -125,27 +125,27 @@ def metrics_rise(reports: Sequence[Report]) -> Iterator[Finding]:
 
 def more_redundancy_more_alignment(reports: Sequence[Report]) -> Iterator[Finding]:
     """Rank correlation of R and λ* over the encoders of the synthetic cells, five at least."""
-    found = [
+    pairs = [
         (redundancy, encoder.lambda_star)
         for redundancy, cell in _cells(reports, "synthetic")
         for encoder in cell.encoders[:2]
         if encoder.lambda_star is not None
     ]
-    if len(found) >= 5:
-        yield _rank_finding(found, "R and λ*")
+    if len(pairs) >= 5:
+        yield _rank_finding(pairs, "R and λ*")
 
 
 def unique_information_and_gain(reports: Sequence[Report]) -> Iterator[Finding]:
     """Over the encoders of real pairs: the share of its own information that is redundant, and the gain at λ*."""
-    found = []
+    pairs = []
     for cell in (cell for report in reports for cell in report.cells if cell.dataset not in _GENERATED):
         shared, *unique, _ = published.measured_profile(cell)
         for encoder, own in zip(cell.encoders, unique, strict=False):
             gain = encoder.gain_over_zero.mean if encoder.gain_over_zero else None
             if shared is not None and own is not None and gain is not None and shared + own > 0:
-                found.append((shared / (shared + own), gain))
-    if len(found) >= 5:
-        yield _rank_finding(found, "redundant share of an encoder's information and gain at λ*")
+                pairs.append((shared / (shared + own), gain))
+    if len(pairs) >= 5:
+        yield _rank_finding(pairs, "redundant share of an encoder's information and gain at λ*")
 
 
 def _rank_finding(pairs: Sequence[tuple[float, float]], what: str) -> Finding:
@@ -158,7 +158,7 @@ def _rank_finding(pairs: Sequence[tuple[float, float]], what: str) -> Finding:
 def gains_by_the_end(dataset: str, pair: tuple[str, str]) -> Judge:
     """Both encoders of one pair: the paired difference between the largest λ and 0, over the seeds of the search."""
 
-    def found(reports: Sequence[Report]) -> Iterator[Finding]:
+    def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for modality, other in (pair, pair[::-1]):
             for cell, index in _encoder(reports, dataset, modality, other):
                 if len(rises := _rises_by_the_end(cell.encoders[index])) >= 2:
@@ -166,7 +166,7 @@ def gains_by_the_end(dataset: str, pair: tuple[str, str]) -> Judge:
                     told = f"{_curve_words(cell, index)} (p = {p_value:.2g})"
                     yield Finding(holds=p_value < _LEVEL, evidence=told)
 
-    return found
+    return judge
 
 
 def _rises_by_the_end(encoder: EncoderResult) -> list[float]:
@@ -194,7 +194,7 @@ def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
 def linear(*, loses: bool) -> Judge:
     """Of the linear family: whether R² falls by half of a loss somewhere, below and above a redundancy of ½."""
 
-    def found(reports: Sequence[Report]) -> Iterator[Finding]:
+    def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for redundancy, cell in _cells(reports, "linear"):
             for index, (encoder, expected) in enumerate(zip(cell.encoders, _expected(cell), strict=False)):
                 if (redundancy < 0.5) == loses and encoder.curve:
@@ -202,7 +202,7 @@ def linear(*, loses: bool) -> Judge:
                     told = f"r = {redundancy:g}, {_curve_words(cell, index)}"
                     yield Finding(holds=crossed == loses, evidence=told)
 
-    return found
+    return judge
 
 
 def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
@@ -224,7 +224,7 @@ def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
 def no_harm(dataset: str) -> Judge:
     """Every encoder of a dataset: no paired loss at the largest λ against 0, over the seeds of the search."""
 
-    def found(reports: Sequence[Report]) -> Iterator[Finding]:
+    def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for report in reports:
             for cell in report.cells:
                 for index, encoder in enumerate(cell.encoders[:2]):
@@ -233,4 +233,4 @@ def no_harm(dataset: str) -> Judge:
                         told = f"{_curve_words(cell, index)} (p of a loss {p_value:.2g})"
                         yield Finding(holds=p_value >= _LEVEL, evidence=told)
 
-    return found
+    return judge

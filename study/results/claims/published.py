@@ -27,8 +27,8 @@ PROFILES: Mapping[tuple[str, str, str], Profile] = {
 def published_profile(cell: CellResult) -> Profile | None:
     """The published profile of a cell in the order of its pair, in the paper's unknown unit; None if there is none."""
     (first, second), dataset = cell.names, str(cell.dataset)
-    if found := PROFILES.get((dataset, first, second)):
-        return found
+    if profile := PROFILES.get((dataset, first, second)):
+        return profile
     if turned := PROFILES.get((dataset, second, first)):
         return turned[0], turned[2], turned[1], turned[3]
     return None

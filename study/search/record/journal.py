@@ -157,11 +157,11 @@ class Journal(JournalFileBackend):
             ValueError: it is damaged, and why.
         """
         line = line.removeprefix(codecs.BOM_UTF8)  # which some editors put at the start of a file
-        found = _SUM.search(line)
+        signed = _SUM.search(line)
         checksum = self._sum
-        if found:
-            checksum = _checksum(line[: found.start()] + b"}", self._sum)
-            if checksum != found[1].decode():
+        if signed:
+            checksum = _checksum(line[: signed.start()] + b"}", self._sum)
+            if checksum != signed[1].decode():
                 raise ValueError("its checksum does not fit: it was changed, or a line before it is gone")
         try:
             operation = json.loads(line)
@@ -169,7 +169,7 @@ class Journal(JournalFileBackend):
             raise ValueError(_NOT_JSON) from None
         if not isinstance(operation, dict):
             raise ValueError(_NOT_JSON)
-        if not found:
+        if not signed:
             check_operation(operation, studies=self._made[CREATE_STUDY], trials=self._made[CREATE_TRIAL])
         return operation, checksum
 
@@ -177,8 +177,8 @@ class Journal(JournalFileBackend):
         """That of the last line of the file, which another program may have written."""
         checksum = self._sum
         for line in self.tail().splitlines():
-            if found := _SUM.search(line):
-                checksum = found[1].decode()
+            if signed := _SUM.search(line):
+                checksum = signed[1].decode()
         return checksum
 
 

@@ -99,10 +99,10 @@ class Ledger:
 
     def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
         """Everything asked so far in one arm of a cell, ordered by round and slot."""
-        found = self._asked.get((cell, arm))
-        if found is None:
-            found = self._durably(lambda: self._load(cell, arm), cell, arm)
-        return tuple(found[place] for place in sorted(found))
+        asked = self._asked.get((cell, arm))
+        if asked is None:
+            asked = self._durably(lambda: self._load(cell, arm), cell, arm)
+        return tuple(asked[place] for place in sorted(asked))
 
     def forget(self, cell: str) -> None:
         """Keep a cell's trials in memory no longer; they are read again when somebody asks."""
@@ -187,10 +187,10 @@ class Ledger:
     def _load(self, cell: str, arm: Arm) -> dict[tuple[int, int], Asked]:
         key = (cell, arm)
         if key not in self._asked:
-            found = self._storage.get_all_trials(self._study_id(f"{self._name}/{cell}/{arm}"), deepcopy=False)
-            found = [trial for trial in found if "slot" in trial.user_attrs]  # not those that somebody else put there
+            stored = self._storage.get_all_trials(self._study_id(f"{self._name}/{cell}/{arm}"), deepcopy=False)
+            ours = [trial for trial in stored if "slot" in trial.user_attrs]  # not those that somebody else put there
             self._asked[key] = {}
-            for frozen in sorted(found, key=lambda trial: (-len(read_trial(arm, trial).results), trial.number)):
+            for frozen in sorted(ours, key=lambda trial: (-len(read_trial(arm, trial).results), trial.number)):
                 asked = read_trial(arm, frozen)
                 if (asked.round, asked.slot) in self._asked[key]:  # made twice, as the answer to the first got lost
                     if not frozen.state.is_finished():

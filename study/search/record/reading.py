@@ -30,9 +30,9 @@ class StudyRecord:
 
 def read_studies(storage: BaseStorage, *, name: str | None = None) -> tuple[StudyRecord, ...]:
     """Every study of a storage, or the one called `name`; writes nothing, so that it may be read while it runs."""
-    found = {study.study_name: study for study in storage.get_all_studies()}
-    studies = [study for key, study in found.items() if "/" not in key and name in (None, key)]
-    return tuple(_read_study(storage, study, found) for study in studies)
+    by_name = {study.study_name: study for study in storage.get_all_studies()}
+    studies = [study for key, study in by_name.items() if "/" not in key and name in (None, key)]
+    return tuple(_read_study(storage, study, by_name) for study in studies)
 
 
 def read_notes(storage: BaseStorage, name: str) -> Mapping[str, Any]:
@@ -45,14 +45,14 @@ def read_notes(storage: BaseStorage, name: str) -> Mapping[str, Any]:
 
 def count_results(storage: BaseStorage, name: str) -> int:
     """How many trainings of the study called `name` have a result; one of a trial that was made twice counts once."""
-    found: set[tuple[tuple[object, ...], str]] = set()
+    trained: set[tuple[tuple[object, ...], str]] = set()
     for part in storage.get_all_studies():
         if part.study_name.startswith(f"{name}/"):
             for trial in storage.get_all_trials(part._study_id, deepcopy=False):
                 place = (part.study_name, trial.user_attrs.get("round"), trial.user_attrs.get("slot"))
                 results = [payload for key, payload in trial.user_attrs.items() if key.startswith(RESULTS)]
-                found.update((place, index) for payload in results for index in payload)
-    return len(found)
+                trained.update((place, index) for payload in results for index in payload)
+    return len(trained)
 
 
 def _read_study(storage: BaseStorage, study: FrozenStudy, all_studies: Mapping[str, FrozenStudy]) -> StudyRecord:

@@ -16,8 +16,8 @@ _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "ray", "optuna", "mlflow
 
 def job_versions() -> dict[str, str]:
     """What a job must find on its cluster, by name; local labels such as torch's +cu130 left out."""
-    found = {name: version(name).partition("+")[0] for name in _PACKAGES}
-    return {"python": ".".join(platform.python_version_tuple()[:2]), **found}
+    packages = {name: version(name).partition("+")[0] for name in _PACKAGES}
+    return {"python": ".".join(platform.python_version_tuple()[:2]), **packages}
 
 
 def check_versions(environment: Mapping[str, str] = os.environ) -> None:
@@ -42,10 +42,10 @@ def check_versions(environment: Mapping[str, str] = os.environ) -> None:
 
 def library_versions() -> dict[str, str]:
     """The versions of all that a result may depend on, in this process."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in ("align-study", *_PACKAGES):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:  # run from a source tree that was not installed
-            found[name] = "unknown"
-    return found
+            versions[name] = "unknown"
+    return versions
