@@ -36,7 +36,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether the job runs no more."""
         return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
 
 

@@ -42,7 +42,7 @@ class OpenStudy:
             self.checkpoints.clear("*.pt.*")
 
     def remove_checkpoints(self) -> None:
-        """Remove those that nobody needs any more, as the study has ended.
+        """Remove the checkpoints that nobody needs any more, as the study has ended.
 
         Another study of this name may keep its own in a place that the study file names: what was written to of late
         stays there.

@@ -90,7 +90,7 @@ def run_study(
 
 
 def _import_ahead() -> None:
-    """What takes seconds and needs no Ray, while that starts: importing what comes next."""
+    """Import what comes next, which takes seconds and needs no Ray, while that starts."""
     for module in ("study.session.driver", "study.session.publishing"):
         import_module(module)
 

@@ -41,7 +41,7 @@ class _Content:
 
 @contextmanager
 def whole(path: Path, *, say: Callable[[str], None]) -> Iterator[None]:
-    """Within this context MLflow may open the file `path`: it is whole, and no other process is at making it.
+    """A context in which MLflow may open the file `path`: it is whole, and no other process is at making it.
 
     A file that somebody left half-made is set aside, of which `say` is told in a line.
 
@@ -129,7 +129,7 @@ def _all_tables(tables: frozenset[str]) -> frozenset[str]:
 
 
 def _wait_for_others(path: Path) -> None:
-    """Until no other process has the file open.
+    """Wait until no other process has the file open.
 
     Raises:
         TimeoutError: one has it for too long.

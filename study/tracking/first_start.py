@@ -19,7 +19,7 @@ _CONNECT_SECONDS = 5
 
 @contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Within this context no other study makes the tables of the database at `uri`; at once where they are there.
+    """A context in which no other study makes the tables of the database at `uri`; at once where they are there.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database does not answer, or another has the lock for two minutes.

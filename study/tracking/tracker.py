@@ -130,7 +130,7 @@ class Tracker:
         return self._client
 
     def _made_alone(self) -> AbstractContextManager[None]:
-        """Within it nobody else makes the tables of the same database, where it has none yet."""
+        """A context in which nobody else makes the tables of the same database, where it has none yet."""
         if file := database_file(self.uri):
             return whole(file, say=self._say)
         return one_at_a_time(self.uri) if self.uri.startswith("postgresql+psycopg://") else nullcontext()

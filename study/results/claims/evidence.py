@@ -103,7 +103,7 @@ def _with_peak(encoder: EncoderResult, shape: str, peak: tuple[float, float] | N
 
 
 def metrics_rise(reports: Sequence[Report]) -> Iterator[Finding]:
-    """Study by study, how many of its pairs × metrics rise with λ by Kendall's τ over the strengths tried."""
+    """Each study: how many of its pairs × metrics rise with λ by Kendall's τ over the strengths tried."""
     for report in reports:
         rising, falling, total = 0, [], 0
         for cell in report.cells:
@@ -136,7 +136,7 @@ def more_redundancy_more_alignment(reports: Sequence[Report]) -> Iterator[Findin
 
 
 def unique_information_and_gain(reports: Sequence[Report]) -> Iterator[Finding]:
-    """Over the encoders of real pairs: the share of its own information that is redundant, and the gain at λ*."""
+    """Rank correlation of the redundant share of an encoder's own information and its gain at λ*, over real pairs."""
     pairs = []
     for cell in (cell for report in reports for cell in report.cells if cell.dataset not in _GENERATED):
         shared, *unique, _ = published.measured_profile(cell)
@@ -182,7 +182,7 @@ def _rises_by_the_end(encoder: EncoderResult) -> list[float]:
 
 
 def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
-    """Pair by pair, the published information profile and the measured one."""
+    """Each pair: the published information profile and the measured one."""
     for report in reports:
         for cell in report.cells:
             if (agrees := published.agrees(cell)) is not None and (values := published.published_profile(cell)):
@@ -192,7 +192,7 @@ def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
 
 
 def linear(*, loses: bool) -> Judge:
-    """Of the linear family: whether R² falls by half of a loss somewhere, below and above a redundancy of ½."""
+    """The linear family: whether R² falls by half of a loss somewhere, below and above a redundancy of ½."""
 
     def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for redundancy, cell in _cells(reports, "linear"):
@@ -206,7 +206,7 @@ def linear(*, loses: bool) -> Judge:
 
 
 def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
-    """Of linear encoders on the linear family: whether each expected crossing is inside the measured one's interval."""
+    """Linear encoders on the linear family: whether each expected crossing is inside the measured one's interval."""
     for redundancy, cell in _cells(reports, "linear"):
         for expected, encoder in zip(_expected(cell), cell.encoders, strict=False):
             if (encoder.kind or "linear") != "linear":

@@ -174,7 +174,7 @@ class Journal(JournalFileBackend):
         return operation, checksum
 
     def _latest_sum(self) -> str:
-        """That of the last line of the file, which another program may have written."""
+        """The checksum of the last line of the file, which another program may have written."""
         checksum = self._sum
         for line in self.tail().splitlines():
             if signed := _SUM.search(line):

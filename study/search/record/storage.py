@@ -32,7 +32,7 @@ class Storage:
 
     @property
     def kind(self) -> Literal["journal", "sqlite", "postgresql"]:
-        """What it is; `address` may raise."""
+        """The kind of storage; `address` may raise."""
         if self.given == "journal":
             return "journal"
         return "sqlite" if self.address.startswith("sqlite:") else "postgresql"

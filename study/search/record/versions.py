@@ -21,7 +21,7 @@ def job_versions() -> dict[str, str]:
 
 
 def check_versions(environment: Mapping[str, str] = os.environ) -> None:
-    """Compare with those that `python -m study.submit` wrote into the job's environment, if it did.
+    """Compare the versions here with those that `python -m study.submit` wrote into the job's environment, if it did.
 
     Raises:
         ConfigError: they differ.
