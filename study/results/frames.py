@@ -67,7 +67,7 @@ def _pair(cell: CellResult) -> dict[str, Any]:
         "strategy": choice.strategy,
         "strength_1": first,
         "strength_2": second,
-        **_answer(choice),
+        **_answer(cell.advised),
         "trainings": _as_float(cell.counts.trainings),
         "error": cell.error,
     }

@@ -17,6 +17,7 @@ from study.results.model import (
     CurvePoint,
     EncoderResult,
     GainResult,
+    OwnSide,
     PairResult,
     PosteriorCurve,
     SearchedResult,
@@ -24,9 +25,9 @@ from study.results.model import (
 )
 from study.search import Ledger
 from study.search.answers import Answer, Decided, Decision, Scores, SubjectAnswer
-from study.search.curves import confirmed_by_setting
+from study.search.curves import ScoreCurve, confirmed_by_setting
 from study.search.rounds import rounded
-from study.selection import Gain, conclude
+from study.selection import Gain, Selection, conclude
 
 _NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
 
@@ -36,17 +37,26 @@ def encoder_result(
 ) -> EncoderResult:
     """The answer for encoder 0 or 1 of a cell, without the encoder that was kept."""
     subject = ENCODERS[index]
-    result, arm = SubjectResult(flags=_NO_ANSWER), None
+    result, arm, own_side = SubjectResult(flags=_NO_ANSWER), None, None
     if answer and decision:
         decided = answer.as_decided(subject, decision)
         arm = decided.answer.arm
         result = _subject(decided, decision.p_needed)
+        if arm != "shared":  # told by its own curve; beside the other encoder stands the one of one strength for both
+            own_side = OwnSide(curve=result.curve, posterior=result.posterior)
+            shared = answer.subjects[subject]
+            result = replace(result, curve=_points(shared.curve), posterior=_posterior(shared.selection))
         if _undertrained(decided.answer, index):
             result = replace(result, flags=(*result.flags, "undertrained"))
     confirmed = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
     scores = confirmed.scores if confirmed else None
     return EncoderResult(
-        **_told(result), modality=cell.pair[index], kind=cell.encoders[index].kind, arm=arm, baseline=_baseline(scores)
+        **_told(result),
+        modality=cell.pair[index],
+        kind=cell.encoders[index].kind,
+        arm=arm,
+        own_side=own_side,
+        baseline=_baseline(scores),
     )
 
 
@@ -57,7 +67,7 @@ def _told(result: SubjectResult) -> dict[str, Any]:
 
 def _subject(decided: Decided, p_needed: float) -> SubjectResult:
     subject, adjusted_p, used = decided
-    selection, curve = subject.selection, subject.curve
+    selection = subject.selection
     concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p, used=used)
     tried = replace(_gain(subject.gain, source=subject.source), p_adjusted=adjusted_p, p_needed=p_needed)
     claimed = tried
@@ -77,23 +87,32 @@ def _subject(decided: Decided, p_needed: float) -> SubjectResult:
         harm_p_value=selection.harm_p_value,
         drop_p_value=selection.drop_p_value,
         flags=selection.flags,
-        curve=tuple(
-            CurvePoint(
-                strength=float(strength),
-                mean=finite_mean(row),
-                sd=finite_sd(row),
-                seeds=int(np.isfinite(row).sum()),
-                diverged=int(diverged.sum()),
-                scores=tuple(finite(score) for score in row),
-            )
-            for strength, row, diverged in zip(curve.strengths, curve.scores, curve.diverged, strict=True)
-        ),
-        posterior=PosteriorCurve(
-            strength=tuple(selection.posterior.strengths.tolist()),
-            mean=tuple(selection.posterior.mean.tolist()),
-            low=tuple(selection.posterior.low.tolist()),
-            high=tuple(selection.posterior.high.tolist()),
-        ),
+        curve=_points(subject.curve),
+        posterior=_posterior(selection),
+    )
+
+
+def _points(curve: ScoreCurve) -> tuple[CurvePoint, ...]:
+    return tuple(
+        CurvePoint(
+            strength=float(strength),
+            mean=finite_mean(row),
+            sd=finite_sd(row),
+            seeds=int(np.isfinite(row).sum()),
+            diverged=int(diverged.sum()),
+            scores=tuple(finite(score) for score in row),
+        )
+        for strength, row, diverged in zip(curve.strengths, curve.scores, curve.diverged, strict=True)
+    )
+
+
+def _posterior(selection: Selection) -> PosteriorCurve:
+    drawn = selection.posterior
+    return PosteriorCurve(
+        strength=tuple(drawn.strengths.tolist()),
+        mean=tuple(drawn.mean.tolist()),
+        low=tuple(drawn.low.tolist()),
+        high=tuple(drawn.high.tolist()),
     )
 
 

@@ -24,7 +24,8 @@ from study.tracking.naming import key
 
 def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
     """The answers of a cell: λ* and gains of the pair and of both encoders, of every strategy, the profile, counts."""
-    numbers = _answer(cell.pair_choice, suffix="")
+    numbers = _answer(cell.advised, suffix="")
+    numbers |= {f"strategy_strength_{i}": at for i, at in enumerate(cell.pair_choice.strengths or (), start=1)}
     for index, encoder in enumerate(cell.encoders[:2], start=1):
         numbers |= _encoder(encoder, suffix=f"_{index}")
     numbers |= _strategies(cell.pair_choice)
@@ -77,10 +78,7 @@ def _encoder(encoder: EncoderResult, *, suffix: str) -> dict[str, float | None]:
 
 
 def _strategies(choice: PairResult) -> dict[str, float | None]:
-    """The gains of every strategy, and of the recommended one for the pair as one too.
-
-    That of the pair's own answer is the gain of one λ for both, whatever is recommended.
-    """
+    """The gains of every strategy, and of the recommended one for the pair as one too."""
     numbers: dict[str, float | None] = {}
     for alternative in choice.alternatives:
         if alternative.strategy == choice.strategy:

@@ -91,7 +91,7 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
         "dataset": cell.dataset,
         "pair": " + ".join(cell.names),
         "strategy": choice.strategy,
-        "verdict": choice.verdict,
+        "verdict": cell.advised.verdict,
         "dominant": profile.dominant,
         "pid_estimator": profile.estimator,
         "stand_in": _yes(report.stand_in),

@@ -48,12 +48,13 @@ def curve_figure(cell: CellResult, index: int, encoder: EncoderResult) -> Figure
     """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
     metric, name = cell.metric(index), cell.names[index]
     verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
+    name = name if encoder.own_side is None else f"{name}, pulled alone"
     figure, axes = blank(f"{name}: {verdict}" if verdict else name)
     look = ENCODER_STYLES[index]
     color = look["color"]
     seeds = [
         (point.strength, score)
-        for point in encoder.curve
+        for point in encoder.told_curve
         if point.strength is not None
         for score in point.scores
         if score is not None
@@ -61,19 +62,20 @@ def curve_figure(cell: CellResult, index: int, encoder: EncoderResult) -> Figure
     if seeds:
         strengths, scores = zip(*seeds, strict=True)
         axes.scatter(strengths, scores, s=9, color=color, alpha=0.35, linewidths=0, label="one seed", zorder=2)
-    if band := _band(encoder.posterior):
+    if band := _band(encoder.told_posterior):
         axes.fill_between(band[0], band[2], band[3], color=color, alpha=0.16, linewidth=0, label="90 % posterior")
         axes.plot(band[0], band[1], color=color, linestyle=look["linestyle"], zorder=3)
     draw_means(
-        axes, encoder.curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
+        axes, encoder.told_curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
         label="mean, 90 % CI", zorder=4,
     )  # fmt: skip
-    base = [mean for strength, mean in encoder.means if strength == 0]
-    if base:
-        axes.axhline(base[0], color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="level at λ = 0", zorder=1)
+    base = next((point.mean for point in encoder.told_curve if point.strength == 0), None)
+    if base is not None:
+        axes.axhline(base, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="level at λ = 0", zorder=1)
     axes.margins(y=0.06)
     answer = (encoder.lambda_star, *(encoder.interval or ()))
-    scale_strengths(axes, "x", encoder.tried, upto=max((value for value in answer if value is not None), default=0.0))
+    tried = [point.strength for point in encoder.told_curve if point.strength is not None]
+    scale_strengths(axes, "x", tried, upto=max((value for value in answer if value is not None), default=0.0))
     _mark_strength(axes, encoder)
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel(f"{metric.replace('_', ' ')} (validation)")

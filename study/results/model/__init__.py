@@ -6,6 +6,7 @@ from study.results.model.answers import CurvePoint as CurvePoint
 from study.results.model.answers import EncoderResult as EncoderResult
 from study.results.model.answers import GainResult as GainResult
 from study.results.model.answers import KeptEncoder as KeptEncoder
+from study.results.model.answers import OwnSide as OwnSide
 from study.results.model.answers import PairResult as PairResult
 from study.results.model.answers import PosteriorCurve as PosteriorCurve
 from study.results.model.answers import SearchedResult as SearchedResult

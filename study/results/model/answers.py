@@ -96,8 +96,13 @@ class SubjectResult:
     posterior: PosteriorCurve | None = None
 
     @property
+    def told_curve(self) -> tuple[CurvePoint, ...]:
+        """The curve that the answer is read from."""
+        return self.curve
+
+    @property
     def tried(self) -> list[float]:
-        """The strengths that the curve was measured at, ascending."""
+        """The strengths that the shared curve was measured at, ascending."""
         return sorted(point.strength for point in self.curve if point.strength is not None)
 
     @property
@@ -131,6 +136,14 @@ class KeptEncoder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSide:
+    """The curve of an encoder that alone is pulled, of which its answer is where the pair is advised so."""
+
+    curve: tuple[CurvePoint, ...] = said("validation split, ascending strengths", required=True, default=())
+    posterior: PosteriorCurve | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderResult(SubjectResult):
     """The answer for one encoder of a pair."""
 
@@ -139,12 +152,23 @@ class EncoderResult(SubjectResult):
     modality: str | None = said(required=True, first=True)
     kind: str | None = said("of network", first=True)
     arm: str | None = said(
-        "whose strengths its curve shows: one for both encoders, or, where the pair is advised to align it on its own "
-        "side, its own",
+        "whose strengths its answer is about: one for both encoders, as `curve` shows, or its own, as `own_side` "
+        "shows, where the pair is advised to align it alone",
         choices=("shared", "to_1", "to_2"),
     )
+    own_side: OwnSide | None = None
     baseline: Baseline | None = said("without alignment, of the confirming seeds", null=True)
     model: KeptEncoder | None = said("the encoder that was kept", null=True)
+
+    @property
+    def told_curve(self) -> tuple[CurvePoint, ...]:
+        """The curve that the answer is read from: its own side's where the pair is advised so."""
+        return self.curve if self.own_side is None else self.own_side.curve
+
+    @property
+    def told_posterior(self) -> PosteriorCurve | None:
+        """The posterior of `told_curve`."""
+        return self.posterior if self.own_side is None else self.own_side.posterior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from study.pid import COMPONENTS
-from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult
+from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult, SubjectResult
 from study.results.model.containers import said
 from study.results.names import one_line
 
@@ -199,6 +199,28 @@ class CellResult:
     def answered(self) -> bool:
         """Whether both encoders have a λ*."""
         return bool(self.encoders) and all(encoder.lambda_star is not None for encoder in self.encoders)
+
+    @property
+    def advised(self) -> SubjectResult:
+        """The pair's answer as it is advised: λ*, gain and verdict of its strategy, and not of one λ for both.
+
+        λ* is 0 for a pair that is not to be aligned, and None where each encoder has its own.
+        """
+        choice = self.pair_choice
+        chosen = next((one for one in choice.alternatives if one.strategy == choice.strategy), None)
+        if choice.strategy in (None, "shared"):
+            return choice
+        if choice.strategy == "none" or chosen is None:
+            verdict = choice.verdict if choice.verdict == "avoid" else "indifferent"
+            interval = None if choice.interval is None else (0.0, choice.interval[1])
+            return SubjectResult(lambda_star=0.0, interval=interval, verdict=verdict, gain_over_zero=None)
+        pulled = [encoder for encoder in self.encoders[:2] if encoder.arm == choice.strategy]
+        return SubjectResult(
+            lambda_star=max(choice.strengths) if pulled and choice.strengths else None,
+            interval=pulled[0].interval if pulled else None,
+            verdict="align",
+            gain_over_zero=chosen.gain_mean,
+        )
 
     @property
     def by_strength(self) -> tuple[AtStrength, ...]:

@@ -120,7 +120,9 @@ def change_text(value: float, metric: str) -> str:
 def change_in_validation(answer: SubjectResult, strength: float) -> float | None:
     """How a validation score changes from λ = 0 to a strength, between the strengths tried; None outside of them."""
     points = sorted(
-        (point.strength, point.mean) for point in answer.curve if point.strength is not None and point.mean is not None
+        (point.strength, point.mean)
+        for point in answer.told_curve
+        if point.strength is not None and point.mean is not None
     )
     if not points or points[0][0] != 0 or not 0 <= strength <= points[-1][0]:
         return None
@@ -132,7 +134,7 @@ def change_in_validation(answer: SubjectResult, strength: float) -> float | None
 
 def strongest(answer: SubjectResult) -> float:
     """The strongest alignment that has a score in validation; 0 where there is none."""
-    return max((point.strength or 0.0 for point in answer.curve if point.mean is not None), default=0.0)
+    return max((point.strength or 0.0 for point in answer.told_curve if point.mean is not None), default=0.0)
 
 
 def in_unit(value: float, metric: str) -> float:

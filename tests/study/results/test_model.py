@@ -80,7 +80,7 @@ ORDERS = {
     "cells.0.transfer": "from first spared",
     "cells.0.pid": "redundancy unique_1 unique_2 synergy units estimator interval dominant gap null significant spread "
     "settings exact",
-    "cells.0.encoders.0": f"modality kind {ANSWER} arm baseline model",
+    "cells.0.encoders.0": f"modality kind {ANSWER} arm own_side baseline model",
     "cells.0.encoders.0.gain_over_zero": GAIN,
     "cells.0.encoders.0.searched": "lambda_star shape gain_over_zero",
     "cells.0.encoders.0.curve.0": "strength mean sd seeds diverged scores",

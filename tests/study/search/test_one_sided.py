@@ -20,7 +20,8 @@ from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked, Setting
 from study.config import parse_config
 from study.results.build import build_report
-from study.results.model import to_json
+from study.results.frames import frames
+from study.results.model import CellResult, Report, from_json, to_json
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger
@@ -28,6 +29,7 @@ from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.record.notes import Run
 from study.search.rounds import Round, rounds
 from study.selection import prospect
+from study.tracking.projection import records
 from trainables.spec import ReplicateResult, derive_seed
 from trainables.training.pack import Pack as Training
 
@@ -193,6 +195,25 @@ def test_no_encoder_is_told_to_avoid_what_its_pair_is_advised_to_do(name: str) -
         elif strength:
             assert encoder["arm"] == "shared"
             assert encoder["verdict"] != "avoid"
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_pair_is_told_by_its_strategy_in_mlflow_and_in_tables(name: str) -> None:
+    cell = from_json(CellResult, searched(name, "auto")[0])
+    choice, report = cell.pair_choice, Report(study="planted", cells=(cell,))
+    run, table = records(report)[0], frames(report)["pairs"].iloc[0]
+    metrics = {metric: value for metric, value, _ in run.metrics}
+    strategy = WORLDS[name][0]
+    chosen = next((one.gain_mean for one in choice.alternatives if one.strategy == strategy), None)
+
+    assert run.tags["strategy"] == table["strategy"] == strategy
+    assert (run.tags["verdict"] == "align") == (table["verdict"] == "align") == (strategy != "none")
+    assert [metrics[f"strategy_strength_{side}"] for side in (1, 2)] == list(choice.strengths or ())
+    assert (metrics.get("gain"), metrics.get("p_value")) == (chosen and chosen.mean, chosen and chosen.p_adjusted)
+    if strategy == "none":
+        assert metrics["lambda_star"] == table["lambda_star"] == 0
+    elif strategy != "per_encoder":
+        assert metrics["lambda_star"] == table["lambda_star"] == max(choice.strengths or ())
 
 
 def test_what_auto_trains_one_sided_is_what_always_trains_until_an_arm_is_given_up() -> None:
