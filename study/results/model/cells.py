@@ -216,7 +216,7 @@ class CellResult:
             return SubjectResult(lambda_star=0.0, interval=interval, verdict=verdict, gain_over_zero=None)
         pulled = [encoder for encoder in self.encoders[:2] if encoder.arm == choice.strategy]
         return SubjectResult(
-            lambda_star=max(choice.strengths) if pulled and choice.strengths else None,
+            lambda_star=max(choice.strengths) if choice.strategy != "per_encoder" and choice.strengths else None,
             interval=pulled[0].interval if pulled else None,
             verdict="align",
             gain_over_zero=chosen.gain_mean,
