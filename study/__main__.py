@@ -14,7 +14,7 @@ COMMANDS = {  # name: where it lives, what it does
     "run": ("study.run", "run a study, or resume it; --dry-run prints what it will take"),
     "profile": ("study.profile", "PID profiles of every pair, before any training"),
     "report": ("study.report", "write a study's report again, offline; --claims checks the papers' claims"),
-    "status": ("study.status", "list studies: progress, failures, λ* so far"),
+    "status": ("study.status", "list studies: progress, failures, best shared λ so far"),
     "submit": ("study.submit", "run a study as a job of a Ray cluster"),
     "datasets": ("trainables.datasets.__main__", "list the datasets and where their files go"),
     "keys": ("study.config.__main__", "document every key of a study file"),

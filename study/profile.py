@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for line in [*profile_table(cells, profiles), "", *forecast_table(cells, forecasts)]:
         print(line)
-    print(f"{len(cells)} pairs in {time.monotonic() - start:.1f} s; {', '.join(map(str, written))}")
+    pairs = "1 pair" if len(cells) == 1 else f"{len(cells)} pairs"
+    print(f"{pairs} in {time.monotonic() - start:.1f} s; {', '.join(map(str, written))}")
     return 0
 
 

@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(claims_table(judge(_finished(folders, given.out))))
             return 0
         if len(folders) != 1:
+            if not folders:
+                raise ConfigError("name a study, e.g. python -m study.report digits")
             raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")
         (folder,) = folders
         if given.storage:

@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.status",
-        description="List the studies of a storage: progress, failures, age of the last result, λ* so far.",
+        description="List the studies of a storage: progress, failures, age of the last result, best shared λ so far.",
         epilog="example: python -m study.status --storage postgresql://align@head/align --json",
     )
     options.add_argument("study", nargs="?", help="show this study only, pair by pair")
@@ -78,13 +78,13 @@ def _check_folder(out: Path) -> None:
 
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
-    stars_of = "λ* so far [90 %]" if cells else "λ* of each pair so far"
+    stars_of = "best shared λ [90 %]" if cells else "best shared λ of each pair"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in statuses:
         rows = status.cells if cells else ()
+        state = "ended" if status.ended else _age(status.last_result_seconds)
         if not cells:
-            state = "ended" if status.ended else _age(status.last_result_seconds)
             failed = f", {len(status.failed_cells)} without an answer" if status.failed_cells else ""
             stars = [f"{cell.lambda_star:.2g}" if cell.lambda_star is not None else "–" for cell in status.cells]
             more = f" … of {len(stars)} pairs" if len(stars) > 4 else ""
@@ -94,8 +94,7 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
             star = "–"
             if cell.lambda_star is not None and cell.interval is not None:
                 star = f"{cell.lambda_star:.2g} [{cell.interval[0]:.2g}, {cell.interval[1]:.2g}]"
-            age = _age(status.last_result_seconds)
-            table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), age, star)))
+            table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), state, star)))
     return table
 
 

@@ -46,6 +46,8 @@ CHEAP_COMMANDS = ("python -m study.config", "python -m trainables.datasets", "py
 ELSEWHERE: Mapping[str, str] = {  # how a command begins: why it does not run here
     "git clone": "there is no address that a test could clone",
     "cd align-study": "belongs to the line before",
+    "python -m venv": "belongs to the next line",
+    "source .venv/bin/activate": "belongs to the next line",
     "pip install": "the tests run in what it installs; .ci/run runs it in a fresh environment",
     "pytest": "these are the tests",
     "ruff": ".ci/run runs it",

@@ -25,7 +25,8 @@ class Display:
     """Progress of one study on standard error, as a context.
 
     The time left is the work that is planned, at the rate of the latter half of what this run has done: at first
-    workers still start, and profiles are computed beside them. A share of the time before the first sign of work stands
+    workers still start, and profiles are computed beside them. Before the first pack has ended the rate says too
+    little, and none is shown. A share of the time before the first sign of work stands
     for what comes after training, the report and MLflow's copy.
 
     Args:
@@ -88,7 +89,7 @@ class Display:
         if done > 0 and (not self._seen or done > self._seen[-1][0]):
             self._seen.append((done, now))
         half = max(0, bisect_right(self._seen, (done / 2, math.inf)) - 1)
-        if not self._seen or done <= self._seen[half][0]:
+        if not progress.work_ended or done <= self._seen[half][0]:
             return "starting"
         before, since = self._seen[half]
         training = (now - since) / (done - before) * progress.work_left

@@ -7,7 +7,6 @@ import ipaddress
 import os
 import secrets
 import shlex
-import stat
 import tempfile
 from pathlib import Path
 
@@ -73,9 +72,9 @@ def token_doubt() -> str | None:
     if os.environ.get(MODE, "").lower() == "disabled" or source in (None, _TOKEN):
         return None
     with contextlib.suppress(OSError):
-        if (mode := os.stat(source).st_mode) & 0o077:
-            others = f"{source}, the token of Ray, has the mode {stat.S_IMODE(mode):04o}"
-            return f"{others}: who else can read it can run anything as you; chmod 600 {shlex.quote(source)}"
+        if os.stat(source).st_mode & 0o077:
+            others = f"other users can read {source} and run code as you"
+            return f"warning: {others}; fix it with chmod 600 {shlex.quote(source)}"
     return None
 
 

@@ -33,6 +33,7 @@ class Progress:
     in_flight: float  # trainings' worth of epochs done in packs that have not ended
     latest: str
     work_done: float  # in this run, packs that have not ended included
+    work_ended: float  # in this run, of packs that have ended
     work_left: float
 
 
@@ -126,6 +127,7 @@ class Coordinator:
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
             work_done=self._work_done + begun,
+            work_ended=self._work_done,
             work_left=out - begun + sum(left.work for left in ahead),
         )
 

@@ -13,6 +13,7 @@ from study.config import ConfigError
 from study.config.folder import StudyFolder
 from study.pid import COMPONENTS, PIDProfile
 from study.results.model import CellResult, to_json
+from study.results.names import one_line
 from study.results.profiles import forecast_json
 from study.search.record.private import make_folder
 
@@ -46,16 +47,19 @@ def write_profiles(results: Sequence[CellResult], value: Mapping[str, Any], fold
 
 def profile_table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> list[str]:
     """The profiles as lines of text: value, interval, and a mark on every component that chance may explain."""
-    heads = ("redundancy", "unique 1", "unique 2", "synergy")
-    lines = [f"{'bits [90 %]':<34}" + "".join(f"{head:<23}" for head in heads) + "dominant"]
+    lines, pair = [], None
     for cell in cells:
         profile = profiles[cell.id]
+        heads = dict(zip(COMPONENTS, ("redundancy", *map(_unique_to, cell.pair), "synergy"), strict=True))
+        if cell.pair != pair:  # whose names the heads have
+            pair = cell.pair
+            lines.append(f"{'bits [90 %]':<34}" + "".join(f"{head:<23}" for head in heads.values()) + "dominant")
         texts = []
         for name in COMPONENTS:
             low, high = profile.interval[name]
             mark = "" if profile.significant[name] else " ~"
             texts.append(f"{f'{profile[name]:.3f} [{low:.3f}, {high:.3f}]{mark}':<23}")
-        lines.append(f"{cell.label:<34}" + "".join(texts) + profile.dominant)
+        lines.append(f"{cell.label:<34}" + "".join(texts) + heads.get(profile.dominant, profile.dominant))
         if len(profile.spread) > 1:
             ranges = [[values[name] for values in profile.spread.values()] for name in COMPONENTS]
             told = "".join(f"{f'{min(widths):.3f} … {max(widths):.3f}':<23}" for widths in ranges)
@@ -68,6 +72,12 @@ def profile_table(cells: Sequence[Cell], profiles: Mapping[str, PIDProfile]) -> 
     return lines
 
 
+def _unique_to(modality: str) -> str:
+    """The name of a modality's unique information as the head of a column, cut where the column ends."""
+    head = f"unique to {one_line(modality)}"
+    return head if len(head) < 23 else f"{head[:21]}…"
+
+
 def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, CellForecast]) -> list[str]:
     """The linear forecasts as lines of text."""
     lines = ["linear forecast (strengths in the theory's units: read their order, not their size)"]
@@ -75,7 +85,8 @@ def forecast_table(cells: Sequence[Cell], forecasts: Mapping[str, CellForecast])
         linear, together = forecasts[cell.id].linear, forecasts[cell.id].together
         for encoder in linear.encoders:
             critical = ", ".join(f"{value:.2g}" for value in encoder.critical_strengths[:4])
-            loses = f"drops a direction that predicts at {critical}" if critical else "keeps all that predicts"
+            lost = f"gives up a direction that predicts the target at {critical}"
+            loses = lost if critical else "gives up no direction that predicts the target"
             lines.append(f"  {cell.label}: {encoder.modality} best near {encoder.best_strength:.2g}, {loses}")
         for name, at in zip(cell.pair, together.crossings, strict=True) if together else ():
             loses = "loses nothing" if at is None else f"loses half of what it loses by λ = {at:.2g}"

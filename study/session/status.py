@@ -20,7 +20,7 @@ from study.search.record.storage import Storage
 
 @dataclass(frozen=True, kw_only=True)
 class CellStatus:
-    """One cell: trainings with a result, likely in the end, diverged; λ* of the pair and its 90 % interval so far."""
+    """One cell: trainings with a result, likely in the end, diverged; best shared λ and its 90 % interval so far."""
 
     cell: str
     done: int

@@ -18,7 +18,7 @@ from study.config import parse_config
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger, close_storage, open_storage, read_studies
-from study.search.record.notes import CELLS, CONFIGURATION, RecordedCell
+from study.search.record.notes import CELLS, CONFIGURATION, RUN, RecordedCell, Run
 from study.search.record.storage import Storage
 from study.session.status import study_status
 from study.status import main
@@ -171,12 +171,12 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["--out", str(tmp_path)]) == 0
     listed = capsys.readouterr().out
     assert "half" in listed
-    assert "λ* of each pair so far" in listed
+    assert "best shared λ of each pair" in listed
     assert "90 %" not in listed  # an interval stands beside each pair alone
     assert main(["half", "--out", str(tmp_path)]) == 0
     alone = capsys.readouterr().out
     assert "left + fourier" in alone
-    assert "λ* so far [90 %]" in alone
+    assert "best shared λ [90 %]" in alone
 
 
 def test_a_study_without_a_result_has_no_age(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,3 +261,18 @@ def test_mistakes_are_one_line(
     assert said in error
     assert "hunter2" not in error
     assert error.count("\n") == 1
+
+
+def test_an_ended_study_is_said_to_have_ended_pair_by_pair_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(Storage(), tmp_path / "half" / "optuna")
+    opened = open_storage(Storage(), folder=tmp_path / "half" / "optuna")
+    ledger = Ledger(opened, name="half", space={"strength": (0.0, 4.0)})
+    ledger.set_note(RUN, Run(complete=True))
+    ledger.close()
+
+    assert main(["half", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "ended" in shown
+    assert "ago" not in shown

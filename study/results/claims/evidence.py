@@ -14,7 +14,7 @@ from study.results.claims import published
 from study.results.model import SIMILARITIES, CellResult, EncoderResult, EncoderTogether, MeasuredCrossing, Report
 from study.results.model.containers import number
 from study.results.names import one_line
-from study.results.text.amounts import score_text, strength_text
+from study.results.text.amounts import correlation_text, score_text, strength_text
 from study.theory import rank_agreement
 
 _LEVEL = 0.05
@@ -32,25 +32,32 @@ class Finding:
 Judge = Callable[[Sequence[Report]], Iterator[Finding]]
 
 
-def _cells(reports: Sequence[Report], dataset: str) -> Iterator[tuple[float, CellResult]]:
-    """The cells of a generated dataset with their redundancy, ascending."""
+def _name(report: Report) -> str:
+    """What a study is called: evidence of it begins with that, as two studies may be of the same data."""
+    return one_line(report.study or "study")
+
+
+def _cells(reports: Sequence[Report], dataset: str) -> Iterator[tuple[float, CellResult, str]]:
+    """The cells of a generated dataset with their redundancy, ascending, and the name of their study."""
     cells = [
-        (redundancy, cell)
+        (redundancy, cell, _name(report))
         for report in reports
         for cell in report.cells
         if cell.dataset == dataset and (redundancy := number(cell.variant.get("redundancy"))) is not None
     ]
-    yield from sorted(cells, key=lambda pair: pair[0])
+    yield from sorted(cells, key=lambda found: found[0])
 
 
-def _encoder(reports: Sequence[Report], dataset: str, modality: str, other: str) -> Iterator[tuple[CellResult, int]]:
-    """The cells of `modality` and `other`, and which of their encoders is that of `modality`."""
+def _encoder(
+    reports: Sequence[Report], dataset: str, modality: str, other: str
+) -> Iterator[tuple[CellResult, int, str]]:
+    """The cells of `modality` and `other`, which of their encoders is that of `modality`, and their study's name."""
     for report in reports:
         for cell in report.cells:
             if cell.dataset == dataset and set(cell.names) == {modality, other}:
                 index = cell.names.index(modality)
                 if index < len(cell.encoders):
-                    yield cell, index
+                    yield cell, index, _name(report)
 
 
 def _expected(cell: CellResult) -> tuple[EncoderTogether, ...]:
@@ -72,10 +79,10 @@ def shape_of_redundancy(values: tuple[float, ...], shape: str, peak: tuple[float
     """Both encoders of the synthetic cells with these R: the curve's shape, and λ* where a range of peaks is given."""
 
     def judge(reports: Sequence[Report]) -> Iterator[Finding]:
-        for redundancy, cell in _cells(reports, "synthetic"):
+        for redundancy, cell, study in _cells(reports, "synthetic"):
             for index, encoder in enumerate(cell.encoders[:2]):
                 if redundancy in values and encoder.shape:
-                    told = f"R = {redundancy:g}, {_curve_words(cell, index)}"
+                    told = f"{study}: R = {redundancy:g}, {_curve_words(cell, index)}"
                     yield _with_peak(encoder, shape, peak, told)
 
     return judge
@@ -87,9 +94,9 @@ def shape_of_encoder(
     """One encoder of one pair: the shape of its curve, and λ* where a range of peaks is given."""
 
     def judge(reports: Sequence[Report]) -> Iterator[Finding]:
-        for cell, index in _encoder(reports, dataset, modality, other):
+        for cell, index, study in _encoder(reports, dataset, modality, other):
             if cell.encoders[index].shape:
-                yield _with_peak(cell.encoders[index], shape, peak, _curve_words(cell, index))
+                yield _with_peak(cell.encoders[index], shape, peak, f"{study}: {_curve_words(cell, index)}")
 
     return judge
 
@@ -119,7 +126,7 @@ def metrics_rise(reports: Sequence[Report]) -> Iterator[Finding]:
                     falling.append(f"{name.replace('_', ' ')} of {cell.title} (τ = {trend.statistic:.2f})")
         if total:
             but = f", not {', '.join(falling[:3])}{' …' if len(falling) > 3 else ''}" if falling else ""
-            told = f"{one_line(report.study)}: {rising} of {total} rise{but}"
+            told = f"{_name(report)}: {rising} of {total} rise{but}"
             yield Finding(holds=rising == total, evidence=told)
 
 
@@ -127,7 +134,7 @@ def more_redundancy_more_alignment(reports: Sequence[Report]) -> Iterator[Findin
     """Rank correlation of R and λ* over the encoders of the synthetic cells, five at least."""
     pairs = [
         (redundancy, encoder.lambda_star)
-        for redundancy, cell in _cells(reports, "synthetic")
+        for redundancy, cell, _ in _cells(reports, "synthetic")
         for encoder in cell.encoders[:2]
         if encoder.lambda_star is not None
     ]
@@ -151,7 +158,8 @@ def unique_information_and_gain(reports: Sequence[Report]) -> Iterator[Finding]:
 def _rank_finding(pairs: Sequence[tuple[float, float]], what: str) -> Finding:
     agreement = rank_agreement([x for x, _ in pairs], [y for _, y in pairs])
     low, high = agreement.spearman_interval
-    told = f"{what}: rank correlation {agreement.spearman:.2f} [{low:.2f}, {high:.2f}] over {agreement.cells} encoders"
+    limits = f"[{correlation_text(low)}, {correlation_text(high)}]"
+    told = f"{what}: rank correlation {correlation_text(agreement.spearman)} {limits} over {agreement.cells} encoders"
     return Finding(holds=low > 0, evidence=told)
 
 
@@ -160,10 +168,10 @@ def gains_by_the_end(dataset: str, pair: tuple[str, str]) -> Judge:
 
     def judge(reports: Sequence[Report]) -> Iterator[Finding]:
         for modality, other in (pair, pair[::-1]):
-            for cell, index in _encoder(reports, dataset, modality, other):
+            for cell, index, study in _encoder(reports, dataset, modality, other):
                 if len(rises := _rises_by_the_end(cell.encoders[index])) >= 2:
                     p_value = float(stats.ttest_1samp(rises, 0, alternative="greater").pvalue)
-                    told = f"{_curve_words(cell, index)} (p = {p_value:.2g})"
+                    told = f"{study}: {_curve_words(cell, index)} (p = {p_value:.2g})"
                     yield Finding(holds=p_value < _LEVEL, evidence=told)
 
     return judge
@@ -188,18 +196,18 @@ def profiles_agree(reports: Sequence[Report]) -> Iterator[Finding]:
             if (agrees := published.agrees(cell)) is not None and (values := published.published_profile(cell)):
                 measured = published.measured_profile(cell)
                 told = f"published {published.profile_words(values)}, measured {published.profile_words(measured)} bits"
-                yield Finding(holds=agrees, evidence=f"{cell.title}: {told}")
+                yield Finding(holds=agrees, evidence=f"{_name(report)}: {cell.title}, {told}")
 
 
 def linear(*, loses: bool) -> Judge:
     """The linear family: whether R² falls by half of a loss somewhere, below and above a redundancy of ½."""
 
     def judge(reports: Sequence[Report]) -> Iterator[Finding]:
-        for redundancy, cell in _cells(reports, "linear"):
+        for redundancy, cell, study in _cells(reports, "linear"):
             for index, (encoder, expected) in enumerate(zip(cell.encoders, _expected(cell), strict=False)):
                 if (redundancy < 0.5) == loses and encoder.curve:
                     crossed = expected.measured is not None and expected.measured.strength is not None
-                    told = f"r = {redundancy:g}, {_curve_words(cell, index)}"
+                    told = f"{study}: r = {redundancy:g}, {_curve_words(cell, index)}"
                     yield Finding(holds=crossed == loses, evidence=told)
 
     return judge
@@ -207,7 +215,7 @@ def linear(*, loses: bool) -> Judge:
 
 def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
     """Linear encoders on the linear family: whether each expected crossing is inside the measured one's interval."""
-    for redundancy, cell in _cells(reports, "linear"):
+    for redundancy, cell, study in _cells(reports, "linear"):
         for expected, encoder in zip(_expected(cell), cell.encoders, strict=False):
             if (encoder.kind or "linear") != "linear":
                 continue
@@ -217,7 +225,7 @@ def crossings(reports: Sequence[Report]) -> Iterator[Finding]:
                 told = f"expected {predicted:.2f}, measured {measured.strength:.2f} [{low:g}, {high:g}]"
                 yield Finding(
                     holds=low <= predicted <= high,
-                    evidence=f"r = {redundancy:g}, {one_line(expected.modality)}: {told}",
+                    evidence=f"{study}: r = {redundancy:g}, {one_line(expected.modality)}: {told}",
                 )
 
 
@@ -230,7 +238,7 @@ def no_harm(dataset: str) -> Judge:
                 for index, encoder in enumerate(cell.encoders[:2]):
                     if cell.dataset == dataset and len(rises := _rises_by_the_end(encoder)) >= 2:
                         p_value = float(stats.ttest_1samp(rises, 0, alternative="less").pvalue)
-                        told = f"{_curve_words(cell, index)} (p of a loss {p_value:.2g})"
+                        told = f"{_name(report)}: {_curve_words(cell, index)} (p of a loss {p_value:.2g})"
                         yield Finding(holds=p_value >= _LEVEL, evidence=told)
 
     return judge

@@ -13,16 +13,18 @@ from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, Report
 from study.results.names import capital
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
-from study.results.text.amounts import duration
+from study.results.text.amounts import correlation_text, duration
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
 from study.results.text.pair import cell_sentence
 
-_CAPTIONS = {
-    "curve-1": "Encoder 1 against λ. Dots are single trainings, circles their means; the band is the 90 % posterior of "
-    "the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the level at λ = 0.",
-    "curve-2": "Encoder 2 against λ, drawn as encoder 1.",
+_FEWEST_RANKED = 5  # encoders whose order is told
+_CAPTIONS = {  # {first} and {second} stand for the modalities
+    "curve-1": "The encoder of {first} against λ. Dots are single trainings, circles their means; the band is the 90 % "
+    "posterior of the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the "
+    "level at λ = 0.",
+    "curve-2": "The encoder of {second} against λ, drawn as that of {first}.",
     "alignment": "How similar the two representations become, by three metrics.",
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
     "forecast": "What linear encoders would lose, from second moments alone; thin lines: strengths at which a "
@@ -115,8 +117,14 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
         "pid": profile_text(cell),
         "theory": theory.together_sentence(cell),
     }
+    first, second = cell.names
     drawn = "".join(
-        _figure(figures.get(f"{stem}-{kind}"), f"{position}{kind}", _CAPTIONS[kind], more=told.get(kind, ""))
+        _figure(
+            figures.get(f"{stem}-{kind}"),
+            f"{position}{kind}",
+            _CAPTIONS[kind].format(first=first, second=second),
+            more=told.get(kind, ""),
+        )
         for kind in FIGURES
     )
     return (
@@ -151,13 +159,14 @@ def _facts(report: Report) -> str:
         facts.append(("Information profile", f"{escaped(', '.join(estimators))}, in bits"))
     facts += [(escaped(cell.title), escaped(told)) for cell in report.cells if (told := _trained(cell))]
     agreement = report.forecast_agreement or ForecastAgreement()
-    if agreement.spearman is not None and agreement.interval is not None:
-        low, high = agreement.interval
+    encoders = agreement.encoders or 0
+    if encoders >= _FEWEST_RANKED and agreement.spearman is not None and agreement.interval is not None:
+        low, high = map(correlation_text, agreement.interval)
         facts.append(
             (
                 "Linear forecast against λ*",
-                f"rank correlation {agreement.spearman:.2f} [{low:.2f}, {high:.2f}] over {agreement.encoders or 0} "
-                "encoders: believe it where the interval lies above 0",
+                f"rank correlation {correlation_text(agreement.spearman)} [{low}, {high}] over {encoders} encoders: "
+                "believe it where the interval lies above 0",
             )
         )
     times = (("Time, all in all", report.wall_seconds), ("Time, in training", report.training_seconds))

@@ -8,7 +8,7 @@ from html import escape
 from study.results.model import CellResult, EncoderResult, GainResult
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
-from study.results.text.pair import advice_with_gain, strategy_name
+from study.results.text.pair import advice_with_gain, is_unaligned, reason_text, strategy_name
 
 _SIMILARITIES = {"cka": "CKA", "svcca": "SVCCA", "mutual_knn": "mutual k-NN"}  # the columns, and their heads
 
@@ -67,12 +67,14 @@ def alternatives_table(cell: CellResult) -> str:
         chosen = alternative.strategy == choice.strategy
         gains = [gain or GainResult() for gain in alternative.gains]
         mean = alternative.gain_mean or GainResult()
-        values = [
-            " / ".join(map(amounts.strength_text, alternative.strengths or ())),
+        told = [
             *(amounts.gain_with_interval(gain, metric) for gain, metric in zip(gains, metrics, strict=False)),
             amounts.gain_with_interval(mean, both),
             amounts.p_text(mean),
         ]
+        if is_unaligned(alternative):  # there is nothing to gain over λ = 0
+            told = ["–"] * len(told)
+        values = [" / ".join(map(amounts.strength_text, alternative.strengths or ())), *told]
         label = escaped(strategy_name(cell, alternative.strategy or "–")) + (" (chosen)" if chosen else "")
         rows.append(_row(label, values, style="chosen" if chosen else ""))
     if not rows:
@@ -83,7 +85,7 @@ def alternatives_table(cell: CellResult) -> str:
         f"the pair as one, {amounts.gain_unit(both)}",
         "p of that (Holm)",
     ]
-    reason = f" Why: {escaped(choice.reason)}." if choice.reason else ""
+    reason = f" Why: {escaped(why)}." if (why := reason_text(cell)) else ""
     caption = f"What each way of aligning gives over λ = 0.{reason}"
     return _table("Strategy", heads, rows, caption=caption, label="Strategies compared")
 

@@ -15,6 +15,8 @@ class _Unit(NamedTuple):
     decimals: int
 
 
+_SIZE = 0.05  # of a test; as `study.selection` has it, which would bring SciPy along
+
 # How a difference of each score is said; a score that is not listed is said as it is, under its own name.
 _UNITS = {"accuracy": _Unit("points", 100, 1), "sign_accuracy": _Unit("points", 100, 1), "r2": _Unit("of R²", 1, 3)}
 
@@ -86,6 +88,19 @@ def p_in_words(gain: GainResult) -> str:
     return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}"
 
 
+def is_shown(gain: GainResult) -> bool:
+    """Whether a gain or loss may be told as a fact: its p-value, corrected for the study, is at most 0.05.
+
+    A gain that is no claim of the study has no corrected p-value: then its own counts, by the level that one claim
+    more would have to reach. Of one without a p-value its interval decides.
+    """
+    if gain.p_adjusted is not None:
+        return gain.p_adjusted <= _SIZE
+    if gain.p_value is not None:
+        return gain.p_value <= (_SIZE if gain.p_needed is None else gain.p_needed)
+    return gain.interval is None or not gain.interval[0] <= 0 <= gain.interval[1]
+
+
 def common_metric(first: str, second: str) -> str:
     """What a mean of two scores is said in: the score itself, or `the mean score` where they differ.
 
@@ -135,6 +150,11 @@ def change_in_validation(answer: SubjectResult, strength: float) -> float | None
 def strongest(answer: SubjectResult) -> float:
     """The strongest alignment that has a score in validation; 0 where there is none."""
     return max((point.strength or 0.0 for point in answer.told_curve if point.mean is not None), default=0.0)
+
+
+def correlation_text(value: float) -> str:
+    """A correlation with two decimals: `−0.53`."""
+    return f"{value:.2f}".replace("-", "−")
 
 
 def in_unit(value: float, metric: str) -> float:

@@ -10,14 +10,15 @@ from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
     change_text,
+    common_metric,
     gain_unit,
-    gain_with_interval,
     in_unit,
     score_text,
     size_text,
     strength_text,
     told_gain,
 )
+from study.results.text.pair import is_unaligned, strategy_name, told_alternative
 
 _FLAGS = {
     "edge": "its best strength lies at the end of the range tried: widen strength.range and run again",
@@ -37,11 +38,25 @@ def caveats(cell: CellResult) -> list[str]:
     diverged, trainings = cell.counts.diverged, cell.counts.trainings
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
+    doubts += _of_pair(cell)
     if not cell.pair_choice.strategy and not cell.error:
         doubts.append("the search of this pair has not ended: run the same command again.")
     if cell.error:
         doubts.append(f"the search of this pair ended early: {one_line(cell.error)}.")
     return doubts
+
+
+def _of_pair(cell: CellResult) -> list[str]:
+    """What it would take to confirm the strategy that comes closest, where none is confirmed."""
+    chosen, closest = told_alternative(cell.pair_choice)
+    if chosen or is_unaligned(closest):
+        return []
+    told = _in_how_many_seeds(closest.gain_mean or GainResult(), common_metric(cell.metric(0), cell.metric(1)))
+    return (
+        [f"the pair as one, by “{strategy_name(cell, closest.strategy or 'another strategy')}”: {told}."]
+        if told
+        else []
+    )
 
 
 def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:
@@ -57,12 +72,8 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
         doubts.append("its gain comes from the seeds of the search; confirm it on fresh ones")
     elif gain.seeds is not None and gain.seeds < 5:
         doubts.append(f"only {gain.seeds} confirming seeds: raise replicates.confirm")
-    if encoder.verdict == "indifferent" and (needed := _seeds_needed(gain)):
-        size = gain_with_interval(gain, metric).split(" ")[0]
-        doubts.append(
-            f"a gain of {size} {gain_unit(metric)}, if it is real, would be confirmed among this study's claims by "
-            f"about {needed} seeds in four studies of five: raise replicates.confirm"
-        )
+    if encoder.verdict == "indifferent" and (told := _in_how_many_seeds(gain, metric)):
+        doubts.append(told)
     doubts += _splits_apart(cell, index, encoder)
     bounds, tried = encoder.interval, encoder.tried
     if bounds and tried and encoder.verdict == "align" and bounds[1] - bounds[0] > 0.5 * max(tried) > 0:
@@ -71,8 +82,19 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
     return doubts
 
 
+def _in_how_many_seeds(gain: GainResult, metric: str) -> str:
+    """How many confirming seeds would show a gain that is not confirmed; "" where that is not known."""
+    needed = _seeds_needed(gain)
+    if gain.mean is None or needed is None:
+        return ""
+    return (
+        f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about {needed} confirming seeds "
+        "would show it with 80 % probability: raise replicates.confirm"
+    )
+
+
 def _seeds_needed(gain: GainResult) -> int | None:
-    """Confirming seeds at which a gain as measured would be confirmed in four studies of five.
+    """Confirming seeds at which a gain as measured would be confirmed with a probability of 80 %.
 
     By the p-value that Holm's correction asks of it among the claims that are not confirmed either; with Guenther's
     allowance for the t test (1981, The American Statistician 35:243). None where there is no gain, it has as many
@@ -97,10 +119,11 @@ def _splits_apart(cell: CellResult, index: int, encoder: EncoderResult) -> list[
     doubts = []
     seen = next((point for point in encoder.curve if point.strength == 0), CurvePoint()).mean
     unseen = encoder.baseline.mean if encoder.baseline else None
-    if seen is not None and unseen is not None and _far(seen, unseen, metric, _APART):
+    luck = None if seen is None else _luck_of_rows(cell, metric, seen)
+    if seen is not None and unseen is not None and _far(seen, unseen, metric, max(_APART, luck or 0.0)):
         doubts.append(
             f"at λ = 0 it scores {score_text(seen, metric)} in validation and {score_text(unseen, metric)} on the test "
-            f"split, {size_text(seen - unseen, metric)} {gain_unit(metric)} apart{_luck_of_rows(cell, metric, seen)}: "
+            f"split, {size_text(seen - unseen, metric)} {gain_unit(metric)} apart{_luck_text(cell, metric, luck)}: "
             "an answer from rows of the one need not hold for the other, so check how they were made, or give more rows"
         )
     for strength, gain in _tested(cell, index, encoder).items():
@@ -132,11 +155,19 @@ def _far(one: float, other: float, metric: str, limit: float) -> bool:
     return abs(one - other) > limit * size
 
 
-def _luck_of_rows(cell: CellResult, metric: str, score: float) -> str:
-    """How far apart two splits of so many rows are by chance alone; known for a share of rows, which is binomial."""
+def _luck_of_rows(cell: CellResult, metric: str, score: float) -> float | None:
+    """How far apart two splits of so many rows are by chance alone, in nine of ten cases.
+
+    Known for a share of rows, which is binomial; None for any other score.
+    """
     valid, test = cell.rows.get("valid"), cell.rows.get("test")
     if in_unit(1, metric) != 100 or not valid or not test or not 0 < score < 1:
+        return None
+    return 1.645 * math.sqrt(score * (1 - score) * (1 / valid + 1 / test))
+
+
+def _luck_text(cell: CellResult, metric: str, luck: float | None) -> str:
+    if luck is None:
         return ""
-    error = math.sqrt(score * (1 - score) * (1 / valid + 1 / test))
-    told = size_text(1.645 * error, metric)
-    return f" (two random splits of {valid} and {test} rows are within {told} in nine of ten cases)"
+    rows = f"{cell.rows.get('valid')} and {cell.rows.get('test')} rows"
+    return f" (two random splits of {rows} are within {size_text(luck, metric)} in nine of ten cases)"

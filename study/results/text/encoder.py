@@ -5,12 +5,13 @@ What is missing (a partial study, a skipped confirmation) is left out of a sente
 
 from __future__ import annotations
 
-from study.results.model import CellResult, EncoderResult, GainResult
+from study.results.model import CellResult, EncoderResult, GainResult, SearchedResult
 from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
     gain_unit,
     gain_with_interval,
+    is_shown,
     p_in_words,
     size_text,
     strength_text,
@@ -33,52 +34,76 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
     answer = cell.encoders[index] if index < len(cell.encoders) else EncoderResult()
     if answer.lambda_star is None:
         return f"{name}: no answer yet."
+    on_its_own = answer.arm in ("to_1", "to_2")
     verdict = {
-        "align": f"{name} wants to be aligned",
+        "align": f"{name} gains {'when only it is pulled' if on_its_own else 'from alignment'}",
         "avoid": f"{name} is better left unaligned",
-        "indifferent": f"{name} is indifferent",
+        "indifferent": f"{name} is indifferent{' when only it is pulled' if on_its_own else ''}",
     }.get(answer.verdict or "", f"{name}: {one_line(answer.verdict or 'no verdict')}")
-    side = " on its own side" if answer.arm in ("to_1", "to_2") else ""
-    sentences = [f"{verdict}{side}; λ* ≈ {strength_with_interval(answer)}"]
-    if curve := _SHAPES.get(answer.shape or ""):
-        sentences[0] += f", {curve}"
+    verdict += f"; λ* ≈ {strength_with_interval(answer)}"
+    curve = _SHAPES.get(answer.shape or "")
     gain, place = told_gain(answer)
-    if gain.mean is not None:
-        at = "λ*" if answer.lambda_star else f"λ = {strength_text(place)}, where the searched curve is highest,"
-        evidence = f"At {at} it gets {gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
-        details = [_seeds(gain), p_in_words(gain)]
-        sentences.append(f"{evidence} ({', '.join(detail for detail in details if detail)})")
+    if gain.mean is None or answer.lambda_star:
+        sentences = [f"{verdict}, {curve}" if curve else verdict]
+        sentences += [f"At λ* it gets {_evidence(gain, metric)}"] if gain.mean is not None else []
+    else:  # the curve, its highest point and what that is worth hang together
+        worth = "it loses" if is_shown(gain) and gain.mean < 0 else "it shows no confirmed gain"
+        whole = f"{curve} on the whole, and " if curve else ""
+        peak = f"at λ = {strength_text(place)}, where the searched curve is highest,"
+        sentences = [f"{verdict}, as {whole}{peak} {worth}: {_evidence(gain, metric)}"]
     return ". ".join([*sentences, *_range_remark(answer, metric)]) + "."
 
 
 def effect(gain: GainResult, metric: str) -> str:
-    """What a gain comes to for the encoder whose it is: `gains 1.4 points [0.6, 2.2]`, `is indifferent`."""
-    unit, bounds = gain_unit(metric), gain.interval
+    """What a gain comes to for the encoder whose it is: `gains 1.4 points [0.6, 2.2]`, `is indifferent`.
+
+    A gain or loss is told as one only where it is confirmed: `shows no confirmed gain (+0.4 [+0.1, +0.7] points)`.
+    """
     if gain.mean is None:
         return "was not measured"
-    split = " in validation" if gain.source == "search" else ""
-    if bounds is None:
-        return f"{'gains' if gain.mean >= 0 else 'loses'} {size_text(gain.mean, metric)} {unit}{split}"
-    if bounds[0] <= 0 <= bounds[1]:
+    if gain.interval is not None and gain.interval[0] <= 0 <= gain.interval[1]:
         return "is indifferent"
-    low, high = sorted(abs(bound) for bound in bounds)
-    verb = "gains" if gain.mean > 0 else "loses"
-    return f"{verb} {size_text(gain.mean, metric)} {unit} [{size_text(low, metric)}, {size_text(high, metric)}]{split}"
+    if not is_shown(gain):
+        return f"shows no confirmed gain ({_numbers(gain, metric)})"
+    return f"{'gains' if gain.mean >= 0 else 'loses'} {_size(gain, metric)}"
 
 
 def without_alignment(answer: EncoderResult, metric: str) -> str:
     """Why a pair that should not be aligned should not, by one of its encoders."""
     gain, place = told_gain(answer)
-    told, bounds = effect(gain, metric), gain.interval
+    bounds = gain.interval
     if answer.verdict == "align":
-        return f"alone would gain {told.removeprefix('gains ')} at λ ≈ {strength_text(place)}"
-    if answer.verdict == "avoid" and bounds is not None and bounds[1] < 0:
-        return f"{told} at λ = {strength_text(place)}"
+        return f"alone would gain {_size(gain, metric)} at λ ≈ {strength_text(place)}"
+    if answer.verdict == "avoid":
+        if bounds is not None and bounds[1] < 0:
+            if is_shown(gain):
+                return f"loses {_size(gain, metric)} at λ = {strength_text(place)}"
+            return f"shows no confirmed gain ({_numbers(gain, metric)} at λ = {strength_text(place)})"
+        return "gets worse with λ by its validation curve" if answer.shape == "falling" else "is better without it"
+    peak = (answer.searched or SearchedResult()).lambda_star or answer.lambda_star
     return {
-        "falling": "gets worse with λ by its validation curve",
-        "rising": "gets better with λ by its validation curve",
-        "inverted-u": "is best between the ends by its validation curve",
-    }.get(answer.shape or "", "is indifferent" if answer.verdict != "avoid" else "is better without it")
+        "falling": "shows no confirmed gain (its validation curve falls by the end of the range)",
+        "rising": "shows no confirmed gain (its validation curve rises with λ)",
+        "inverted-u": f"peaks at λ ≈ {strength_text(peak)} in validation",
+    }.get(answer.shape or "", "is indifferent")
+
+
+def _size(gain: GainResult, metric: str) -> str:
+    """The size of a gain or loss: `1.4 points [0.6, 2.2]`."""
+    if gain.mean is None:
+        return "an unknown amount"
+    limits = ", ".join(size_text(bound, metric) for bound in sorted(gain.interval or (), key=abs))
+    interval = f" [{limits}]" if limits else ""
+    return f"{size_text(gain.mean, metric)} {gain_unit(metric)}{interval}{_split(gain)}"
+
+
+def _numbers(gain: GainResult, metric: str) -> str:
+    """A gain with its sign: `−0.4 [−0.7, −0.1] points`."""
+    return f"{gain_with_interval(gain, metric)} {gain_unit(metric)}{_split(gain)}"
+
+
+def _split(gain: GainResult) -> str:
+    return " in validation" if gain.source == "search" else ""
 
 
 def _range_remark(answer: EncoderResult, metric: str) -> list[str]:
@@ -89,6 +114,13 @@ def _range_remark(answer: EncoderResult, metric: str) -> list[str]:
         return []
     loss = f"{size_text(change, metric)} {gain_unit(metric)}"
     return [f"By the end of the range, λ = {strength_text(end)}, it scores {loss} lower in validation than at λ = 0"]
+
+
+def _evidence(gain: GainResult, metric: str) -> str:
+    """A gain with its seeds and its p-value: `+1.4 [+0.6, +2.2] points over λ = 0 (10 fresh seeds, p = 0.003)`."""
+    details = ", ".join(detail for detail in (_seeds(gain), p_in_words(gain)) if detail)
+    told = f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
+    return f"{told} ({details})" if details else told
 
 
 def _seeds(gain: GainResult) -> str:

@@ -6,6 +6,9 @@ a sentence instead of being guessed.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from study.results.model import Alternative, CellResult, GainResult, PairResult
 from study.results.names import capital, one_line
 from study.results.text.amounts import (
@@ -32,6 +35,14 @@ def strategy_name(cell: CellResult, strategy: str) -> str:
     }.get(strategy, one_line(strategy))
 
 
+def reason_text(cell: CellResult) -> str:
+    """Why the strategy is recommended, each by what it does to this pair: `“one λ for both” has the largest …`."""
+    reason = one_line(cell.pair_choice.reason or "")
+    return re.sub(
+        r"\b(?:shared|to_1|to_2|per_encoder)\b", lambda match: f"“{strategy_name(cell, match.group())}”", reason
+    )
+
+
 def advice(cell: CellResult) -> str:
     """The recommended strategy and its strengths in a few words: `one λ for both, 0.6 [0.3, 1.1]`."""
     choice = cell.pair_choice
@@ -50,7 +61,7 @@ def advice(cell: CellResult) -> str:
 
 def advice_with_gain(cell: CellResult) -> str:
     """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`."""
-    chosen, _ = _told_alternative(cell.pair_choice)
+    chosen, _ = told_alternative(cell.pair_choice)
     gain = pair_gain_text(cell) if chosen else ""
     return f"{advice(cell)}: {gain}" if gain else advice(cell)
 
@@ -63,7 +74,7 @@ def cell_sentence(cell: CellResult) -> str:
         return f"{capital(cell.title)}: no answer{_because(cell)}."
     one, two = _strengths(choice)
     told = {
-        "none": f"Do not align {first} and {second}",
+        "none": f"Do not align {first} and {second}, as no strategy's gain for the pair is confirmed",
         "shared": f"Align {first} and {second} at λ ≈ {strength_with_interval(choice)}",
         "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
         "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
@@ -76,9 +87,11 @@ def cell_sentence(cell: CellResult) -> str:
 def pair_gain_text(cell: CellResult) -> str:
     """What the pair as one gains by its strategy, or by the one that comes closest: `+1.0 [+0.6, +1.4] points, p = …`.
 
-    "" where no strategy was tried.
+    "" where no strategy was tried, or the closest is none, as all its strengths are 0.
     """
-    _, alternative = _told_alternative(cell.pair_choice)
+    _, alternative = told_alternative(cell.pair_choice)
+    if is_unaligned(alternative):
+        return ""
     gain, metric = alternative.gain_mean or GainResult(), common_metric(cell.metric(0), cell.metric(1))
     if gain.mean is None:
         return ""
@@ -129,7 +142,12 @@ def _measured(alternative: Alternative) -> list[GainResult]:
     return [gain for gain in (*alternative.gains, alternative.gain_mean) if gain is not None]
 
 
-def _told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
+def is_unaligned(alternative: Alternative) -> bool:
+    """Whether a strategy came to λ = 0 for both encoders: it is no alignment, and has nothing to gain over it."""
+    return alternative.strengths is not None and not any(alternative.strengths)
+
+
+def told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
     """The strategy chosen and True; where it is `none`, the one whose gain for the pair comes closest, and False.
 
     Empty where the gain of none was measured.
@@ -144,7 +162,7 @@ def _told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
 
 def _pair_gain(cell: CellResult) -> list[str]:
     """The pair's own gain in a sentence, if it was measured."""
-    chosen, alternative = _told_alternative(cell.pair_choice)
+    chosen, alternative = told_alternative(cell.pair_choice)
     if not (told := pair_gain_text(cell)):
         return []
     if chosen:
@@ -152,23 +170,27 @@ def _pair_gain(cell: CellResult) -> list[str]:
     name = strategy_name(cell, alternative.strategy or "another strategy")
     strengths = [strength_text(strength) for strength in alternative.strengths or () if strength]
     at = f" at λ = {' and '.join(dict.fromkeys(strengths))}" if strengths else ""
-    return [f"No strategy's gain is confirmed; closest comes “{name}”{at}: {told}."]
+    return [f"Closest comes “{name}”{at}: {told}."]
 
 
 def _unconfirmed(cell: CellResult, strategy: str) -> bool:
     """Whether a number that is told of the strategy comes from the search."""
-    told = _measured(_told_alternative(cell.pair_choice)[1])
+    told = _measured(told_alternative(cell.pair_choice)[1])
     if strategy == "none" or not told:
         told += [told_gain(answer)[0] for answer in cell.encoders[:2]]
     return any(gain.source == "search" for gain in told)
 
 
 def _gains_of(cell: CellResult, strategy: str) -> tuple[GainResult, GainResult]:
-    """Both encoders' gains under a strategy: as measured for it, or each encoder's own where it was not."""
+    """Both encoders' gains under a strategy: as measured for it, or each encoder's own where it was not.
+
+    Those measured for a strategy are no claims of their own: they are held to what one claim more would need.
+    """
     gains = [answer.gain_over_zero for answer in cell.encoders[:2]]
     for alternative in cell.pair_choice.alternatives:
         if alternative.strategy == strategy and len(alternative.gains) == 2:
-            gains = list(alternative.gains)
+            needed = (alternative.gain_mean or GainResult()).p_needed
+            gains = [gain and replace(gain, p_needed=needed) for gain in alternative.gains]
     first, second, *_ = (*(gain or GainResult() for gain in gains), GainResult(), GainResult())
     return first, second
 

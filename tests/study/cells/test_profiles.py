@@ -32,8 +32,9 @@ def test_prints_intervals_null_marks_and_unit_and_writes_json_and_figures(tmp_pa
     assert profile.main(["--space", str(_space(tmp_path)), "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
     assert "bits [90 %]" in shown
+    assert "\n1 pair in " in shown
     assert "bins" in shown  # the spread over the numbers of bins
-    assert "unique_1" in shown
+    assert "unique to left" in shown
     assert "~ not distinguishable" in shown  # `right` knows nothing
     (stored,) = json.loads((tmp_path / "out/mine/profile.json").read_text()).values()
     assert stored["units"] == "bits"

@@ -50,7 +50,7 @@ def test_the_regimes_are_judged_by_the_shapes_of_the_synthetic_cells(synthetic: 
 
 def test_evidence_says_which_encoder_holds_and_which_does_not(synthetic: dict[str, Any]) -> None:
     evidence = outcomes(synthetic)["RQ1: with R = 6 and 8 both encoders improve with λ and saturate"].evidence
-    assert [line[:9] for line in evidence] == ["✗ R = 6, ", "✓ R = 6, ", "✓ R = 8, ", "✓ R = 8, "]
+    assert [line[:18] for line in evidence] == [f"{mark} synthetic: R = {r}" for mark, r in ("✗6", "✓6", "✓8", "✓8")]
     assert ": rising, 72.0 % at λ = 0, 76.8 % at 2" in evidence[3]
 
 
@@ -68,6 +68,12 @@ def test_without_a_study_nothing_is_testable_and_the_line_says_what_is_needed() 
     found = claims.judge([])
     assert {verdict.outcome for verdict in found} == {"not testable"}
     assert all(verdict.evidence[0].startswith("needs ") for verdict in found)
+
+
+def test_evidence_of_two_studies_of_the_same_data_is_told_apart(synthetic: dict[str, Any]) -> None:
+    found = outcomes(synthetic, synthetic | {"study": "again"})
+    evidence = found["RQ1: with R = 4 the curve is an inverted U that peaks at λ = 0.4–0.6"].evidence
+    assert sorted(line.split(":")[0] for line in evidence) == ["✗ again"] * 2 + ["✗ synthetic"] * 2
 
 
 def test_stand_in_data_bears_on_nothing(synthetic: dict[str, Any]) -> None:
@@ -113,7 +119,7 @@ def test_the_linear_family_decides_the_claims_on_lost_information() -> None:
     assert found["where modalities inform different targets, alignment loses information"].outcome == "reproduced"
     assert found["redundant modalities lose nothing"].outcome == "reproduced"
     assert found["what is lost follows from generalised eigenproblems"].evidence[0] == (
-        "✓ r = 0.2, first: expected 0.35, measured 0.33 [0.3, 0.4]"
+        "✓ digits: r = 0.2, first: expected 0.35, measured 0.33 [0.3, 0.4]"
     )
     late = {**lost, "interval": [0.4, 0.5]}
     others = linear_report(0.2, late)
@@ -166,6 +172,8 @@ def test_the_command_reads_all_reports_of_a_folder(
     assert "RQ1: with R = 0 and 2 both encoders get worse with λ | reproduced" in capsys.readouterr().out
     assert command.main(["--claims", "--out", str(tmp_path / "nowhere")]) == 2
     assert "no study in" in capsys.readouterr().err
+    assert command.main([]) == 2
+    assert capsys.readouterr().err == "error: name a study, e.g. python -m study.report digits\n"
     assert command.main(["one", "two"]) == 2
     assert "name one, or ask for --claims" in capsys.readouterr().err
 

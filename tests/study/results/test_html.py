@@ -143,3 +143,27 @@ def test_the_chosen_strategy_stands_out_among_the_alternatives() -> None:
 def test_rendering_reads_no_file_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert render(Report.from_json(example.digits_report())).startswith("<!doctype html>")
+
+
+def test_figures_are_captioned_with_the_modalities(pages: dict[str, str]) -> None:
+    text = _Page(pages["digits_report"]).text
+    assert "The encoder of left against λ." in text
+    assert "The encoder of right against λ, drawn as that of left." in text
+
+
+def test_a_strategy_that_came_to_no_alignment_has_no_gain_to_tell() -> None:
+    report = example.digits_report()
+    gain = {"mean": 0.0, "interval": [0.0, 0.0], "p_value": 1.0, "p_adjusted": 1.0, "seeds": 10}
+    report["cells"][0]["pair_choice"]["alternatives"] = [
+        {"strategy": "to_1", "strengths": [0.0, 0.0], "gains": [gain, gain], "gain_mean": gain}
+    ]
+    values = "".join(f'<td class="n">{value}</td>' for value in ("0 / 0", "–", "–", "–", "–"))
+    assert f"align left only</th>{values}" in render(Report.from_json(report))
+
+
+@pytest.mark.parametrize(("encoders", "told"), [(4, False), (5, True)])
+def test_a_rank_correlation_is_told_of_five_encoders_at_least(encoders: int, told: bool) -> None:
+    agreement = {"encoders": encoders, "spearman": -0.1, "interval": [-0.9, 0.8], "p_value": 0.8}
+    page = render(Report.from_json({**example.digits_report(), "forecast_agreement": agreement}))
+    assert ("rank correlation −0.10 [−0.90, 0.80] over 5 encoders" in page) == told
+    assert ("rank correlation" in page) == told

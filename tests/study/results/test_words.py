@@ -9,7 +9,7 @@ from study.results.model import CellResult, Report, from_json
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
-from study.results.text.pair import advice_with_gain, cell_sentence
+from study.results.text.pair import advice_with_gain, cell_sentence, reason_text
 from tests.study.results import example
 
 
@@ -76,13 +76,18 @@ def test_a_loss_is_told_as_a_loss() -> None:
 def test_not_aligning_says_what_was_measured_where_it_would_be_used() -> None:
     """A loss on the test split is told with its strength; what the searched curve does is no number of the headline."""
     cell = _cell("none")
-    loss = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.001, "seeds": 10, "source": "confirm"}
+    loss: dict[str, Any] = {"mean": -0.02, "interval": [-0.03, -0.01], "p_value": 0.001, "source": "confirm"}
     cell["encoders"][0] |= {
         "verdict": "avoid", "shape": "falling", "lambda_star": 0.0,
         "searched": {"lambda_star": 0.4, "gain_over_zero": loss},
     }  # fmt: skip
-    told = "Do not align vision and text: vision {}, text alone would gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
+    told = (
+        "Do not align vision and text, as no strategy's gain for the pair is confirmed: vision {}, text alone would "
+        "gain 1.4 points [0.6, 2.2] at λ ≈ 0.6."
+    )
     assert cell_sentence(read(cell)) == told.format("loses 2.0 points [1.0, 3.0] at λ = 0.4")
+    loss["p_adjusted"] = 0.4
+    assert cell_sentence(read(cell)) == told.format("shows no confirmed gain (−2.0 [−3.0, −1.0] points at λ = 0.4)")
     cell["encoders"][0]["searched"] = {"lambda_star": 0.0}
     assert cell_sentence(read(cell)) == told.format("gets worse with λ by its validation curve")
 
@@ -107,14 +112,19 @@ def test_two_indifferent_encoders_are_told_once() -> None:
     assert cell_sentence(read(cell)).endswith("vision is indifferent, text is indifferent.")
 
 
-@pytest.mark.parametrize("shape", ["falling", "rising", "inverted-u"])
-def test_a_curve_that_is_not_flat_is_a_difference(shape: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ("falling", "text shows no confirmed gain (its validation curve falls by the end of the range)."),
+        ("rising", "text shows no confirmed gain (its validation curve rises with λ)."),
+        ("inverted-u", "text peaks at λ ≈ 0.25 in validation."),
+    ],
+)
+def test_a_curve_that_is_not_flat_is_a_difference(shape: str, told: str) -> None:
+    """Told as the verdict has it: what a curve of an indifferent encoder does is no gain and no loss."""
     cell = _cell("none")
-    cell["encoders"][1] |= {"verdict": "indifferent", "shape": shape}
-    told = cell_sentence(read(cell))
-    assert "no strength makes a difference" not in told
-    assert "text " in told
-    assert "by its validation curve" in told
+    cell["encoders"][1] |= {"verdict": "indifferent", "shape": shape, "searched": {"lambda_star": 0.25}}
+    assert cell_sentence(read(cell)).endswith(told)
 
 
 def test_a_gain_of_some_strategy_that_luck_does_not_explain_is_a_difference() -> None:
@@ -125,8 +135,28 @@ def test_a_gain_of_some_strategy_that_luck_does_not_explain_is_a_difference() ->
         {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [gain, gain], "gain_mean": gain}
     ]
     assert cell_sentence(read(cell)).endswith(
-        "vision is indifferent, text is indifferent. No strategy's gain is confirmed; closest comes “one λ for both” "
-        "at λ = 0.6: −2.0 [−3.0, −1.0] points over λ = 0, p = 0.03 after Holm."
+        "vision is indifferent, text is indifferent. Closest comes “one λ for both” at λ = 0.6: −2.0 [−3.0, −1.0] "
+        "points over λ = 0, p = 0.03 after Holm."
+    )
+    cell["pair_choice"]["alternatives"][0]["strengths"] = [0.0, 0.0]  # which is no alignment
+    assert "Closest" not in cell_sentence(read(cell))
+
+
+def test_a_gain_that_is_not_confirmed_is_not_told_as_one() -> None:
+    """By the corrected p-value; where an encoder's gain is no claim, by what one claim more would need."""
+    gain = {"mean": 0.01, "interval": [0.004, 0.016], "p_value": 0.02, "seeds": 10}
+    tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [gain, gain | {"p_value": 0.004}]}
+    cell = _cell(alternatives=[tried | {"gain_mean": gain | {"p_adjusted": 0.04, "p_needed": 0.005}}])
+    assert (
+        "vision shows no confirmed gain (+1.0 [+0.4, +1.6] points), text gains 1.0 points [0.4, 1.6]."
+        in cell_sentence(read(cell))
+    )
+
+
+def test_the_reason_names_strategies_by_what_they_do() -> None:
+    cell = read(_cell("to_2", reason="to_2 is simpler than per_encoder and within one standard error of its gain"))
+    assert reason_text(cell) == (
+        "“align text only” is simpler than “each its own λ” and within one standard error of its gain"
     )
 
 
@@ -166,9 +196,12 @@ def test_a_cell_without_an_answer_says_why(extra: dict[str, Any], reason: str) -
 
 def test_an_encoder_is_told_with_its_evidence() -> None:
     assert encoder_sentence(read(_cell()), 1) == (
-        "text wants to be aligned; λ* ≈ 0.6 [0.3, 1.1], the curve rises with λ. "
+        "text gains from alignment; λ* ≈ 0.6 [0.3, 1.1], the curve rises with λ. "
         "At λ* it gets +1.4 [+0.6, +2.2] points over λ = 0 (10 fresh seeds, p = 0.003 after Holm)."
     )
+    one_sided = _cell()
+    one_sided["encoders"][1]["arm"] = "to_2"
+    assert encoder_sentence(read(one_sided), 1).startswith("text gains when only it is pulled; λ* ≈ 0.6")
 
 
 def test_an_encoder_at_zero_is_not_compared_with_itself() -> None:
@@ -181,16 +214,17 @@ def test_a_peak_that_was_not_borne_out_is_told_with_its_test() -> None:
     cell = _cell()
     searched = {"lambda_star": 0.15, "gain_over_zero": {"mean": 0.002, "interval": [-0.002, 0.006]}}
     cell["encoders"][0] |= {"lambda_star": 0.0, "verdict": "avoid", "shape": "falling", "searched": searched}
-    assert "At λ = 0.15, where the searched curve is highest, it gets +0.2 [−0.2, +0.6] points over λ = 0" in (
-        encoder_sentence(read(cell), 0)
+    assert encoder_sentence(read(cell), 0).startswith(
+        "vision is better left unaligned; λ* ≈ 0 [0.3, 1.1], as the curve falls with λ on the whole, and at λ = 0.15, "
+        "where the searched curve is highest, it shows no confirmed gain: +0.2 [−0.2, +0.6] points over λ = 0"
     )
 
 
 @pytest.mark.parametrize(
     ("mean", "needed", "told"),
     [
-        (0.005, 0.05, "about 26 seeds"),
-        (0.005, 0.05 / 9, "about 43 seeds"),
+        (0.005, 0.05, "about 26 confirming seeds"),
+        (0.005, 0.05 / 9, "about 43 confirming seeds"),
         (0.0005, 0.05, ""),
         (-0.01, 0.05, ""),
     ],
@@ -202,7 +236,7 @@ def test_what_it_would_take_to_confirm_a_gain_is_said_where_it_is_within_reach(
     cell = _cell()
     gain = {"mean": mean, "interval": [mean - 0.005, mean + 0.005], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
     cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain | {"p_needed": needed}}
-    lines = [line for line in caveats(read(cell)) if "would be confirmed" in line]
+    lines = [line for line in caveats(read(cell)) if "would show it with 80 %" in line]
     assert ([told] if told else []) == [told for line in lines if told and told in line]
     assert bool(lines) == bool(told)
     if told:
@@ -221,18 +255,29 @@ def test_how_many_seeds_would_do_is_not_said_where_the_correction_is_not_known()
     cell = _cell()
     gain = {"mean": 0.005, "interval": [0.0, 0.01], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5}
     cell["encoders"][0] |= {"verdict": "indifferent", "gain_over_zero": gain}
-    assert not [line for line in caveats(read(cell)) if "would be confirmed" in line]
+    assert not [line for line in caveats(read(cell)) if "would show it" in line]
+
+
+def test_what_it_would_take_is_said_of_the_pair_too() -> None:
+    gain = {"mean": 0.005, "interval": [0.0, 0.01], "seeds": 10, "p_value": 0.1, "p_adjusted": 0.5, "p_needed": 0.05}
+    tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [None, None], "gain_mean": gain}
+    cell = _cell("none", alternatives=[tried])
+    assert caveats(read(cell)) == [
+        "the pair as one, by “one λ for both”: if the gain of +0.5 points is real, about 26 confirming seeds would "
+        "show it with 80 % probability: raise replicates.confirm."
+    ]
 
 
 def test_splits_that_disagree_on_the_score_are_doubted_with_what_chance_would_give() -> None:
+    """Only where they are further apart than chance would bring them."""
     cell = _cell() | {"rows": {"train": 180, "valid": 45, "test": 75}}
-    cell["encoders"][0]["baseline"] = {"mean": 0.7, "sd": 0.01, "split": "test"}
+    cell["encoders"][0]["baseline"] = {"mean": 0.67, "sd": 0.01, "split": "test"}
     (line,) = caveats(read(cell))
     assert line.startswith(
-        "vision: at λ = 0 it scores 80.0 % in validation and 70.0 % on the test split, 10.0 points apart (two random "
+        "vision: at λ = 0 it scores 80.0 % in validation and 67.0 % on the test split, 13.0 points apart (two random "
         "splits of 45 and 75 rows are within 12.4 in nine of ten cases)"
     )
-    cell["encoders"][0]["baseline"]["mean"] = 0.77
+    cell["encoders"][0]["baseline"]["mean"] = 0.7
     assert caveats(read(cell)) == []
 
 
