@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError, Modality, MultimodalData, Target
-from trainables.datasets.given_split import read_split, unseen_classes
+from trainables.datasets.given_split import constant_parts, read_split, unseen_classes
 from trainables.datasets.labels import Labels, read_labels
 from trainables.datasets.leaks import columns_of_target, leak_note, shared_note
 from trainables.datasets.missing import spelt_numbers
@@ -94,7 +94,12 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
             for key, source in masks.items()
             for note in longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key])
         ),
-        *(note for source, one in made.items() for note in unseen_classes(f"{name}: target {source}", one, split)),
+        *(
+            note
+            for source, one in made.items()
+            for said in (unseen_classes, constant_parts)
+            for note in said(f"{name}: target {source}", one, split)
+        ),
     )
     leaks = [
         note

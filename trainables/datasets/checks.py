@@ -85,6 +85,9 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
         if not columns_of(train.reshape(len(train), -1)).varies.all():
             raise DataError(f"{where} is constant over the training split; there is nothing to learn")
     score = SCORES.get(target.metric)
+    if score is not None and score.signed and len(np.unique(train > 0, axis=0)) < 2:
+        raise DataError(f"{where} is of one sign over the training split, so that its sign cannot be learned; "
+                        "choose another split or metric")  # fmt: skip
     if score is None or score.kind != target.kind:
         known = (name for name, score in SCORES.items() if score.kind == target.kind)
         raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, known))

@@ -20,6 +20,7 @@ from trainables.metrics.scores import SCORES
 Array = NDArray[np.float64]
 
 _PIECE = 1024  # rows of sequences that are in memory as float64 at once
+_SAMPLE = 255  # sequences that show where a feature lies
 _SMALLEST = 4  # times the smallest full number: what spreads less has no inverse
 _ROUNDINGS = 2  # of its mean: a column that spreads less differs from a constant by rounding alone
 
@@ -104,12 +105,11 @@ def target_unit(target: Target, rows: NDArray[np.int64]) -> TargetUnit:
 def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Array:
     """The mean (N, features) of a sequence (N, T, features) over its real steps, 0 where it has none.
 
-    Differences from one and the same real step are averaged, so that a constant stays one, to the last bit, and what
+    Differences from one and the same number are averaged, so that a constant stays one, to the last bit, and what
     stands in padded steps rounds nothing.
     """
     means = np.empty((len(values), values.shape[2]))
-    row, step = (0, 0) if mask is None or not mask.size else np.unravel_index(int(mask.argmax()), mask.shape)
-    origin = np.asarray(values[row : row + 1, step : step + 1], dtype=np.float64)
+    origin = _middle_steps(values, mask)
     for start in range(0, len(values), _PIECE):
         rows = slice(start, start + _PIECE)
         differences = np.asarray(values[rows], dtype=np.float64) - origin
@@ -119,6 +119,23 @@ def mean_over_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Arr
         means[rows] = differences.sum(axis=1) / np.maximum(count, 1)[:, None] + origin[:, 0]
         means[rows][count == 0] = 0.0
     return means
+
+
+def _middle_steps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Array:
+    """For each feature one of its numbers (1, 1, features) at real steps, from the middle of some of them.
+
+    An outlier would do for a constant, and round all else away.
+    """
+    rows = np.unique(np.linspace(0, max(0, len(values) - 1), _SAMPLE).astype(np.int64))[: len(values)]
+    if mask is not None:
+        rows = rows[mask[rows].any(axis=1)]
+        rows = rows if len(rows) else np.flatnonzero(mask.any(axis=1))[:1]
+    if not len(rows):
+        return np.zeros((1, 1, values.shape[2]))
+    steps = np.zeros(len(rows), dtype=np.int64) if mask is None else mask[rows].argmax(axis=1)
+    found = np.asarray(values[rows, steps], dtype=np.float64)
+    middle = len(rows) // 2
+    return np.asarray(np.partition(found, middle, axis=0)[middle][None, None])
 
 
 def _in_float64(pieces: Iterable[NDArray[Any]]) -> Iterable[Array]:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.alike import may_be_one, one_text
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Target
+from trainables.datasets.columns import columns_of
 from trainables.datasets.missing import missing, missing_words
 from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
 from trainables.datasets.values import Arrays, get_array
@@ -83,6 +85,22 @@ def unseen_classes(where: str, target: Target, split: NDArray[np.int8]) -> tuple
             "nothing can learn them; choose another split",)  # fmt: skip
 
 
+def constant_parts(where: str, target: Target, split: NDArray[np.int8]) -> tuple[str, ...]:
+    """A line on columns of a real target that are constant over the rows on which their R² is to be measured."""
+    if target.metric != "r2" or len(target.values) != len(split):
+        return ()
+    told = []
+    for part in ("valid", "test"):
+        rows = target.values[split == SPLITS[part]].reshape(-1, target.n_outputs)
+        constant = np.flatnonzero(~columns_of(rows).varies) if len(rows) else []
+        if len(constant):
+            shown = ", ".join(str(column + 1) for column in constant)
+            shown = ", ".join(str(column + 1) for column in constant)
+            which = f" in column {shown}" if target.values.ndim > 1 else ""
+            told.append(f"{where} is constant over the {part} split{which}: its R² tells nothing; choose another split")
+    return tuple(told)
+
+
 def _named_targets(target: str | Mapping[str, str]) -> list[str]:
     return [target] if isinstance(target, str) else list(target.values())
 
@@ -133,11 +151,19 @@ def check_groups(where: str, groups: NDArray[Any], n: int) -> tuple[str, ...]:
             f"{where} is infinite in {count} of {n} rows; give each of them a group (one of its own where it is "
             "unknown), or remove these rows"
         )
+    if alike := one_text(groups):
+        raise DataError(
+            f"{where} has {alike[0]} and {alike[1]}, which would be two groups on two sides of a split; make them one, "
+            "or differ in more"
+        )
+    doubts: tuple[str, ...] = ()
+    if alike := may_be_one(groups):
+        doubts = (f"{where} has {alike[0]} and {alike[1]}: two groups; if they are one, write them alike",)
     names, sizes = np.unique(groups, return_counts=True)
     if len(names) < 2:
-        return ()
+        return doubts
     second, first = np.partition(sizes, -2)[-2:]
     if first < _LARGE_GROUP * n or first < _LARGER * second:
-        return ()
+        return doubts
     told = f"{where}: group {names[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
-    return (f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them",)
+    return (*doubts, f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Literal, TypeGuard
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.datasets.alike import may_be_one, one_text
 from trainables.datasets.base import DataError
 from trainables.datasets.missing import is_number, marked_number, missing, missing_words, spelt_numbers, texts_of
 from trainables.metrics.scores import SCORES
@@ -97,17 +95,18 @@ def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) 
     if values.dtype.kind != "f" and not _is_signed(metric):
         few = len(different) > _MOST_WHOLE and len(values) < _ROWS_A_CLASS * len(different)
         told = f"{where} has {len(different)} different integers in {len(values)} rows: taken as classes; {_ASK_REAL}"
-        return Labels(values=values, kind="classes", notes=(told,) if few and task == "auto" else ())
+        notes = (told,) if few and task == "auto" else ()
+        return Labels(values=values, kind="classes", notes=(*notes, *_code_notes(where, values)))
     whole = values.dtype.kind != "f" or bool((different == np.round(different)).all())
     if task == "classes":
         if not whole:
             raise DataError(f"{where} has fractions, so it is not classes; set task: real")
-        return Labels(values=values, kind="classes")
+        return Labels(values=values, kind="classes", notes=_code_notes(where, values))
     few = len(different) <= _MOST_WHOLE and len(values) >= _ROWS_A_CLASS * len(different)
     shown = ", ".join(f"{float(value):g}" for value in different[:4]) + (", …" if len(different) > 4 else "")
     if whole and (len(different) == 2 or (len(different) > 2 and few and not _is_signed(metric))):
         told = f"{where} has the whole numbers {shown}: taken as {len(different)} classes; {_ASK_REAL}"
-        return Labels(values=values, kind="classes", notes=(told,))
+        return Labels(values=values, kind="classes", notes=(told, *_code_notes(where, values)))
     taken = _real(where, values, metric, asked=False)
     told = ""
     if whole and 1 < len(different) <= len(values) // 2 and not _is_signed(metric):
@@ -116,6 +115,16 @@ def _one_a_row(where: str, values: NDArray[Any], task: str, metric: str | None) 
         told = f"{where} has {len(different)} different numbers ({shown}): taken as real numbers; if these are labels, "
         told += "write them as whole numbers or text"
     return replace(taken, notes=(*taken.notes, told)) if told else taken
+
+
+def _code_notes(where: str, values: NDArray[Any]) -> tuple[str, ...]:
+    """A line on one number below 0, beside 0, 1, 2, …, that may stand for no label, such as -100; -1, 0, 1 may not."""
+    codes = values.astype(np.float64)
+    low, *others = np.unique(codes)
+    if not (low < 0 and others == list(range(len(others))) and len(others) > 1) or (low == -1 and len(others) == 2):
+        return ()
+    told = f"{where} is {low:g} in {int((codes == low).sum())} of {len(codes)} rows: a class like others"
+    return (f"{told}; if it stands for no label, remove them",)
 
 
 def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) -> Labels:
@@ -147,24 +156,14 @@ def _check_values(where: str, values: NDArray[Any]) -> None:
     if values.dtype.kind in "US":
         if missing(values).any():
             raise DataError(f"{where} has empty labels; remove these rows: a target is never imputed")
-        if alike := _alike(texts_of(values), lambda text: normalize("NFC", text).strip()):
-            first, second = map(ascii if normalize("NFC", alike[0]) == normalize("NFC", alike[1]) else repr, alike)
-            raise DataError(f"{where} has the labels {first} and {second}; make them one, or differ in more")
-
-
-def _alike(texts: Sequence[str], of: Callable[[str], object]) -> tuple[str, str] | None:
-    """Two different texts, the first ones in their order, of which something is the same."""
-    seen: dict[object, str] = {}
-    for text in texts:
-        if (other := seen.setdefault(of(text), text)) != text:
-            return other, text
-    return None
+        if alike := one_text(values):
+            raise DataError(f"{where} has the labels {alike[0]} and {alike[1]}; make them one, or differ in more")
 
 
 def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
-    if alike := _alike(texts_of(values), lambda text: Decimal(text) if is_number(text) else text.casefold()):
-        told = f"{where} has the labels {alike[0]!r} and {alike[1]!r}: two classes"
+    if alike := may_be_one(values):
+        told = f"{where} has the labels {alike[0]} and {alike[1]}: two classes"
         notes = (f"{told}; if they are one, write them alike",)
     if not asked and (numbers := spelt_numbers(values)):
         shown = ", ".join(map(repr, numbers[:4])) + (", …" if len(numbers) > 4 else "")

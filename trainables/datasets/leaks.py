@@ -20,7 +20,8 @@ _SAMPLE = 256  # rows that rule out almost every column, so that few are read wh
 
 
 def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDArray[np.int64]:
-    """Columns of a modality (N, d) that follow from the target without error, ascending; constant ones do not count.
+    """Columns of a modality (N, d), or (N, T, d) at any step, that follow from the target without error, ascending;
+    constant ones do not count.
 
     For classes that is a column with one value in each class, for numbers (N,) the number itself in any unit and from
     any zero, to a correlation within 1e-9 of ±1, and for numbers (N, m) any of these. Where there are fewer than two
@@ -28,6 +29,9 @@ def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDAr
     """
     target = labels.values
     none = np.empty(0, dtype=np.int64)
+    if values.ndim == 3:
+        steps = columns_of_target(values.reshape(len(values), -1), labels)
+        return np.unique(steps % values.shape[2])
     if values.ndim != 2 or len(values) != len(target):
         return none
     if target.ndim == 2:

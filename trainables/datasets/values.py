@@ -74,7 +74,8 @@ def impute(
             raise DataError(
                 f"{dataset}: modality {name} has a feature without a value in the {real}training split; drop it"
             )
-        fill = np.nanmean(train, axis=0) if how == "mean" else np.nanmedian(train, axis=0)
+        # float32 holds no sum of many large numbers
+        fill = np.nanmean(train, axis=0, dtype=np.float64) if how == "mean" else np.nanmedian(train, axis=0)
     filled = np.where(missing, fill, values)
     return filled.astype(np.float64) if values.dtype == np.float64 else filled.astype(np.float32)
 

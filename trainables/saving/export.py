@@ -89,7 +89,8 @@ class TrainedEncoder:
             shapes = " or ".join(dict.fromkeys(f"({', '.join(map(str, ('N', *s)))})" for s in (self.shape, (size,))))
             raise ValueError(f"the encoder of {self.modality} reads inputs of shape {shapes}, given {x.shape}")
         x = x.reshape(len(x), *self.shape)
-        real = self._real(x, mask)
+        coarse = given.dtype.kind == "f" and given.dtype.itemsize < x.dtype.itemsize
+        real = self._real(given.reshape(x.shape) if coarse else x, mask)
         if real is not None:
             if (empty := np.flatnonzero(~real.any(axis=1))).size:
                 raise ValueError(f"row {empty[0]} is padding alone; leave it out")

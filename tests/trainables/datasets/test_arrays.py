@@ -155,6 +155,20 @@ class TestSplits:
         (note, _) = save(vision=VISION, text=TEXT, y=Y, who=who, fold=fold)(group="who", split="fold").notes
         assert "is 36 of 120 rows" in note
 
+    @pytest.mark.parametrize(("first", "second"), [("p{}", "p{} "), ("\u00e9{}", "e\u0301{}")])
+    def test_groups_that_look_alike_are_not_put_on_two_sides(self, save, first, second):
+        who = np.array([(second if i % 2 else first).format(i // 8) for i in range(N)])
+        with pytest.raises(DataError, match=r"group who has .* which would be two groups on two sides of a split"):
+            save(vision=VISION, text=TEXT, y=Y, who=who)(group="who")
+
+    @pytest.mark.parametrize(("first", "second"), [("P1", "p1"), ("7", "07")])
+    def test_groups_that_may_be_one_are_said(self, save, first, second):
+        who = np.array([f"{i // 8 + 20}" for i in range(N)])
+        who[:4], who[4:8] = first, second
+        (note,) = save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes
+        assert "two groups; if they are one, write them alike" in note
+        assert repr(first) in note
+
     @pytest.mark.parametrize("who", [np.arange(N) // 8, np.minimum(np.arange(N) // 30, 2), np.arange(N)])
     def test_nothing_is_said_of_groups_like_any(self, save, who):
         assert save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes == ()
@@ -181,6 +195,13 @@ class TestMissingValues:
         assert values[::7, 1] == pytest.approx(expected, abs=1e-6)
         kept = ~np.isnan(self.HOLES)
         assert np.array_equal(values[kept], self.HOLES[kept])
+
+    def test_the_mean_of_many_large_numbers_is_theirs(self, save):
+        many = (1e5 + np.random.default_rng(0).normal(size=(30_000, 2))).astype(np.float32)
+        many[0, 0] = np.nan
+        data = save(vision=many, text=many + 1, y=np.arange(30_000) % 3)(imputation="mean")
+        seen = many[data.split == 0, 0].astype(float)
+        assert data.modalities["vision"].values[0, 0] == pytest.approx(np.nanmean(seen), abs=0.01)
 
     @pytest.mark.parametrize("how", ["mean", "median"])
     def test_padded_steps_are_no_data(self, save, how):

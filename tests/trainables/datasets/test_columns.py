@@ -58,6 +58,15 @@ def test_a_constant_sequence_stays_constant_when_it_is_averaged():
     np.testing.assert_allclose(mean_over_steps(X[:, None, :], None), X)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_outlier_in_one_sequence_changes_the_means_of_no_other(masked):
+    values = RNG.normal(6, 1, size=(700, 5, 3))
+    mask = np.arange(5) < RNG.integers(1, 6, size=700)[:, None] if masked else None
+    expected = mean_over_steps(values, mask)
+    values[0, 0] = 1e20
+    np.testing.assert_allclose(mean_over_steps(values, mask)[1:], expected[1:], rtol=1e-13)
+
+
 @pytest.mark.parametrize("padding", [1e30, -1e18, 1e-30])
 @pytest.mark.parametrize("front", [False, True])
 def test_what_stands_in_padded_steps_changes_no_mean(padding, front):

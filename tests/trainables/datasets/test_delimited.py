@@ -205,6 +205,7 @@ class TestParquet:
             ([date(2020, 1, 1)] * N, "holds dates; turn them into numbers"),
             ([datetime(2020, 1, 1, 12)] * N, "holds dates; turn them into numbers"),
             (["loud"] * N, r"holds text \('loud'\)"),
+            (["True", "", "False"] * (N // 3), "holds true and false, and empty cells among them; write 1 and 0"),
             (["1.5"] * N, r"holds numbers as text \('1.5'\); save them as numbers"),
         ],
     )

@@ -155,6 +155,13 @@ class TestSigns:
         data = load_target(np.arange(N) % 7 - 3.0, metric="sign_accuracy")
         assert (data.targets["audio"].kind, data.notes) == ("real", ())
 
+    def test_a_sign_that_training_rows_do_not_show_cannot_be_learned(self, tmp_path):
+        split = np.arange(N) % 3
+        y = np.where((split == 2) & (np.arange(N) % 2 == 0), -1.5, np.abs(FINE) + 0.1)
+        np.savez(tmp_path / "d.npz", a=RNG.normal(size=(N, 4)), v=RNG.normal(size=(N, 3)), y=y, split=split)
+        with pytest.raises(DataError, match="is of one sign over the training split"):
+            load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "d.npz"), "metric": "sign_accuracy"}))
+
 
 class TestMetrics:
     """A metric that was given is used, or it is said that it is not."""
@@ -239,6 +246,28 @@ class TestDoubts:
         assert data.notes == (
             f"d: target y has the labels {first!r} and {second!r}: two classes; if they are one, write them alike",
         )
+
+    @pytest.mark.parametrize("kind", [np.int64, np.float32])
+    @pytest.mark.parametrize(("code", "classes"), [(-1, 3), (-100, 2), (-999, 3)])
+    def test_a_number_that_may_stand_for_no_label_is_a_class_with_a_line(self, load_target, kind, code, classes):
+        data = load_target(np.where(np.arange(N) % 10 == 0, code, np.arange(N) % classes).astype(kind))
+        assert data.targets["audio"].n_classes == classes + 1
+        assert data.notes[-1] == (
+            f"d: target y is {code} in 24 of 240 rows: a class like others; if it stands for no label, remove them"
+        )
+
+    @pytest.mark.parametrize("y", [Y - 1, Y % 2 * 2 - 1, 10 * Y - 5, np.arange(N) % 7 - 3])
+    def test_codes_around_zero_are_labels_like_others(self, load_target, y):
+        assert load_target(y).notes == ()
+
+    def test_a_real_target_that_is_constant_where_it_is_scored_is_said(self, tmp_path):
+        split = np.arange(N) % 3
+        both = np.stack([FINE, np.where(split == 2, 1.5, FINE)], axis=1)
+        for y, which in ((both, " in column 2"), (both[:, 1], "")):
+            np.savez(tmp_path / "d.npz", a=RNG.normal(size=(N, 4)), v=RNG.normal(size=(N, 3)), y=y, split=split)
+            (note,) = load(DatasetSpec(name="arrays", options={"path": str(tmp_path / "d.npz")})).notes
+            told = f"d: target y is constant over the test split{which}: its R² tells nothing; choose another split"
+            assert note == told
 
     def test_long_numbers_are_not_alike(self, load_target):
         assert load_target(np.array([f"{10**29}{i}" for i in range(3)])[Y]).notes == ()

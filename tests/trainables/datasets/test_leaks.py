@@ -34,6 +34,15 @@ def test_copies_and_codes_of_the_target_are_named(tmp_path, added, columns, y):
     assert note.startswith(f"d: of audio, column {columns} follows from the target y in every row")
 
 
+@pytest.mark.parametrize("steps", [slice(None), slice(2, 3)])
+def test_the_target_at_a_step_of_a_sequence_is_named(tmp_path, steps):
+    sequence = RNG.normal(size=(N, 4, 3))
+    assert _notes(tmp_path, sequence) == ()
+    sequence[:, steps, 1] = Y[:, None]
+    (note,) = _notes(tmp_path, sequence)
+    assert note.startswith("d: of audio, column 2 follows from the target y in every row")
+
+
 SCORE = RNG.normal(size=N)
 
 

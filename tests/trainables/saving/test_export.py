@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -162,6 +162,24 @@ def test_a_missing_step_that_the_mask_calls_real_is_refused(fill: str) -> None:
             encoder.predict(raw, mask=given)
     mask[3, 2] = False
     assert np.isfinite(encoder.predict(raw, mask=mask)["logits"]).all()
+
+
+@pytest.mark.parametrize("trained", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_padding_is_known_in_whatever_precision_it_comes(trained: type, given: type) -> None:
+    """-99.9 is another number in float32 than in float64."""
+    rng = np.random.default_rng(1)
+    mask = np.arange(4) < rng.integers(1, 5, size=N)[:, None]
+    values = np.where(mask[..., None], rng.normal(size=(N, 4, 4)), -99.9)
+    padding = find_padding(values.astype(trained), mask)
+    pack, data = padded("mlp", "zero")
+    encoder = trained_encoders(pack, data, 0)[0]
+    encoder.module.mean, encoder.module.factor = (
+        part.to(torch.from_numpy(np.empty(0, trained)).dtype) for part in (encoder.module.mean, encoder.module.factor)
+    )
+    encoder = replace(encoder, padding=padding)
+    expected = encoder.predict(values.astype(trained), mask=mask)["logits"]
+    np.testing.assert_allclose(encoder.predict(values.astype(given))["logits"], expected, atol=1e-5)
 
 
 def test_a_sequence_of_an_older_file_needs_its_mask(tmp_path: Path) -> None:

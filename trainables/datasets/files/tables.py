@@ -118,6 +118,8 @@ def _no_numbers(column: NDArray[Any]) -> str:
     bad = next((text for text in texts if not _is_number(text)), None)
     if bad is None:
         return f"holds numbers as text ({texts[0]!r}); save them as numbers" if texts else "holds empty texts"
+    if {text.strip().lower() for text in texts} <= {"true", "false"}:
+        return "holds true and false, and empty cells among them; write 1 and 0"
     if _is_number(bad.replace(",", "").replace("_", "")) or _is_number(bad.replace(".", "").replace(",", ".")):
         return f"holds {bad!r}: write numbers with a decimal point and without marks of thousands, 1234.5"
     return f"holds text ({bad[:40]!r}); modalities are numbers"
