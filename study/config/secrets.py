@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from study.config.files import read_regular
 
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*))\}")
-_KEYS = "password|sslpassword|passwd|pwd|token"
-_IN_QUERY = re.compile(rf"(?i)[?&](?:{_KEYS})=[^&]")
-_IN_TEXT = re.compile(rf"(?i)\b({_KEYS})=(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
+_WORDS = ("password", "sslpassword", "passwd", "pwd", "token")
+_KEYS = "|".join("".join(f"(?:{c}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in word) for word in _WORDS)
+_IN_QUERY = re.compile(rf"(?i)[?&;\s](?:{_KEYS})=[^&]")
+_IN_TEXT = re.compile(rf"(?i)(?:\b|(?<=%[0-9a-f]{{2}}))({_KEYS})(?:=|%3d)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
 _USER_INFO = re.compile(r"(?<!sqlite)(?<!file)://.*@|://(?!/).*@", re.DOTALL)  # a file's path has none before it
 _CUT_SHORT = re.compile(r"://[^\s/?#@:\[]*:(?!\$\{|[0-9]*(?:[^\w!%&*+=~^|-]|\Z))\S*")  # a port that is no number
 _SCHEME = re.compile(r"[A-Za-z0-9+.-]+://")
@@ -108,12 +109,14 @@ def encoded(address: str) -> str:
 def has_literal_password(address: str) -> bool:
     """Whether a password stands in `address` itself, for everyone to see, rather than as a reference.
 
-    A port that is no number is taken for the piece of one: in a study file what follows ` #` is a comment.
+    A port that is no number is taken for the piece of one: in a study file what follows ` #` is a comment. Drivers read
+    what is percent-encoded, and so does this.
     """
     bare = _REFERENCE.sub("", address)
     parts = split_address(bare)
+    plain = unquote(bare)
     odd_port = parts.scheme and not all(_HOST.fullmatch(host) for host in parts.authority.split(","))
-    return bool(parts.password or odd_port or _IN_QUERY.search(bare))
+    return bool(parts.password or ":" in unquote(parts.user) or odd_port or _IN_QUERY.search(plain))
 
 
 def tells_password(text: str, address: str) -> bool:

@@ -81,7 +81,15 @@ def test_a_reference_that_leads_nowhere_is_named(given: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["postgresql://me:hunter2@host/db", "postgresql://host/db?user=me&password=hunter2", "http://a:hunter2@b"],
+    [
+        "postgresql://me:hunter2@host/db",
+        "postgresql://host/db?user=me&password=hunter2",
+        "http://a:hunter2@b",
+        "postgresql://me%3Ahunter2@host/db",
+        "postgresql://me@host/db?pass%77ord=hunter2",
+        "postgresql://me@host/db;password=hunter2",
+        "postgresql://me@host/db?options=-c%20password%3Dhunter2",
+    ],
 )
 def test_a_password_in_the_study_file_is_refused_and_never_shown(address: str) -> None:
     assert has_literal_password(address)
