@@ -139,7 +139,8 @@ def check_operation(operation: Mapping[str, Any], *, studies: int, trials: int) 
             _ = [float(value) for value in held["values"] or ()]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError("it does not hold what an operation of its kind must") from None
-    if held.get("study_id", -1) not in range(-1, studies) or held.get("trial_id", -1) not in range(-1, trials):
+    made = {"study_id": studies, "trial_id": trials}
+    if any(held[key] not in range(count) for key, count in made.items() if key in held):
         raise ValueError("it is about a study or trial that no line before has made")
 
 

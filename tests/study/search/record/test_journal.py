@@ -107,6 +107,8 @@ COMPLETE_BUT_NONSENSE = {
     "configuration null": b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"configuration":null}}',
     "cells a number": b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"cells":5}}',
     "trial not a number": b'{"op_code":8,"worker_id":"w","trial_id":NaN,"user_attr":{"a":1}}',
+    "trial before the first": b'{"op_code":8,"worker_id":"w","trial_id":-1,"user_attr":{"a":1}}',
+    "study before the first": b'{"op_code":2,"worker_id":"w","study_id":-1,"user_attr":{"a":1}}',
     "two attributes": b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"a":1,"b":2}}',
     "carriage return": b"\r",
     "study without a name": b'{"op_code":0,"worker_id":"w","study_name":null,"directions":[2]}',
