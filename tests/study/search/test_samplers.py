@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
 from optuna.trial import TrialState, create_trial
 
 from study.cells.trials import Setting
@@ -83,9 +84,14 @@ def test_recorded_replicates_survive_and_complete_the_trial(tmp_path: Path) -> N
 def test_no_trial_is_left_running_when_the_driver_died_before_telling(tmp_path: Path) -> None:
     book = ledger(tmp_path)
     (asked,) = book.ask("a", "shared", round_=0, settings=[shared(1)], replicates=range(1))
-    book._tell = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        book.record("a", asked, {0: result(0.5)})
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JournalStorage, "set_trial_state_values", die)
+        with pytest.raises(KeyboardInterrupt):
+            book.record("a", asked, {0: result(0.5)})
 
     ledger(tmp_path).trials("a", "shared")
 

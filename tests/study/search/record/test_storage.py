@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
@@ -54,6 +55,16 @@ def writing(storage: Storage, folder: Path, *, name: str = "s", waits: list[str]
             yield ledger
         finally:
             ledger.close()
+
+
+@contextmanager
+def raw(storage: Storage, folder: Path) -> Iterator[BaseStorage]:
+    """Optuna's own storage, as somebody else might write to it."""
+    opened = open_storage(storage, folder=folder)
+    try:
+        yield opened
+    finally:
+        close_storage(opened)
 
 
 @given(st.text(min_size=1))
@@ -426,15 +437,15 @@ class TestPostgres:
         self, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with writing(storage, tmp_path) as ledger:
-            create, lost = ledger._storage.create_new_trial, [True, True, False]
+            create, lost = RDBStorage.create_new_trial, [True, True, False]
 
             def create_and_lose(*arguments: Any) -> int:
-                number = int(create(*arguments))
+                number = create(*arguments)
                 if lost.pop(0):
                     raise OperationalError("INSERT", {}, psycopg.OperationalError("the connection is lost"))
                 return number
 
-            monkeypatch.setattr(ledger._storage, "create_new_trial", create_and_lose)
+            monkeypatch.setattr(RDBStorage, "create_new_trial", create_and_lose)
             asked = ledger.ask("a", "shared", round_=0, settings=[shared(0), shared(1), shared(2)], replicates=range(1))
             for trial in asked:
                 ledger.record("a", trial, {0: result(trial.setting.strength_1)})
@@ -444,15 +455,17 @@ class TestPostgres:
     def test_a_trial_that_was_made_twice_is_read_once_with_its_results(self, storage: Storage, tmp_path: Path) -> None:
         with writing(storage, tmp_path) as ledger:
             ledger.ask("a", "shared", round_=0, settings=[shared(1)], replicates=range(2))
-            twin = ledger._storage.get_all_trials(ledger._study_id("s/a/shared"))[0]
-            number = ledger._storage.create_new_trial(ledger._study_id("s/a/shared"), twin)
-            ledger._storage.set_trial_user_attr(number, "results:0", {"0": result(5).to_json()})
+        with raw(storage, tmp_path) as database:
+            study = database.get_study_id_from_name("s/a/shared")
+            number = database.create_new_trial(study, database.get_all_trials(study)[0])
+            database.set_trial_user_attr(number, "results:0", {"0": result(5).to_json()})
         for _ in range(2):
             with writing(storage, tmp_path) as again:
                 (trial,) = again.trials("a", "shared")
                 assert trial.missing == (1,)
-                states = [t.state.name for t in again._storage.get_all_trials(again._study_id("s/a/shared"))]
-                assert states == ["FAIL", "RUNNING"]
+            with raw(storage, tmp_path) as database:
+                trials = database.get_all_trials(database.get_study_id_from_name("s/a/shared"))
+                assert [t.state.name for t in trials] == ["FAIL", "RUNNING"]
 
     def test_a_coordinator_that_was_cut_off_while_another_one_ran_stops(
         self, storage: Storage, postgres: Any, tmp_path: Path
