@@ -92,8 +92,8 @@ def constant_parts(where: str, target: Target, split: NDArray[np.int8]) -> tuple
     told = []
     for part in ("valid", "test"):
         rows = target.values[split == SPLITS[part]].reshape(-1, target.n_outputs)
-        constant = np.flatnonzero(~columns_of(rows).varies) if len(rows) else []
-        if len(constant):
+        constant = np.flatnonzero(~columns_of(rows).varies)
+        if len(rows) and len(constant):
             shown = ", ".join(str(column + 1) for column in constant)
             shown = ", ".join(str(column + 1) for column in constant)
             which = f" in column {shown}" if target.values.ndim > 1 else ""
