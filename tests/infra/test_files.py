@@ -153,3 +153,10 @@ def test_no_file_holds_a_password(path: Path) -> None:
 def test_every_file_is_explained() -> None:
     files = {path.name for path in INFRA.iterdir() if path.is_file() and path.name != "README.md"}
     assert {name for name in files if name not in README} <= {"Dockerfile.dockerignore"}
+
+
+def test_what_ci_repeats_as_on_other_machines_is_there() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    (named,) = re.findall(r"^numerical=\(([^)]*)\)", script, re.MULTILINE)
+    assert named.split()
+    assert [path for path in named.split() if not (ROOT / path).exists()] == []
