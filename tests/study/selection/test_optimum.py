@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from threadpoolctl import threadpool_limits
 
 from study.selection import Selection, counted, has_curve, sample_posterior, select, unwarp, warp, warp_scale
 from study.selection.noise import Noise
@@ -267,9 +268,10 @@ def test_three_trainings_give_a_wide_answer_that_says_so() -> None:
 def test_two_hundred_strengths_with_fifty_seeds_take_less_than_a_second() -> None:
     strengths = np.linspace(0, 4, 200)
     scores = np.random.default_rng(0).normal(size=(200, 50)) - (strengths[:, None] - 2) ** 2
-    began = time.process_time()
-    chosen = select(strengths, scores)
-    assert time.process_time() - began < 1
+    with threadpool_limits(1):  # threads that wait for each other on a busy machine spend time of the processor, too
+        began = time.process_time()
+        chosen = select(strengths, scores)
+        assert time.process_time() - began < 1
     assert chosen.interval[0] <= 2 <= chosen.interval[1]
     assert chosen.interval[1] - chosen.interval[0] < 0.6
 
