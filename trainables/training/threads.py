@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _inside = 0
@@ -25,11 +26,12 @@ def one_thread() -> Iterator[None]:
     """
     global _inside
     before = torch.get_num_threads()  # torch sets its own when it is first asked: that must come before the limit
-    with threadpool_limits(1, user_api="openmp"):
+    # Selected first: a limit that ends puts back all libraries of its controller, BLAS under others' limits too.
+    with ThreadpoolController().select(user_api="openmp").limit(limits=1):
         with _lock:
             if not _inside:
                 _outside.callback(torch.set_num_threads, before)
-                _outside.enter_context(threadpool_limits(1, user_api="blas"))
+                _outside.enter_context(_one_for_blas())
             _inside += 1
             torch.set_num_threads(1)
         try:
@@ -39,3 +41,18 @@ def one_thread() -> Iterator[None]:
                 _inside -= 1
                 if not _inside:
                     _outside.close()
+
+
+@contextmanager
+def _one_for_blas() -> Iterator[None]:
+    """One thread for BLAS in the whole process, whichever threads enter and leave.
+
+    threadpoolctl lets one thread alone change OpenBLAS while that lives: so one does that for nobody else.
+    """
+    with ThreadPoolExecutor(1) as keeper:
+        limit = keeper.submit(ThreadpoolController().select(user_api="blas").limit, limits=1).result()
+        keeper.submit(limit.__enter__).result()
+        try:
+            yield
+        finally:
+            keeper.submit(limit.__exit__, None, None, None).result()
