@@ -29,7 +29,7 @@ from study.cells.trials import Setting
 from study.search.curves import confirmed_of
 from study.selection import Gain, paired_gain
 from trainables.datasets import PairData
-from trainables.datasets.splits import quantile_classes, stratified_split
+from trainables.datasets.splits import strata, stratified_split
 from trainables.spec import ReplicateResult, derive_seed
 from trainables.training.pack import Pack
 
@@ -59,11 +59,8 @@ class Tally:
 
 def another_split(data: PairData, seed: int) -> PairData:
     """The data under a split of their own, by group where they have groups."""
-    target = data.targets[0]
-    first = target.values if target.values.ndim == 1 else target.values[:, 0]
-    labels = first if target.kind == "classes" else quantile_classes(first, 10)
     if data.groups is None:
-        return replace(data, split=stratified_split(labels, seed=seed))
+        return replace(data, split=stratified_split(strata(data.targets[0]), seed=seed))
     # Numbered at random: the split by group is drawn at random among groups of one size alone.
     rng = np.random.default_rng(seed)
     order = rng.permutation(int(data.groups.max()) + 1)
@@ -101,7 +98,7 @@ def measure(name: str, *, splits: int, seeds: int, pairs: int | None) -> Iterato
                 for place, strength in enumerate(STRENGTHS, start=1):
                     old = paired_gain(*(_scores(results, encoder) for results in (fixed[0], fixed[place])))
                     subject = ("encoder_1", "encoder_2")[encoder]
-                    new = confirmed_of(fresh[place], subject).over(confirmed_of(fresh[0], subject))
+                    new = confirmed_of(fresh[place])[subject].over(confirmed_of(fresh[0])[subject])
                     told.setdefault((encoder, strength, "old"), []).append(old)
                     told.setdefault((encoder, strength, "new"), []).append(new)
         for encoder, strength in sorted({key[:2] for key in told}):

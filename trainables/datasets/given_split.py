@@ -12,7 +12,7 @@ from trainables.datasets.alike import may_be_one, one_text
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Target
 from trainables.datasets.columns import columns_of
 from trainables.datasets.missing import missing, missing_words
-from trainables.datasets.splits import carve_validation, group_split, quantile_classes, stratified_split
+from trainables.datasets.splits import carve_validation, group_split, strata, stratified_split
 from trainables.datasets.values import Arrays, get_array
 
 _SPLIT_NAMES = {
@@ -38,8 +38,7 @@ def read_split(
     for key in ("group", "split"):
         if options[key] is not None and options[key] in _named_targets(options["target"]):
             raise DataError(f"{dataset}: {key} {options[key]} is the target, so that no split would have every class")
-    values = target.values if target.values.ndim == 1 else target.values[:, 0]
-    labels = values if target.kind == "classes" else quantile_classes(values, 10)
+    labels = strata(target)
     doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
     if named is None and groups is not None:
         return _whole_groups(f"{dataset}: group {grouped}", lambda: group_split(labels, groups, seed=seed)), doubts

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.base import DataError, PairData, Target
-from trainables.datasets.splits import quantile_classes, stratified_rows
+from trainables.datasets.base import DataError, PairData
+from trainables.datasets.splits import strata, stratified_rows
 
 _QUANTILES = 10  # of a real target, within which rows are drawn in proportion
 
@@ -41,18 +42,12 @@ def draw_rows(data: PairData, *, seed: int) -> DrawnRows:
     n_train, n_valid = len(data.rows("train")), len(data.rows("valid"))
     if data.groups is None:
         chosen = np.zeros(len(pool), bool)
-        chosen[stratified_rows(_strata(data.targets[0], pool), n_valid, rng=rng)] = True
+        target = replace(data.targets[0], values=data.targets[0].values[pool])
+        labels = strata(target, quantiles=min(_QUANTILES, max(1, len(pool) // 2)))
+        chosen[stratified_rows(labels, n_valid, rng=rng)] = True
     else:
         chosen = _whole_groups(data.groups[pool], n_valid, rng, data.dataset)
     return DrawnRows(_exactly(np.flatnonzero(~chosen), n_train, rng), _exactly(np.flatnonzero(chosen), n_valid, rng))
-
-
-def _strata(target: Target, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    values = target.values[rows]
-    if target.kind == "classes":
-        return np.asarray(values, np.int64)
-    first = values if values.ndim == 1 else values[:, 0]
-    return quantile_classes(first, min(_QUANTILES, max(1, len(rows) // 2)))
 
 
 def _whole_groups(groups: NDArray[np.int64], n_valid: int, rng: np.random.Generator, dataset: str) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.datasets.base import DataError
+from trainables.datasets.base import DataError, Target
 
 Fractions = tuple[float, ...]
 THREE_SPLITS: Fractions = (0.6, 0.15, 0.25)  # train, valid, test
@@ -73,6 +73,12 @@ def stratified_rows(labels: NDArray[np.integer], size: int, *, rng: np.random.Ge
     starts = np.cumsum(counts) - counts
     chosen = [order[start : start + k] for start, k in zip(starts, take, strict=True)]
     return np.sort(np.concatenate(chosen))
+
+
+def strata(target: Target, *, quantiles: int = 10) -> NDArray[Any]:
+    """What rows are split in proportion to: their classes, or quantiles of a real target's first column, (N,)."""
+    first = target.values if target.values.ndim == 1 else target.values[:, 0]
+    return first if target.kind == "classes" else quantile_classes(first, quantiles)
 
 
 def quantile_classes(score: NDArray[np.floating], classes: int) -> NDArray[np.int64]:
