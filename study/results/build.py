@@ -25,7 +25,7 @@ from study.results.model import (
     Transfer,
     from_json,
 )
-from study.results.profiles import profile_result, with_measured
+from study.results.profiles import named, profile_result, with_measured
 from study.results.subjects import encoder_result, pair_result
 from study.search import Ledger
 from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
@@ -105,14 +105,8 @@ def _cell(
     trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
     results = [result for trial in trials for result in trial.results.values()]
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
-    return CellResult(
-        id=cell.id,
-        label=cell.label,
-        dataset=cell.dataset.name,
-        variant=dict(cell.variant),
-        stand_in=cell.stand_in,
-        pair=cell.pair,
-        metrics=cell.metrics,
+    return replace(
+        named(cell),
         rows={str(split): count for split, count in cell.rows.items()},
         error=run.errors.get(cell.id),
         counts=Counts(

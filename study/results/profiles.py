@@ -29,6 +29,11 @@ from study.theory import halfway
 
 def profiled(cell: Cell, profile: PIDProfile, forecast: CellForecast) -> CellResult:
     """What is known of a cell before any training."""
+    return replace(named(cell), pid=profile_result(profile, cell), forecast=forecast_result(forecast, cell))
+
+
+def named(cell: Cell) -> CellResult:
+    """Which cell it is, and nothing of what is found out about it."""
     return CellResult(
         id=cell.id,
         label=cell.label,
@@ -37,8 +42,6 @@ def profiled(cell: Cell, profile: PIDProfile, forecast: CellForecast) -> CellRes
         stand_in=cell.stand_in,
         pair=cell.pair,
         metrics=cell.metrics,
-        pid=profile_result(profile, cell),
-        forecast=forecast_result(forecast, cell),
     )
 
 
