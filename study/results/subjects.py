@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS
+from study.cells.trials import ENCODERS, Subject
 from study.results.finite import finite, finite_mean, finite_sd
 from study.results.model import (
     Alternative,
@@ -24,9 +24,10 @@ from study.results.model import (
     SubjectResult,
 )
 from study.search import Ledger
-from study.search.answers import Answer, Decided, Decision, Scores, SubjectAnswer
-from study.search.curves import ScoreCurve, confirmed_by_setting
+from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
+from study.search.curves import ScoreCurve
 from study.search.rounds import rounded
+from study.search.tables import score_table
 from study.selection import Gain, Selection, conclude
 
 _NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
@@ -39,7 +40,7 @@ def encoder_result(
     subject = ENCODERS[index]
     result, arm, own_side = SubjectResult(flags=_NO_ANSWER), None, None
     if answer and decision:
-        decided = answer.as_decided(subject, decision)
+        decided = as_decided(cell, ledger, answer, subject, decision)
         arm = decided.answer.arm
         result = _subject(decided, decision.p_needed)
         if arm != "shared":  # told by its own curve; beside the other encoder stands the one of one strength for both
@@ -48,15 +49,13 @@ def encoder_result(
             result = replace(result, curve=_points(shared.curve), posterior=_posterior(shared.selection))
         if _undertrained(decided.answer, index):
             result = replace(result, flags=(*result.flags, "undertrained"))
-    confirmed = confirmed_by_setting(ledger.trials(cell.id, "confirm"), subject).get((0.0, 0.0))
-    scores = confirmed.scores if confirmed else None
     return EncoderResult(
         **_told(result),
         modality=cell.pair[index],
         kind=cell.encoders[index].kind,
         arm=arm,
         own_side=own_side,
-        baseline=_baseline(scores),
+        baseline=_baseline(cell, ledger, subject),
     )
 
 
@@ -173,7 +172,9 @@ def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
     return bool(rise.mean() > max(2 * error, scores[:, -1].std(ddof=1) / 4, 1e-12))
 
 
-def _baseline(scores: Scores | None) -> Baseline | None:
-    if scores is None:
-        return None
-    return Baseline(mean=finite_mean(scores), sd=finite_sd(scores), split="test")
+def _baseline(cell: Cell, ledger: Ledger, subject: Subject) -> Baseline | None:
+    for trial in ledger.trials(cell.id, "confirm"):
+        if trial.results and trial.setting.strengths == (0.0, 0.0):
+            scores, _ = score_table([trial.scores_of(subject)], replicates=trial.replicates)
+            return Baseline(mean=finite_mean(scores[0]), sd=finite_sd(scores[0]), split="test")
+    return None

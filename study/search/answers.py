@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,33 +76,16 @@ class Answer:
     candidates: Mapping[Strategy, StrategyGains]
     strengths: Mapping[Strategy, StrengthPair]
     sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
-    one_sided: Mapping[Subject, SubjectAnswer]  # of encoders whose own strength was confirmed
-
-    def as_decided(self, subject: Subject, decision: Decision) -> Decided:
-        """The answer for an encoder where the decision would use it.
-
-        One that is to be aligned on its own side is judged by its one-sided curve, and not by what one strength for
-        both would do to it; its gain there is the claim of the strategy.
-        """
-        strategy = decision.choice.strategy
-        own = self.one_sided.get(subject)
-        if own is not None and strategy in (_PULLS[subject], "per_encoder"):
-            claimed = decision.adjusted_p[strategy]
-            return Decided(own, claimed if strategy == _PULLS[subject] else max(claimed, own.gain.p_value), own.gain)
-        used = None
-        if strategy == "shared" and decision.strengths[0]:
-            gains = self.candidates["shared"]
-            used = gains.gain_1 if subject == "encoder_1" else gains.gain_2
-        return Decided(self.subjects[subject], decision.adjusted_p[subject], used)
 
 
-_PULLS: Mapping[Subject, Strategy] = {"encoder_1": "to_1", "encoder_2": "to_2"}
+_ARMS: Mapping[Subject, Literal["to_1", "to_2"]] = dict(
+    zip(ENCODERS, ONE_SIDED, strict=True)
+)  # that pull an encoder alone
 
 
 def evaluate(cell: Cell, ledger: Ledger) -> Answer:
     """The answer of a cell that has a curve."""
-    confirmed = ledger.trials(cell.id, "confirm")
-    scores = {subject: confirmed_by_setting(confirmed, subject) for subject in SUBJECTS}
+    scores = confirmed_by_setting(ledger.trials(cell.id, "confirm"))
     subjects: dict[Subject, SubjectAnswer] = {}
     for subject in SUBJECTS:
         shared = curve(ledger.trials(cell.id, "shared"), subject)
@@ -111,25 +94,42 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
         gain, source = _gain(shared, scores[subject], star)
         subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
     candidates, strengths, sources = _strategies(subjects, scores)
-    one_sided = {
-        subject: own
-        for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True)
-        if arm in candidates and (own := _one_sided(cell, ledger, arm, subject, candidates[arm], strengths[arm]))
-    }
-    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources, one_sided=one_sided)
+    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources)
 
 
-def _one_sided(
-    cell: Cell, ledger: Ledger, arm: Arm, subject: Subject, gains: StrategyGains, strengths: StrengthPair
-) -> SubjectAnswer | None:
-    """The answer for the encoder that an arm pulls, by the arm's own curve; None where that cannot be drawn."""
+def as_decided(cell: Cell, ledger: Ledger, answer: Answer, subject: Subject, decision: Decision) -> Decided:
+    """The answer for an encoder where the decision would use it.
+
+    One that is to be aligned on its own side is judged by its one-sided curve, and not by what one strength for both
+    would do to it; its gain there is the claim of the strategy.
+    """
+    strategy, arm = decision.choice.strategy, _ARMS[subject]
+    if strategy in (arm, "per_encoder") and (own := _one_sided(cell, ledger, answer, subject)):
+        claimed = decision.adjusted_p[strategy]
+        return Decided(own, claimed if strategy == arm else max(claimed, own.gain.p_value), own.gain)
+    is_pulled = strategy == "shared" and decision.strengths[0]
+    used = _gain_of(answer.candidates["shared"], subject) if is_pulled else None
+    return Decided(answer.subjects[subject], decision.adjusted_p[subject], used)
+
+
+def _one_sided(cell: Cell, ledger: Ledger, answer: Answer, subject: Subject) -> SubjectAnswer | None:
+    """The answer for an encoder by the curve of the arm that pulls it; None where that cannot be drawn."""
+    arm = _ARMS[subject]
     own = curve(searched(cell, ledger, arm), subject)
     if not own.is_drawable:
         return None
-    gain = gains.gain_1 if subject == "encoder_1" else gains.gain_2
     return SubjectAnswer(
-        curve=own, selection=select_curve(cell, own), lambda_star=max(strengths), gain=gain, source="confirm", arm=arm
+        curve=own,
+        selection=select_curve(cell, own),
+        lambda_star=max(answer.strengths[arm]),
+        gain=_gain_of(answer.candidates[arm], subject),
+        source=answer.sources[arm],
+        arm=arm,
     )
+
+
+def _gain_of(gains: StrategyGains, subject: Subject) -> Gain:
+    return (gains.gain_1, gains.gain_2)[ENCODERS.index(subject)]
 
 
 def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:

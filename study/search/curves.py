@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import Asked, StrengthPair, Subject, score_of
+from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, score_of
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
 from trainables.metrics.outcomes import ByUnit
@@ -78,31 +78,43 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     )
 
 
-def confirmed_by_setting(trials: Iterable[Asked], subject: Subject) -> dict[StrengthPair, Confirmed]:
-    """Scores of confirming trials by their two strengths; position r is one seed everywhere."""
-    return {
-        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates], subject)
+def confirmed_by_setting(trials: Iterable[Asked]) -> dict[Subject, dict[StrengthPair, Confirmed]]:
+    """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere."""
+    by_setting = {
+        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates])
         for trial in trials
         if trial.results
     }
+    return {subject: {at: known[subject] for at, known in by_setting.items()} for subject in SUBJECTS}
 
 
-def confirmed_of(results: Sequence[ReplicateResult | None], subject: Subject) -> Confirmed:
+def confirmed_of(results: Sequence[ReplicateResult | None]) -> dict[Subject, Confirmed]:
     """Scores of confirming replicates at one setting, and how each did on every unit of the test split if that is on
-    record; None is one that is missing.
+    record, by subject; None is one that is missing.
     """
-    scores = np.array([math.nan if result is None else score_of(result, subject) for result in results])
-    kept = [None if one is None or one.by_unit is None else ByUnit.from_json(one.by_unit) for one in results]
+    outcomes = _outcomes(
+        [None if one is None or one.by_unit is None else ByUnit.from_json(one.by_unit) for one in results]
+    )
+    return {
+        subject: Confirmed(
+            scores=np.array([math.nan if one is None else score_of(one, subject) for one in results]),
+            outcomes=outcomes.get(subject),
+        )
+        for subject in SUBJECTS
+    }
+
+
+def _outcomes(kept: Sequence[ByUnit | None]) -> dict[Subject, Outcomes]:
     any_one = next((one for one in kept if one), None)
     if any_one is None:
-        return Confirmed(scores=scores)
-    values = np.full((len(results), len(any_one.weights)), np.nan)
-    for place, one in enumerate(kept):
-        if one:
-            first, second = one.values
-            values[place] = {"encoder_1": first, "encoder_2": second}.get(subject, (first + second) / 2)
+        return {}
+    missing = np.full_like(any_one.values[0], np.nan)
+    first, second = (np.array([one.values[side] if one else missing for one in kept]) for side in (0, 1))
     unit: OutcomeUnit = "rows" if any_one.rows is None else "groups"
-    return Confirmed(scores=scores, outcomes=Outcomes(values=values, weights=any_one.weights, unit=unit))
+    return {
+        subject: Outcomes(values=values, weights=any_one.weights, unit=unit)
+        for subject, values in zip(SUBJECTS, (first, second, (first + second) / 2), strict=True)
+    }
 
 
 def nuisance_of(trial: Asked) -> Nuisance:

@@ -14,6 +14,7 @@ Everything follows from the trainings of earlier rounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from study.search.design import nuisance_settings
 from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 
-ONE_SIDED: tuple[Arm, ...] = ("to_1", "to_2")
+ONE_SIDED: tuple[Literal["to_1", "to_2"], ...] = ("to_1", "to_2")
 _FEWEST = 3  # strengths that an arm begins with, where the design has as many
 _EVERY = 2**31  # after all rounds
 

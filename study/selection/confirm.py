@@ -59,12 +59,17 @@ def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9
         # Without spread there is no t: what is left is the sign test.
         p_value = 1.0 if abs(mean) <= 1e-12 * size else 2.0 ** (1 - count)
         return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=0.0, level=level)
-    reach = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    return gain_by_t(mean, error, count - 1, seeds=count, level=level)
+
+
+def gain_by_t(mean: float, error: float, degrees: float, *, seeds: int, level: float) -> Gain:
+    """The gain of this mean and standard error (above 0) by Student's t with so many degrees of freedom."""
+    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
     return Gain(
         mean=mean,
         interval=(mean - reach, mean + reach),
-        p_value=float(2 * stats.t.sf(abs(mean) / error, count - 1)),
-        seeds=count,
+        p_value=float(2 * stats.t.sf(abs(mean) / error, degrees)),
+        seeds=seeds,
         standard_error=error,
         level=level,
     )

@@ -11,9 +11,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from study.selection.confirm import Gain, paired_gain
+from study.selection.confirm import Gain, gain_by_t, paired_gain
 
 OutcomeUnit = Literal["rows", "groups"]
 
@@ -96,16 +95,5 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     if variance <= (1e-12 * float(np.abs(change).max(initial=0.0))) ** 2:
         return alone
     degrees = variance**2 / (of_trainings**2 / freedom[0] + of_units**2 / freedom[1])
-    error = float(np.sqrt(variance))
-    reach = float(stats.t.ppf((1 + level) / 2, degrees)) * error
-    return Gain(
-        mean=mean,
-        interval=(mean - reach, mean + reach),
-        p_value=float(2 * stats.t.sf(abs(mean) / error, degrees)),
-        seeds=trainings,
-        standard_error=error,
-        level=level,
-        units=units,
-        unit=baseline.unit,
-        units_share=min(1.0, of_units / variance),
-    )
+    told = gain_by_t(mean, float(np.sqrt(variance)), degrees, seeds=trainings, level=level)
+    return replace(told, units=units, unit=baseline.unit, units_share=min(1.0, of_units / variance))
