@@ -166,10 +166,10 @@ class ReplicatesSection(Section):
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
     confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
-    splits: Rows = "fixed"
-    """Rows of a replicate: `fixed`, those of the split, as the papers train; or `resampled`, a draw of its own for
-    training and validation (whole groups, where the data have some). Test rows are set aside once. Only with
-    `resampled` do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
+    splits: Rows = "resampled"
+    """Rows of a replicate: `resampled`, a draw of its own for training and validation (whole groups, where the data
+    have some); or `fixed`, those of the split, as the papers train. Test rows are set aside once. Only with `resampled`
+    do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
 
 
 class NuisanceRange(Section):

@@ -49,7 +49,7 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     cells, identity = CELLS.among(record.notes), CONFIGURATION.among(record.notes)
     if not cells or not identity:
         return None
-    config = StudyConfig.model_validate(identity)
+    config = StudyConfig.of_identity(identity)
     run = RUN.among(record.notes)
     ended = run is not None and run.complete
     known = tuple(cell.cell(config) for cell in cells)
