@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from study.cells.cell import Cell, alignment_of
-from study.config import ConfigError, EncoderSection, StudyConfig
+from study.config import ConfigError, EncoderSection, Splits, StudyConfig
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
-from trainables.spec import DatasetSpec, EncoderSpec, Rows, Split, content_hash
+from trainables.spec import DatasetSpec, EncoderSpec, Split, content_hash
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
@@ -36,7 +36,7 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
     return tuple(cells), loaded
 
 
-def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Rows = "fixed") -> tuple[str, ...]:
+def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed") -> tuple[str, ...]:
     """Lines on how the study's data were understood, where they allow another reading; each once.
 
     `splits` are those of its replicates: a split that came with the data may keep rows apart that belong together.

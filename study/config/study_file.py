@@ -26,7 +26,11 @@ from trainables.spec import content_hash
 Key = tuple[str, str]  # a section and a key of it
 
 # What a study means by a key that its record lacks: it was begun before there was such a key.
-_BEFORE: Mapping[Key, object] = {("replicates", "splits"): "fixed"}
+_BEFORE: Mapping[Key, object] = {
+    ("replicates", "splits"): "fixed",
+    ("replicates", "confirm_on"): "holdout",
+    ("search", "smallest_gain"): 0.0,
+}
 
 
 class StudyConfig(Section):
