@@ -164,6 +164,8 @@ def _few_groups(gain: GainResult) -> str:
     share = gain.units_share or 0.0
     if gain.unit != "groups" or gain.units is None or (share < _MOST and gain.units >= _FEW_GROUPS):
         return ""
+    if gain.units == 1:
+        return "all test rows are of one group, so that nothing tells how much others would differ: test on more groups"
     return (
         f"its gain rests on {gain.units} groups of test rows, whose luck is {100 * share:.0f} % of the interval's "
         "variance: more groups (people, recordings …) would make it narrower, and more seeds would not"

@@ -215,6 +215,8 @@ def check_decision(said: Said, place: int) -> None:
     strengths = chosen.strengths if chosen and chosen.strengths else (0.0, 0.0)
     assert choice.strengths == strengths
 
+    assert choice.verdict != ("align" if chosen is None else "avoid")
+
     metrics = {name: value for name, value, _ in run.metrics}
     assert (run.tags["strategy"], run.tags["verdict"] == "align") == (choice.strategy, chosen is not None)
     assert (metrics["strategy_strength_1"], metrics["strategy_strength_2"]) == strengths
