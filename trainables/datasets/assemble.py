@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 from trainables.datasets.base import DataError, Modality, MultimodalData, Target
 from trainables.datasets.given_split import constant_parts, read_split, unseen_classes
 from trainables.datasets.labels import Labels, read_labels
-from trainables.datasets.leaks import columns_of_target, leak_note, shared_note
+from trainables.datasets.leaks import columns_of_target, counting_note, leak_note, shared_note
 from trainables.datasets.missing import spelt_numbers
 from trainables.datasets.table import Option, unknown
-from trainables.datasets.values import Arrays, get_array, impute, longer_lengths, read_numbers, read_real_steps
+from trainables.datasets.values import (
+    Arrays,
+    get_array,
+    impute,
+    longer_lengths,
+    misplaced_steps,
+    read_numbers,
+    read_real_steps,
+    unmasked_padding,
+)
 from trainables.metrics.scores import SCORES
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
@@ -94,7 +103,16 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         *(
             note
             for key, source in masks.items()
-            for note in longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key])
+            for note in (
+                *longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key]),
+                *misplaced_steps(f"{name}: the mask of {key}", real_steps[key], values[key]),
+            )
+        ),
+        *(
+            note
+            for key, array in values.items()
+            if key not in masks
+            for note in unmasked_padding(f"{name}: {key}", array)
         ),
         *(
             note
@@ -106,8 +124,14 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     leaks = [
         note
         for key, array in values.items()
-        for source, one in labels.items()
-        for note in leak_note(name, key, source, columns_of_target(array, one))
+        for note in (
+            *(
+                told
+                for source, one in labels.items()
+                for told in leak_note(name, key, source, columns_of_target(array, one))
+            ),
+            *counting_note(name, key, array),
+        )
     ]
     return MultimodalData(
         name=name,
