@@ -110,14 +110,20 @@ def _what_would_show(gain: GainResult, metric: str) -> str:
     needed = _needed(gain)
     if gain.mean is None or needed is None:
         return ""
-    real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about {needed.many}"
+    real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about"
     if needed.of == "seeds":
-        return f"{real} confirming seeds would show it with 80 % probability: raise replicates.confirm"
+        return f"{real} {needed.many} confirming seeds would show it with 80 % probability: raise replicates.confirm"
     what = "groups of rows (people, recordings …)" if needed.of == "groups" else "rows"
     return (
-        f"{real} {what} in the test split, where it has {gain.units}, would show it with 80 % probability: these are "
-        "what is missing, and not seeds"
+        f"{real} {_roughly(needed.many):,} {what} in the test split, where it has {gain.units}, would show it with 80 "
+        "% probability: these are what is missing, and not seeds"
     )
+
+
+def _roughly(count: int) -> int:
+    """A count to two significant digits: it is an estimate."""
+    size = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // size) * size
 
 
 class _Needed(NamedTuple):
