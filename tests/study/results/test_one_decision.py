@@ -333,7 +333,11 @@ def check_p_values(said: Said) -> None:
         [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.S)]
         for row in re.findall(r"<tr.*?>(.*?)</tr>", said.page, re.S)
     ]
-    rows += [[part.strip() for part in line.split("|")[1:-1]] for run in said.runs for line in run.note.splitlines()]
+    rows += [
+        [unescape(part).strip() for part in line.split("|")[1:-1]]
+        for run in said.runs
+        for line in run.note.splitlines()
+    ]
     checked = 0
     for row in rows:
         for cell, beside in pairwise(row):
