@@ -82,7 +82,7 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     ended = all(status.ended for status in statuses)
     stars_of = "λ of each pair (?: so far)"
     if cells:
-        stars_of = "what to do" if ended else "best shared λ [90 %] so far"
+        stars_of = "what to do" if ended else "best shared λ [90 %]"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in statuses:
