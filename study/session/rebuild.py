@@ -9,6 +9,7 @@ from study.cells.same_data import check_same, data_at_hand, digests
 from study.cli.display import Display
 from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
 from study.config.folder import StudyFolder
+from study.config.notation import write_yaml
 from study.results.model import Report
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.search.record.locks import held
@@ -78,5 +79,5 @@ def _recorded_config(place: Storage, name: str, files: StudyFolder) -> StudyConf
             f"{where} holds no study {name} that has begun; run it first, "
             "or name one of those that python -m study.status lists"
         )
-    text = STUDY_FILE.among(notes) or to_yaml(StudyConfig.model_validate(identity))
+    text = STUDY_FILE.among(notes) or write_yaml(identity)
     return parse_config(text, source=f"the record of {name}")

@@ -114,7 +114,9 @@ class TestNumbers:
     @pytest.mark.parametrize("far", [-999.0, 1e20, 9999.0])
     def test_a_number_far_from_all_others_that_recurs_is_said(self, load_target, far, task):
         (note,) = load_target(np.where(np.arange(N) % 10 == 0, far, FINE), task=task).notes
-        assert note.startswith(f"d: target y is {far:g} in 24 of 240 rows, far from all others, which are -2.9749 to 3; if ")
+        assert note.startswith(
+            f"d: target y is {far:g} in 24 of 240 rows, far from all others, which are -2.9749 to 3; if "
+        )
         (note,) = load_target(np.c_[FINE, np.where(np.arange(N) < 2, far, FINE)], task=task).notes
         assert f"is {far:g} in 2 of 240 rows" in note
 
