@@ -81,6 +81,8 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     targets = {key: made[source] for key, source in _sources(modalities, options["target"]).items()}
     first = next(iter(targets.values()))
     split, told = read_split(name, arrays, first, options)
+    is_given = options["group"] is None and bool(options["split"] or "split" in arrays)
+    is_given = is_given and not told  # else it came without rows to validate, which were drawn here
     standardise = options["standardise"]
     for given in [] if isinstance(standardise, bool) else standardise:
         if given not in modalities:
@@ -145,6 +147,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         targets=targets,
         split=split,
         groups=None if options["group"] is None else _numbered(get_array(name, arrays, options["group"])),
+        split_is_given=is_given,
         notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks, *shared_note(name, values)),
     )
 
