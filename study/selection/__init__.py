@@ -4,7 +4,7 @@ from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
 from study.selection.optimum import Curve, Flag, Selection, select
-from study.selection.placement import Unit, free_columns, next_strength
+from study.selection.placement import Unit, free_columns, next_strength, next_units
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.prospect import Prospect, prospect
 from study.selection.shape import Shape
@@ -45,6 +45,7 @@ __all__ = [
     "has_curve",
     "holm",
     "next_strength",
+    "next_units",
     "paired_gain",
     "prospect",
     "sample_posterior",
