@@ -3,7 +3,7 @@
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, holm, paired_gain
 from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
-from study.selection.optimum import Curve, Flag, Selection, select
+from study.selection.optimum import Curve, Flag, Selection, rounded, select
 from study.selection.placement import Unit, free_columns, next_strength, next_units
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.prospect import Prospect, prospect
@@ -48,6 +48,7 @@ __all__ = [
     "next_units",
     "paired_gain",
     "prospect",
+    "rounded",
     "sample_posterior",
     "select",
     "strengths_by_encoder",

@@ -19,12 +19,16 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point."""
+    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point.
+
+    `scale` is that of the warp on which it is smooth.
+    """
 
     strengths: Floats
     mean: Floats
     low: Floats
     high: Floats
+    scale: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,9 +114,15 @@ def select(
             mean=posterior.mean,
             low=ordered[:, tail],
             high=ordered[:, -1 - tail],
+            scale=fitted.scale,
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
     )
+
+
+def rounded(strength: float) -> float:
+    """A strength to three significant digits: what is confirmed is what is reported."""
+    return float(f"{strength:.3g}")
 
 
 def _interval(axis: Floats, probability: Floats, star: int, level: float) -> tuple[int, int]:

@@ -108,9 +108,22 @@ def _seeds_needed(gain: GainResult) -> int | None:
             return None
         level = 0.05
     sd = (bounds[1] - bounds[0]) / (2 * _T90.get(seeds, 1.65)) * math.sqrt(seeds)
+    needed = seeds_to_show(mean, sd=sd, level=level)
+    return needed if needed is not None and seeds < needed else None
+
+
+def seeds_to_show(gain: float, *, sd: float, level: float) -> int | None:
+    """Seeds at which a true gain above 0 would be shown by a test at `level` with a probability of 80 %.
+
+    `sd` is that of the difference of one seed; Guenther's allowance as above. None where hundreds would not do.
+    """
+    if gain <= 0:
+        return None
     tail, power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(0.8)
-    needed = math.ceil(((tail + power) * sd / mean) ** 2 + tail**2 / 2)
-    return needed if seeds < needed <= 200 else None
+    if (tail + power) * sd > 20 * gain:
+        return None
+    needed = max(2, math.ceil(((tail + power) * sd / gain) ** 2 + tail**2 / 2))
+    return needed if needed <= 200 else None
 
 
 def _splits_apart(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:
