@@ -8,8 +8,9 @@ one always looks best.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,16 @@ def _estimate(table: EncoderTable, *, log: bool, scale: float | None) -> _Estima
     )  # fmt: skip
 
 
-def _options(scores: Scores, axis: _Axis) -> Mapping[str, object]:
+class _Options(TypedDict):
+    """Arguments that all of `study.selection` takes."""
+
+    range_: tuple[float, float]
+    scale: float
+    diverged: NDArray[np.bool_]
+    paired: bool
+
+
+def _options(scores: Scores, axis: _Axis) -> _Options:
     return {
         "range_": axis.range, "scale": axis.scale, "diverged": scores.diverged, "paired": scores.seeds is not None,
     }  # fmt: skip

@@ -52,9 +52,7 @@ def trials_of_arrays(strengths: ArrayLike, scores: ArrayLike, seeds: ArrayLike |
         if np.shape(seeds) != values.shape:
             raise ConfigError(f"seeds have shape {np.shape(seeds)}, scores {values.shape}; they must agree")
         frame["seed"] = np.asarray(seeds)
-    return Trials(source="arrays", frame=frame, parameters=("strength",)), Asked(
-        seed=None if seeds is None else "seed"
-    )
+    return Trials(source="arrays", frame=frame, parameters=("strength",)), Asked(seed=None if seeds is None else "seed")
 
 
 def answer_report(report: Report) -> tuple[OutsideResult, ...]:
@@ -79,4 +77,3 @@ def _answer_encoder(encoder: EncoderResult, title: str, modality: str, metric: s
     trials = Trials(source=title, frame=pd.DataFrame(rows), parameters=("strength",))
     asked = Asked(strength="strength", score=metric, seed="seed", encoder="encoder", minimise=False)
     return answer_trials(trials, asked, scale=encoder.posterior.scale if encoder.posterior else None)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from study.search.tables import Tried, best_by_strength, score_table
 Setting = tuple[str, ...]
 _PAIRED = 0.5  # share of scores that must be of seeds trained at two strengths or more
 _CROSSED = 2 / 3  # share of trainings that must be of settings which were tried at every strength
-_MOST_MERGED = 8  # characters of a value shown
+_LONGEST = 24  # characters of a value shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,8 +39,7 @@ class Scores:
 class EncoderTable:
     """The trainings of one encoder: searched on, and on the split to confirm on where there is one.
 
-    `names_of_seeds`: of each score of `searched` its seed, "" where it has none; `is_fresh`: no seed of `confirmed` is
-    one of `searched`.
+    `is_fresh`: no seed of `confirmed` is one of `searched`.
     """
 
     encoder: str | None
@@ -61,6 +59,25 @@ class _Row:
     setting: Setting
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Parsed:
+    """The rows of one encoder that have a score, column by column; `parts`: `search`, `confirm` or "" (neither)."""
+
+    frame: pd.DataFrame
+    strengths: NDArray[np.float64]
+    scores: list[float | None]
+    seeds: list[str]
+    parts: list[str]
+
+    def rows(self, varying: Sequence[str], part: str) -> list[_Row]:
+        """The rows of a part, their setting by the columns `varying`."""
+        settings: list[Setting] = [()] * len(self.frame)
+        if varying:
+            settings = list(zip(*(_texts(self.frame, name) for name in varying), strict=True))
+        every = zip(self.strengths, self.scores, self.seeds, settings, self.parts, strict=True)
+        return [_Row(float(at), score, seed, how) for at, score, seed, how, own in every if own == part]
+
+
 def encoder_tables(trials: Trials, columns: Columns) -> tuple[EncoderTable, ...]:
     """The table of each encoder, or the only one, in the order of their names.
 
@@ -68,25 +85,30 @@ def encoder_tables(trials: Trials, columns: Columns) -> tuple[EncoderTable, ...]
         ConfigError: a cell holds what cannot be there, or nothing is left.
     """
     frame = trials.frame.reset_index(drop=True)
-    counts = Counter[str](trainings=len(frame) + sum(trials.left_out.values()), **trials.left_out)
-    doubled = frame.map(str).duplicated()
-    if trials.parameters is None:  # a file: of a store two equal trials are two
-        counts["duplicates"] = int(doubled.sum())
-        frame = frame[~doubled].reset_index(drop=True)
-    is_there = ~(blank(frame[columns.strength]) | blank(frame[columns.score]))
-    counts["missing"] = int((~is_there).sum())
-    frame = frame[is_there].reset_index(drop=True)
-    if not len(frame):
+    twice = frame.map(str).duplicated().to_numpy() & (trials.parameters is None)  # of a store two equal trials are two
+    gone = (blank(frame[columns.strength]) | blank(frame[columns.score])).to_numpy(bool)
+    if np.all(gone | twice):
         raise ConfigError(f"{trials.source}: no row has a {columns.strength} and a {columns.score}")
-    strengths, scores = _strengths(frame, columns), _scores(frame, columns)
-    groups = _texts(frame, columns.encoder)
-    parts = _parts(frame, columns)
-    names = natural_order(set(groups))
+    groups = np.array(_texts(frame, columns.encoder), object)
     tables = []
-    for name in names:
-        mine = np.array([group == name for group in groups])
-        tables.append(_table(frame, strengths, scores, parts, mine, columns, name or None, counts))
+    for name in natural_order(set(groups[~gone & ~twice])):
+        mine = groups == name
+        counts = Counter[str](trials.left_out)
+        counts["trainings"] = int(mine.sum()) + sum(trials.left_out.values())
+        counts["duplicates"] = int((mine & twice).sum())
+        counts["missing"] = int((mine & gone & ~twice).sum())
+        tables.append(_table(_parsed(frame[mine & ~gone & ~twice], columns), columns, name or None, counts))
     return tuple(tables)
+
+
+def _parsed(frame: pd.DataFrame, columns: Columns) -> _Parsed:
+    return _Parsed(
+        frame=frame,
+        strengths=_strengths(frame, columns),
+        scores=_scores(frame, columns),
+        seeds=_texts(frame, columns.seed),
+        parts=_parts(frame, columns),
+    )
 
 
 def natural_order(names: set[str]) -> list[str]:
@@ -154,51 +176,34 @@ def _parts(frame: pd.DataFrame, columns: Columns) -> list[str]:
     return [known[value] for value in values]
 
 
-def _table(
-    frame: pd.DataFrame,
-    strengths: NDArray[np.float64],
-    scores: Sequence[float | None],
-    parts: Sequence[str],
-    mine: NDArray[np.bool_],
-    columns: Columns,
-    encoder: str | None,
-    counts: Counter[str],
-) -> EncoderTable:
-    counts = Counter(counts)
-    if columns.encoder is not None:
-        counts["trainings"] = int(mine.sum())
-        for why in ("missing", "duplicates"):
-            counts.pop(why, None)
-    seeds = _texts(frame, columns.seed)
-    own = [index for index in np.flatnonzero(mine) if parts[index]]
-    counts["other_split"] = int(mine.sum()) - len(own)
-    varying, fixed = _others(frame.iloc[own], columns)
-    settings = list(zip(*(_texts(frame, name) for name in varying), strict=True)) if varying else [()] * len(frame)
-    rows = {
-        part: [_Row(float(strengths[i]), scores[i], seeds[i], settings[i]) for i in own if parts[i] == part]
-        for part in ("search", "confirm")
-    }
+def _table(parsed: _Parsed, columns: Columns, encoder: str | None, counts: Counter[str]) -> EncoderTable:
+    counts["other_split"] = parsed.parts.count("")
+    searching = parsed.frame[np.array(parsed.parts) == "search"]
+    varying, fixed = _others(searching, columns)
+    rows, confirming = parsed.rows(varying, "search"), parsed.rows(varying, "confirm")
+    if not any(row.score is not None for row in rows):
+        whose = f" of {encoder}" if encoder else ""
+        raise ConfigError(f"column {columns.score} holds no finite score{whose} to search on: every training diverged")
     remarks: list[str] = []
-    if columns.seed is not None and any(not row.seed for row in rows["search"]):
+    if columns.seed is not None and any(not row.seed for row in rows):
         remarks.append(f"some rows have no {columns.seed}: each is taken for a seed of its own")
-    kept, role = _held(rows["search"])
-    counts["set_aside"] = len(rows["search"]) - len(kept)
+    kept, role = _held(rows)
+    counts["set_aside"] = len(rows) - len(kept)
     chosen = {(row.strength, row.setting) for row in kept}
     searched = _arranged(kept, counts)
-    confirming = [row for row in rows["confirm"] if role == "varies" or (row.strength, row.setting) in chosen]
-    confirmed = _arranged(confirming, Counter()) if confirming else None
+    confirming = [row for row in confirming if role == "varies" or (row.strength, row.setting) in chosen]
     counts["diverged"] = sum(row.score is None for row in kept)
-    counts["used"] = sum(row.score is not None for row in kept)
-    others = [*fixed, *(_described(frame.iloc[own], name, role, scores, own) for name in varying)]
+    counts["used"] = len(kept) - counts["diverged"]
     if columns.seed is not None and searched.seeds is None:
         remarks.append(f"hardly any value of {columns.seed} stands at two strengths, so that nothing can be paired")
+    scores = np.array([np.nan if row.score is None else row.score for row in rows])
     return EncoderTable(
         encoder=encoder,
         searched=searched,
-        confirmed=confirmed,
+        confirmed=_arranged(confirming, Counter()) if confirming else None,
         is_fresh=not {row.seed for row in confirming} & {row.seed for row in kept},
-        counts=TrainingCounts(**{name: counts[name] for name in counts if counts[name] or name in _ALWAYS}),
-        others=tuple(others),
+        counts=TrainingCounts(**{name: count for name, count in counts.items() if count or name in _ALWAYS}),
+        others=(*fixed, *(_described(searching, name, role, scores) for name in varying)),
         remarks=tuple(remarks),
     )
 
@@ -240,23 +245,17 @@ def _held(rows: Sequence[_Row]) -> tuple[list[_Row], str]:
     return [row for row in crossed if (row.strength, row.setting) in best], "nuisance"
 
 
-def _described(
-    frame: pd.DataFrame, name: str, role: str, scores: Sequence[float | None], own: Sequence[int]
-) -> OtherHyperparameter:
-    values = to_numbers(frame[name])
-    known = np.array([math.nan if scores[i] is None else float(scores[i] or 0.0) for i in own])
+def _described(frame: pd.DataFrame, name: str, role: str, scores: NDArray[np.float64]) -> OtherHyperparameter:
+    values, correlation = to_numbers(frame[name]), None
     if np.all(np.isfinite(values)):
         told = f"{values.min():.3g} to {values.max():.3g}"
-        both = np.isfinite(known)
-        related = both.sum() > 3 and np.ptp(values[both]) > 0 and np.ptp(known[both]) > 0
-        correlation = float(stats.spearmanr(values[both], known[both]).statistic) if related else None
+        known = np.isfinite(scores)
+        if role == "varies" and known.sum() > 3 and np.ptp(values[known]) > 0 and np.ptp(scores[known]) > 0:
+            correlation = float(stats.spearmanr(values[known], scores[known]).statistic)
     else:
         named = natural_order(set(_texts(frame, name)))
-        told = ", ".join(value[:_MOST_MERGED] or "none" for value in named[:6]) + (" …" if len(named) > 6 else "")
-        correlation = None
-    return OtherHyperparameter(
-        name=name, role=role, values=told, correlation=correlation if role == "varies" else None
-    )
+        told = ", ".join(value[:_LONGEST] or "none" for value in named[:6]) + (" …" if len(named) > 6 else "")
+    return OtherHyperparameter(name=name, role=role, values=told, correlation=correlation)
 
 
 def _arranged(rows: Sequence[_Row], counts: Counter[str]) -> Scores:
@@ -266,9 +265,7 @@ def _arranged(rows: Sequence[_Row], counts: Counter[str]) -> Scores:
     if seeds is None:
         by_strength = {at: [row.score for row in rows if row.strength == at] for at in strengths}
         most = max(map(len, by_strength.values()))
-        scores, diverged = score_table(
-            [dict(enumerate(by_strength[at])) for at in strengths], replicates=range(most)
-        )
+        scores, diverged = score_table([dict(enumerate(by_strength[at])) for at in strengths], replicates=range(most))
         return Scores(strengths=np.array(strengths), scores=scores, diverged=diverged, seeds=None)
     cells: dict[tuple[float, str], list[float | None]] = defaultdict(list)
     for index, row in enumerate(rows):
@@ -276,8 +273,7 @@ def _arranged(rows: Sequence[_Row], counts: Counter[str]) -> Scores:
     counts["averaged"] += sum(len(held) - 1 for held in cells.values())
     columns = [*seeds, *(f"row {index + 1}" for index, row in enumerate(rows) if not row.seed)]
     table = [
-        {place: _mean(cells[at, seed]) for place, seed in enumerate(columns) if (at, seed) in cells}
-        for at in strengths
+        {place: _mean(cells[at, seed]) for place, seed in enumerate(columns) if (at, seed) in cells} for at in strengths
     ]
     scores, diverged = score_table(table, replicates=range(len(columns)))
     return Scores(strengths=np.array(strengths), scores=scores, diverged=diverged, seeds=tuple(columns))

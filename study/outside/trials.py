@@ -30,6 +30,7 @@ _NO_SETTING = re.compile(
     r"replicate|^cell$|^dataset$",
     re.I,
 )
+_NOTHING = ("", "NA", "None", "null", "<NA>")
 SEARCHED = ("validation", "valid", "val", "dev", "eval", "search")
 CONFIRMED = ("test", "confirm", "confirmation", "holdout", "held-out")
 
@@ -150,7 +151,9 @@ def _score(trials: Trials, names: Sequence[str]) -> str:
             raise ConfigError(f"several columns may be the score: {_some(matching)}; name one with --score")
     if trials.scores is not None and len(possible) == 1:
         return possible[0]
-    raise ConfigError(f"no column of {trials.source} is obviously the score; name one of {_some(possible)} with --score")
+    raise ConfigError(
+        f"no column of {trials.source} is obviously the score; name one of {_some(possible)} with --score"
+    )
 
 
 def _strength(trials: Trials, names: Sequence[str]) -> str:
@@ -180,9 +183,7 @@ def blank(values: pd.Series) -> pd.Series:
     """Where a column holds nothing: a null, or a text of spaces. NaN in a column of numbers is nothing too."""
     if pd.api.types.is_numeric_dtype(values):
         return values.isna()
-    texts = values.map(lambda value: isinstance(value, str))
-    empty = values.map(lambda value: value.strip() in ("", "NA", "None", "null", "<NA>") if isinstance(value, str) else 0)
-    return (values.isna() & ~texts) | empty.astype(bool)
+    return values.map(lambda value: value.strip() in _NOTHING if isinstance(value, str) else bool(pd.isna(value)))
 
 
 def to_numbers(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -166,7 +166,7 @@ def _unpaired(scores: Floats, axis: Floats) -> list[Differences]:
 
 
 def _floor(scores: Floats, freedom: int) -> float:
-    """The least sum of squares: differences below rounding error are none; it stands in for a noise too small to see."""
+    """The least sum of squares: differences below rounding error are none."""
     known = scores[np.isfinite(scores)]
     return float(freedom * (1e-13 * max(float(np.abs(known).max()), 1e-100)) ** 2)
 

@@ -72,8 +72,8 @@ class Trainings:
     """Scores of all trainings, by ascending strength and by seed.
 
     `strengths` (S,); `scores` (S, R), NaN for none; `dead` (S,) True where trainings diverge, and then without a
-    score; `diverged` True if any training did; `range` of strengths in which the optimum is sought; `paired`: a column is
-    a seed, else columns mean nothing.
+    score; `diverged` True if any training did; `range` of strengths in which the optimum is sought; `paired`: a column
+    is a seed, else columns mean nothing.
     """
 
     strengths: Floats
