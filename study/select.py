@@ -26,10 +26,10 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.select",
-        description="Find the best strength of trainings that are done already, with its interval: a table with a row "
-        "per training, an Optuna study, an MLflow experiment, or a folder of Ray Tune. Only reads. Works for any one "
-        "hyperparameter of at least 0. Columns that are obvious need not be named.",
-        epilog="example: python -m study.select runs.csv --strength lambda --score val_acc --seed seed",
+        usage="python -m study.select [FILE] [options]",
+        description="Find λ*, or another hyperparameter's best value, from trainings that are done already. It only "
+        "reads; columns that are obvious need not be named.",
+        epilog="example: python -m study.select runs.csv --score val_acc --seed seed",
     )
     sources = options.add_argument_group("where the trainings are, one of")
     sources.add_argument("table", nargs="?", type=Path, metavar="FILE", help="CSV, TSV or Parquet")

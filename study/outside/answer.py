@@ -293,24 +293,28 @@ def _expected(one: _Estimate, strength: float) -> tuple[float | None, tuple[floa
     """The mean score of trainings at a strength, with its interval: the curve's, and that of the level it stands on."""
     posterior = one.posterior
     place = int(np.abs(posterior.strengths - strength).argmin())
-    error = _level_error(one)
+    error, degrees = _level_error(one)
     if math.isnan(error):
         return finite(float(posterior.mean[place])), None
-    draws = posterior.draws[:, place] + error * np.random.default_rng(0).standard_normal(len(posterior.draws))
+    draws = posterior.draws[:, place] + error * np.random.default_rng(0).standard_t(degrees, len(posterior.draws))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(posterior.mean[place]), (float(low), float(high))
 
 
-def _level_error(one: _Estimate) -> float:
-    """Standard error of the level of the curve; NaN where there is one seed, of which the level is that seed's."""
+def _level_error(one: _Estimate) -> tuple[float, int]:
+    """Standard error of the level of the curve and its degrees of freedom; NaN where there is one seed, of which the
+    level is that seed's.
+    """
     scores = one.scores.scores
     counts = np.isfinite(scores).sum(axis=1)
     counts = counts[counts > 0]
     if one.scores.seeds is None:
-        return float(np.median(one.posterior.noise_sd) * np.sqrt(np.sum(1 / counts)) / len(counts))
+        error = float(np.median(one.posterior.noise_sd) * np.sqrt(np.sum(1 / counts)) / len(counts))
+        return error, max(int(counts.sum()) - 1, 1)
     centred = scores - np.array([finite_mean(row) or 0.0 for row in scores])[:, None]
     offsets = np.array([finite_mean(column) for column in centred.T if np.isfinite(column).sum() > 1], float)
-    return float(offsets.std(ddof=1) / math.sqrt(len(offsets))) if len(offsets) > 1 else math.nan
+    known = len(offsets)
+    return (float(offsets.std(ddof=1) / math.sqrt(known)), known - 1) if known > 1 else (math.nan, 1)
 
 
 def _best_trial(one: _Estimate) -> BestTrial:
