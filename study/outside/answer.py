@@ -28,7 +28,6 @@ from study.results.model import (
     PosteriorCurve,
     SearchedResult,
 )
-from study.results.text.doubts import seeds_to_show
 from study.selection import (
     SIZE,
     Gain,
@@ -40,6 +39,7 @@ from study.selection import (
     next_units,
     rounded,
     sample_posterior,
+    seeds_to_show,
     select,
     unwarp,
     warp,

@@ -1,4 +1,4 @@
-"""What trainings of others say: of seeds and of none, of other hyperparameters, of splits, of luck; and hostile tables."""
+"""What trainings of others say: of seeds and of none, other hyperparameters, splits, luck; and hostile tables."""
 
 from __future__ import annotations
 
