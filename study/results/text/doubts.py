@@ -122,7 +122,7 @@ def _what_would_show(gain: GainResult, metric: str) -> str:
 
 def _roughly(count: int) -> int:
     """A count to two significant digits: it is an estimate."""
-    size = 10 ** max(0, len(str(count)) - 2)
+    size = int(10 ** max(0, len(str(count)) - 2))
     return -(-count // size) * size
 
 
