@@ -143,6 +143,7 @@ def one_run(versions: Versions, rng: np.random.Generator) -> Run:
     choice = choose_strategy(
         {"shared": StrategyGains(gain_1=used["encoder_1"], gain_2=used["encoder_2"], gain_mean=used["pair"])},
         adjusted_p={"shared": adjusted["pair"]},
+        smallest_gain=config.search.smallest_gain,
     )
     conclusions = {
         subject: conclude(
@@ -150,6 +151,7 @@ def one_run(versions: Versions, rng: np.random.Generator) -> Run:
             gains[subject],
             adjusted_p=adjusted[subject],
             used=used[subject] if choice.strategy != "none" else None,
+            smallest_gain=config.search.smallest_gain,
         )
         for subject in SUBJECTS
     }
