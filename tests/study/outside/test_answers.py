@@ -239,7 +239,7 @@ HOSTILE = {
     "only diverged": ("lambda,seed,acc\n0,0,nan\n1,0,inf\n", "diverged"),
     "no scores": ("lambda,seed,acc\n0,0,\n1,0,\n", "no row"),
     "no score column": ("lambda,seed,colour\n0,0,red\n", "--score"),
-    "several scores": ("lambda,test_acc,val_acc,train_acc\n0,1,1,1\n1,1,1,1\n", "--score"),
+    "several scores": ("lambda,left_acc,right_acc\n0,1,1\n1,1,1\n", "--score"),
     "no strength column": ("seed,acc\n0,0.5\n1,0.6\n", "--strength"),
     "two columns of a name": ("lambda,lambda,acc\n0,0,1\n", ""),
     "an unknown split": ("lambda,split,acc\n0,train,1\n1,test,1\n", "validation"),
