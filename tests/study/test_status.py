@@ -245,6 +245,8 @@ def test_all_studies_of_a_database_are_listed(
         (["half", "--storage", "sqlite:///:memory:"], "there is no file :memory:"),
         (["--out", "/dev/null"], "--out /dev/null is a file; give the folder"),
         (["--out", "x" * 300], "…: File name too long; give the folder"),
+        (["--out", "nowhere"], "--out nowhere is not there; give the folder"),
+        (["half", "--out", "studies"], "there is no study half in studies"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -261,6 +263,18 @@ def test_mistakes_are_one_line(
     assert said in error
     assert "hunter2" not in error
     assert error.count("\n") == 1
+
+
+def test_where_no_study_has_begun_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0  # the usual folder need not be there before the first study
+    assert capsys.readouterr().err == "no study in studies has begun\n"
+    (tmp_path / "empty").mkdir()
+    assert main(["--out", "empty", "--json"]) == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out), said.err) == ([], "no study in empty has begun\n")
 
 
 def test_an_ended_study_is_said_to_have_ended_pair_by_pair_too(
