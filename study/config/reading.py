@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,9 +14,11 @@ from pydantic_core import ErrorDetails
 from study.config.errors import ConfigError, NotationError
 from study.config.files import read_regular
 from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
-from study.config.schema import EncoderSection, NuisanceRange
+from study.config.nuisance import NuisanceRange
+from study.config.schema import EncoderSection
 from study.config.secrets import redacted
 from study.config.study_file import StudyConfig
+from study.config.trainer import TrainerSection
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -65,7 +67,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
             "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         )
         raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
-    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in)
+    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in, folder=path.parent)
 
 
 def parse_config(
@@ -74,18 +76,23 @@ def parse_config(
     source: str = "the study file",
     overrides: Iterable[str] = (),
     stand_in: StandIn | None = None,
+    folder: Path = Path(),
 ) -> StudyConfig:
-    """As `load_config`, from text; `source` names it in messages."""
+    """As `load_config`, from text; `source` names it in messages, and paths of a trainer are from `folder`."""
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
     config = _validated(value, source)
+    if config.trainer is not None:
+        config = config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})
     return config if stand_in is None else _on_stand_in(config, stand_in)
 
 
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
+    if config.trainer is not None:
+        raise ConfigError("--stand-in is for the built-in training: trainer.call reads data of its own; leave it out")
     value = config.to_json()
     value["dataset"]["stand_in"] = "small" if size == "small" else True
     value["study"] = f"{config.study}-stand-in"
@@ -145,9 +152,10 @@ def _describe(errors: list[ErrorDetails]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
         return f"unknown key {key}; {hint}"
     if error["type"] == "missing":
-        return f"the key {key} is missing; add it"
+        return f"the key {error.get('ctx', {}).get('key', key)} is missing; add it"
     if error["type"] == "value_error":
-        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+        told = error["msg"].removeprefix("Value error, ")
+        return f"{key}: {told}" if path else told
     if path[:1] == ["pairs"]:
         given = _short(error["input"])
         return f"pairs is {given}, but must be all or a list of pairs, not empty: [[left, right], [left, top]]"
@@ -188,10 +196,15 @@ def _keys_at(path: list[str]) -> list[str]:
     for part in path:
         fields = getattr(model, "model_fields", {})
         if part in fields:
-            model = fields[part].annotation
+            model = _section(fields[part].annotation)
         else:  # a name that the user chose: the section lies below it
             model = EncoderSection if path[0] == "encoders" else NuisanceRange
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _section(annotation: Any) -> Any:
+    """The section that a key holds, be it one that may be left out."""
+    return next((one for one in get_args(annotation) if hasattr(one, "model_fields")), annotation)
 
 
 def _kind(value: object) -> str:
