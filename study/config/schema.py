@@ -173,12 +173,12 @@ class SearchSection(Section):
 
     sampler: Sampler = "posterior"
     """`posterior` (ours: the trainings that tell most about λ*), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
-    nuisance: Nuisance = {}
-    """Hyperparameters to be tuned fairly at each strength: `learning_rate`, `weight_decay`, `temperature`; with `trainer`
-    any, by names of its own."""
+    nuisance: Nuisance = Field(default_factory=dict)
+    """Hyperparameters to be tuned fairly at each strength: `learning_rate`, `weight_decay`, `temperature`; with
+    `trainer` any, by names of its own."""
     trials_per_strength: Few = 1
-    """Nuisance settings tried at every strength, the same ones; the first is that of `training`, with `trainer` the middle
-    of each range and the first of its choices."""
+    """Nuisance settings tried at every strength, the same ones; the first is that of `training`, with `trainer` the
+    middle of each range and the first of its choices."""
     transfer: Flag = True
     """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
     stop_interval: NonNegative = 0.0
@@ -191,7 +191,8 @@ class ResourcesSection(Section):
     """What one pack of trainings may use; nothing here but `pack` changes a result."""
 
     gpus: Literal["auto"] | NonNegative = "auto"
-    """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU (1 with `trainer`), else 0."""
+    """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU (1 with `trainer`), else
+    0."""
     cpus: Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False), BeforeValidator(number)] = 1.0
     """Cores for each pack; its arithmetic has as many threads."""
     pack: Literal["auto"] | Count = "auto"

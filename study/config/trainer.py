@@ -54,9 +54,7 @@ class TrainerSection(Section):
         except (TypeError, ValueError) as error:
             raise ValueError(f"they must be plain values, as JSON has them ({error})") from None
         if len(text) > _MOST_OPTIONS:
-            raise ValueError(
-                f"they have {len(text):,} characters, at most {_MOST_OPTIONS:,} are passed on; name a file"
-            )
+            raise ValueError(f"they have {len(text):,} characters, at most {_MOST_OPTIONS:,} are allowed; name a file")
         return options
 
     @property

@@ -11,6 +11,7 @@ from study.cells.cell import Cell
 from study.cells.same_data import check_same, digests, has_rescaled_targets, merged
 from study.config import ConfigError, StudyConfig, differences, to_yaml
 from study.config.folder import CHECKPOINTS, StudyFolder
+from study.config.nuisance import Value
 from study.search import Ledger, open_storage
 from study.search.record.events import EventLog
 from study.search.record.locks import FileLock, held
@@ -73,7 +74,9 @@ def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], N
             events.emit("study_started", {"storage": storage.label, "cells": cells, "config_hash": config.hash})
             with for_owner_alone():
                 record = open_storage(storage, folder=StudyFolder(folder).record, say=on_damage)
-            with closing(Ledger(record, name=config.study, space=space_of(config), renew=renew)) as ledger:
+            with closing(
+                Ledger(record, name=config.study, space=space_of(config), choices=choices_of(config), renew=renew)
+            ) as ledger:
                 yield OpenStudy(
                     folder=StudyFolder(folder),
                     storage=storage,
@@ -148,8 +151,13 @@ def check_in(
 
 def space_of(config: StudyConfig) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every parameter that a study searches, as a `Ledger` needs them."""
-    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
+    nuisance = {name: one.bounds for name, one in config.search.nuisance.items() if one.choices is None}
     return {"strength": config.strength.range, **nuisance}
+
+
+def choices_of(config: StudyConfig) -> dict[str, tuple[Value, ...]]:
+    """All values of every parameter that a study chooses among some, as a `Ledger` needs them."""
+    return {name: one.choices for name, one in config.search.nuisance.items() if one.choices is not None}
 
 
 def _check_data(
