@@ -26,7 +26,6 @@ from study.config.values import (
     Line,
     NonNegative,
     Positive,
-    Real,
     Sampler,
     Strengths,
     encoders,

@@ -33,7 +33,7 @@ def kept_encoder(
     score = trial.results[0].scores[encoder]
     if not math.isfinite(score):
         return None
-    spec = cell.pack("final", [(trial.setting, 0)])
+    spec = cell.job("final", [(trial.setting, 0)])
     return KeptEncoder(
         file=f"{MODELS}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
         registered=_registered_name(cell, encoder),

@@ -249,7 +249,7 @@ class Coordinator:
 
     def _enqueue(self, running: _Running, members: Iterable[tuple[Asked, int]]) -> None:
         members = tuple(members)
-        spec = running.cell.pack(members[0][0].arm, [(trial.setting, index) for trial, index in members])
+        spec = running.cell.job(members[0][0].arm, [(trial.setting, index) for trial, index in members])
         pack = PlannedPack(spec=spec, cell=running.cell, members=members)
         self._packs[pack.id] = (pack, running)
         running.open.add(pack.id)
