@@ -163,7 +163,7 @@ class ReplicateResult:
 
     A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
     reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the
-    pair.
+    pair; `code` is the hash of its code at the time.
     """
 
     status: Literal["ok", "diverged"]
@@ -174,6 +174,7 @@ class ReplicateResult:
     by_unit: Mapping[str, Any] | None = None
     extras: Mapping[str, float] = field(default_factory=dict)
     one_score: bool = False
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers with NaN as None, so that every JSON reader can load them; what packs never have is left out
@@ -185,6 +186,7 @@ class ReplicateResult:
             **outcomes,
             **extras,
             **({"one_score": True} if self.one_score else {}),
+            **({"code": self.code} if self.code else {}),
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
@@ -206,6 +208,7 @@ class ReplicateResult:
             by_unit=value.get("by_unit"),
             extras={k: _nan_if_none(v) for k, v in value.get("extras", {}).items()},
             one_score=bool(value.get("one_score", False)),
+            code=str(value.get("code", "")),
         )
 
 

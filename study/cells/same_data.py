@@ -63,7 +63,9 @@ def merged(known: Digests, current: Digests) -> dict[str, dict[str, str]]:
 def data_at_hand(cells: Sequence[Cell]) -> dict[str, MultimodalData]:
     """The data of recorded cells that can be loaded here, by `Cell.data_key`; generated ones in a file's place not."""
     at_hand: dict[str, MultimodalData] = {}
-    for key, cell in {cell.data_key: cell for cell in cells if cell.dataset is not None}.items():
+    for key, cell in {cell.data_key: cell for cell in cells}.items():
+        if cell.dataset is None:
+            continue
         try:
             data = datasets.load(cell.dataset)
         except (DataError, OSError):

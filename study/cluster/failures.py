@@ -26,12 +26,12 @@ class Failures(Callback):  # type: ignore[misc]
     def on_trial_recover(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
         """Tell of a pack whose worker died or raised; it goes on from its checkpoint."""
         del iteration, trials, info
-        self._searcher.on_trial_retry(trial.trial_id, _reason(trial))
+        self._searcher.on_trial_retry(trial.trial_id, _reason(trial), _own_lines(trial))
 
     def on_trial_error(self, iteration: int, trials: Sequence[Trial], trial: Trial, **info: Any) -> None:
         """Tell of a pack that failed once too often."""
         del iteration, trials, info
-        self._searcher.on_trial_failure(trial.trial_id, _reason(trial))
+        self._searcher.on_trial_failure(trial.trial_id, _reason(trial), _own_lines(trial))
 
 
 def _reason(trial: Trial) -> str:
@@ -39,6 +39,16 @@ def _reason(trial: Trial) -> str:
         return last_exception(Path(trial.error_file).read_text(encoding="utf-8", errors="replace"))
     except (OSError, TypeError):  # a full disk, on which Tune could not write it; or nothing to tell
         return "of an unknown cause"
+
+
+def _own_lines(trial: Trial) -> Sequence[str]:
+    """The lines of a traceback that are of the user's own function, without passwords; none where it is another's."""
+    try:
+        error = trial.get_pickled_error()
+    except Exception:  # noqa: BLE001  whatever it needs to be read may not be here
+        return ()
+    lines = getattr(getattr(error, "cause", error), "lines", ())
+    return [redacted(str(line)) for line in lines]
 
 
 def last_exception(text: str) -> str:

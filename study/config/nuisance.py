@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model
 
 from study.config.section import Section
 from study.config.values import Positive, Real
+from trainables.functions.spec import Value
 
-Value = float | int | str | bool  # of a hyperparameter
 OF_PACKS = ("learning_rate", "weight_decay", "temperature")  # that the built-in trainer knows
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 _MOST_CHOICES = 1000

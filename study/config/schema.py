@@ -36,7 +36,7 @@ from study.config.values import (
 from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision, Rows
 
-_AUTO_GPUS = 0.25  # of a GPU for each pack
+AUTO_GPUS = 0.25  # of a GPU for each pack
 
 
 class DatasetSection(Section):
@@ -230,7 +230,12 @@ class ResourcesSection(Section):
             )
         return gpus
 
-    def gpu_share(self, *, on_gpus: bool, auto: float = _AUTO_GPUS) -> float:
+    @property
+    def seconds_per_trial(self) -> float | None:
+        """After how long a training of the user's function is ended; None: never."""
+        return None if self.minutes_per_trial is None else 60 * self.minutes_per_trial
+
+    def gpu_share(self, *, on_gpus: bool, auto: float = AUTO_GPUS) -> float:
         """What `gpus` stands for where there are GPUs, or none; `auto` is what that word stands for where there are."""
         if isinstance(self.gpus, str):
             return auto if on_gpus else 0.0

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from study.config.nuisance import check_of_function, check_of_packs
 from study.config.schema import (
+    AUTO_GPUS,
     AlignmentSection,
     DatasetSection,
     EncoderSection,
@@ -137,6 +138,11 @@ class StudyConfig(Section):
         """The dataset of a study that has one, as every study of packs does."""
         assert self.dataset is not None
         return self.dataset
+
+    @property
+    def auto_gpus(self) -> float:
+        """What `resources.gpus: auto` stands for where there are GPUs: a function gets a whole one, unless told."""
+        return AUTO_GPUS if self.trainer is None else 1.0
 
     @property
     def identity(self) -> dict[str, Any]:

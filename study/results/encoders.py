@@ -17,6 +17,7 @@ from study.search import Ledger
 from study.selection import Strategy, strengths_by_encoder
 from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
+from trainables.spec import PackSpec
 
 
 def kept_encoder(
@@ -41,7 +42,7 @@ def kept_encoder(
         strengths=(trial.setting.strength_1, trial.setting.strength_2),
         nuisance=dict(sorted(trial.setting.nuisance.items())),
         seed=spec.replicas[0].seed,
-        fit=spec.fit,
+        fit=spec.fit if isinstance(spec, PackSpec) else (),
         split=spec.evaluate,
         score=score,
     )

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from study.cells.cell import Cell
 from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, score_of
-from study.config.nuisance import Value
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
+from trainables.functions.spec import Value
 from trainables.metrics.outcomes import ByUnit
 from trainables.spec import ReplicateResult, derive_seed
 

@@ -8,7 +8,7 @@ from scipy.stats import qmc
 
 from study.cells.cell import Cell
 from study.cells.trials import Setting
-from study.config.nuisance import Value
+from trainables.functions.spec import Value
 from trainables.spec import derive_seed
 
 

@@ -11,7 +11,6 @@ from study.cells.cell import Cell
 from study.cells.same_data import check_same, digests, has_rescaled_targets, merged
 from study.config import ConfigError, StudyConfig, differences, to_yaml
 from study.config.folder import CHECKPOINTS, StudyFolder
-from study.config.nuisance import Value
 from study.search import Ledger, open_storage
 from study.search.record.events import EventLog
 from study.search.record.locks import FileLock, held
@@ -21,6 +20,7 @@ from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
 from study.session.same_study import as_recorded, cells_as_recorded
 from trainables.datasets import MultimodalData
+from trainables.functions.spec import Value
 from trainables.saving.place import Place
 
 _ABANDONED_SECONDS = 24 * 3600.0

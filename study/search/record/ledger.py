@@ -25,11 +25,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 
 from study.cells.trials import Arm, Asked, Setting
 from study.config import ConfigError
-from study.config.nuisance import Value
 from study.search.record.notes import WRITER, Note
 from study.search.record.opening import close_storage
 from study.search.record.reading import RESULTS, count_results, read_trial
 from study.search.record.storage import first_line
+from trainables.functions.spec import Value
 from trainables.spec import ReplicateResult
 
 T = TypeVar("T")

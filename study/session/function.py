@@ -1,0 +1,61 @@
+"""The user's own function in a session: found and checked before anything trains, compared with what is on record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from trainables.functions.errors import FunctionError
+from trainables.functions.loading import Code, check_callable, code_of, read_code
+
+from study.cells.cell import Cell
+from study.cells.trials import Arm
+from study.config import ConfigError, StudyConfig
+from study.search import Ledger
+
+Function = Callable[[Any], object]
+
+
+def read_function(config: StudyConfig, given: Function | None = None) -> Code | None:
+    """The code of the function that a study names, or that was `given` from Python; None where it names none.
+
+    Raises:
+        ConfigError: there is no such file or function, it cannot be imported or taken to a worker.
+    """
+    trainer = config.trainer
+    if trainer is None:
+        return None
+    try:
+        if given is not None:
+            code = code_of(given)
+        elif trainer.file is None:
+            raise ConfigError(
+                f"trainer.call is {trainer.call}, a function that was given from Python; run the study from there "
+                "again, or name FILE.py:NAME"
+            )
+        else:
+            folder = None if trainer.folder is None else Path(trainer.folder)
+            code = read_code(f"{trainer.file.name}:{trainer.name}", base=trainer.file.parent, folder=folder)
+        check_callable(code)
+    except FunctionError as error:
+        raise ConfigError(f"trainer.call: {error}") from None
+    return code
+
+
+def note_changes(code: Code, cells: Sequence[Cell], ledger: Ledger, *, say: Callable[[str], None]) -> None:
+    """Say that what is on record was trained by another state of the function's code, if it was."""
+    states = Counter(
+        result.code
+        for cell in cells
+        for arm in get_args(Arm)
+        for trial in ledger.trials(cell.id, arm)
+        for result in trial.results.values()
+        if result.code
+    )
+    if other := sum(count for state, count in states.items() if state != code.hash):
+        say(
+            f"note: {code.call} has changed since {other} of the {states.total()} trainings on record; they are kept, "
+            "and the rest is trained by the code as it is now. Give the study another name to train all by one"
+        )
