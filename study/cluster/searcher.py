@@ -17,6 +17,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search.record.events import EventLog
 from trainables.saving.place import Place
 from trainables.spec import ReplicateResult
+from trainables.trainer import forget
 
 _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance
 
@@ -132,7 +133,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             self._failed.pop(pack_id, None)
             self._note("pack_done", pack_id, _where(result))
             with contextlib.suppress(OSError):
-                self._checkpoints.remove(f"{pack_id}.pt")
+                forget(self._checkpoints, pack_id)
 
     @contextlib.contextmanager
     def _error_kept(self) -> Iterator[None]:
