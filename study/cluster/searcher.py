@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
-from trainables.trainer import forget
 
 from study.cluster.metrics import Metrics
 from study.config import ConfigError, ResourcesSection
@@ -19,6 +18,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search.record.events import EventLog
 from trainables.saving.place import Place
 from trainables.spec import ReplicateResult
+from trainables.trainer import forget
 
 _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance
 

@@ -74,7 +74,7 @@ def train(
         say=say,
     )
     trainable = tune.with_resources(
-        tune.with_parameters(JobTrainable, datasets=cluster.stored),
+        tune.with_parameters(JobTrainable, shared=cluster.stored),
         {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
     )
     # Tune wants one folder for all nodes, although none of them keeps anything there, and so can do without.

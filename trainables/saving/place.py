@@ -80,6 +80,16 @@ class Place:
         with contextlib.suppress(FileNotFoundError):
             files.delete_file(f"{prefix}/{name}")
 
+    def remove_folder(self, name: str) -> None:
+        """Remove a place below this one with all files in it, if it is there."""
+        if self.is_bucket:
+            below = self.below(name)
+            for file, _ in below._files():
+                below.remove(file)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(Path(self.address) / name)
+
     def clear(self, pattern: str, *, untouched: float = 0.0) -> None:
         """Remove the files whose names match, as `*.pt` does, and that nobody wrote to for as many seconds.
 
