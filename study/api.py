@@ -144,8 +144,8 @@ def read_study(
         return parse_config(text, source="run()", overrides=overrides, stand_in=stand_in)
     if keys:
         raise ConfigError(
-            f"run(): {next(iter(keys))} is given beside a study file; give it as overrides=['key=value'], or a function "
-            "in the file's place"
+            f"run(): {next(iter(keys))} is given beside a study file; give it as overrides=['key=value'], or give a "
+            "function in the file's place"
         )
     if isinstance(space, Mapping):
         return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)

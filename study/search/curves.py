@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from study.cells.cell import Cell
 from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, score_of
+from study.search import Ledger
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
 from trainables.functions.spec import Value
@@ -61,6 +62,11 @@ def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
         diverged=diverged,
         chosen=tuple(first[one.strength, one.setting] for one in best),
     )
+
+
+def has_one_score(cell: Cell, ledger: Ledger) -> bool:
+    """Whether the user's function has one score for the pair, which stands for both encoders."""
+    return any(one.one_score for trial in ledger.trials(cell.id, "shared") for one in trial.results.values())
 
 
 def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:

@@ -26,6 +26,7 @@ from study.results.model.cells import OtherNumbers as OtherNumbers
 from study.results.model.cells import OwnTraining as OwnTraining
 from study.results.model.cells import ProfileResult as ProfileResult
 from study.results.model.cells import TogetherResult as TogetherResult
+from study.results.model.cells import ToldEncoder as ToldEncoder
 from study.results.model.cells import Transfer as Transfer
 from study.results.model.containers import from_json as from_json
 from study.results.model.containers import to_json as to_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from study.pid import COMPONENTS
 from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult, SubjectResult
@@ -175,6 +176,14 @@ class AtStrength:
     similarities: Mapping[str, float | None]
 
 
+class ToldEncoder(NamedTuple):
+    """An encoder by its place in the pair and the name by which it is told of, with its answer."""
+
+    index: int
+    name: str
+    answer: EncoderResult
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
     """All that a report says of one pair of modalities."""
@@ -210,6 +219,13 @@ class CellResult:
         names = [one_line(name) for name in self.pair][:2]
         first, second = (*names, *("encoder 1", "encoder 2")[len(names) :])
         return first, second
+
+    @property
+    def told_encoders(self) -> tuple[ToldEncoder, ...]:
+        """The encoders that have an answer of their own to be told; one, as the pair, where it has one score."""
+        names = ("both together",) if self.has_one_score else self.names
+        told = zip(names, self.encoders, strict=False)
+        return tuple(ToldEncoder(index, name, answer) for index, (name, answer) in enumerate(told))
 
     @property
     def title(self) -> str:

@@ -26,6 +26,10 @@ _FLAGS = {
     "diverged": "some of its trainings diverged: lower training.learning_rate or the upper end of strength.range",
     "few_seeds": "few seeds were trained at each strength: raise replicates.search",
 }
+_FLAGS_OF_FUNCTIONS = {
+    "undertrained": "its score was still improving at the last report of progress: train for longer",
+    "diverged": "some of its trainings diverged: lower its learning rate or the upper end of strength.range",
+}
 _APART, _CHANGES_APART = 0.05, 0.03  # a score, and its change by alignment, from split to split; see `_far`
 _T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 10: 1.83}  # 0.95 quantile by seeds
 
@@ -33,8 +37,9 @@ _T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 
 def caveats(cell: CellResult) -> list[str]:
     """What would change a cell's answer, one sentence each; empty where nothing known would."""
     doubts: list[str] = []
-    for index, (name, encoder) in enumerate(zip(cell.names, cell.encoders, strict=False)):
+    for index, name, encoder in cell.told_encoders:
         doubts += [f"{name}: {doubt}." for doubt in _of_encoder(cell, index, encoder)]
+    doubts += _of_code(cell)
     diverged, trainings = cell.counts.diverged, cell.counts.trainings
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
@@ -46,10 +51,19 @@ def caveats(cell: CellResult) -> list[str]:
     return doubts
 
 
+def _of_code(cell: CellResult) -> list[str]:
+    """Whether what is compared was trained by one state of the user's code."""
+    states = cell.own_training.code if cell.own_training else {}
+    if len(states) < 2:
+        return []
+    told = ", ".join(f"{count} by {one_line(state)[:8]}" for state, count in states.items())
+    return [f"the code of its function changed while it was trained ({told}): run it anew under another name."]
+
+
 def _of_pair(cell: CellResult) -> list[str]:
     """What it would take to confirm the strategy that comes closest, where none is confirmed."""
     chosen, closest = told_alternative(cell.pair_choice)
-    if chosen or is_unaligned(closest):
+    if chosen or is_unaligned(closest) or cell.has_one_score:
         return []
     told = _in_how_many_seeds(closest.gain_mean or GainResult(), common_metric(cell.metric(0), cell.metric(1)))
     return (
@@ -62,7 +76,8 @@ def _of_pair(cell: CellResult) -> list[str]:
 def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:
     """What would change the answer of one encoder of a cell, without its name and the full stop."""
     metric, gain = cell.metric(index), encoder.gain_over_zero or GainResult()
-    doubts = [_FLAGS.get(flag, one_line(flag).replace("_", " ")) for flag in encoder.flags]
+    known = _FLAGS if cell.own_training is None else {**_FLAGS, **_FLAGS_OF_FUNCTIONS}
+    doubts = [known.get(flag, one_line(flag).replace("_", " ")) for flag in encoder.flags]
     if encoder.verdict == "avoid" and encoder.shape not in ("falling", None):
         doubts.append(
             f"its validation curve is {encoder.shape}, yet fresh seeds lose by alignment on the test split: the two "
