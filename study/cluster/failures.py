@@ -41,14 +41,13 @@ def _reason(trial: Trial) -> str:
         return "of an unknown cause"
 
 
-def _own_lines(trial: Trial) -> Sequence[str]:
-    """The lines of a traceback that are of the user's own function, without passwords; none where it is another's."""
+def _own_lines(trial: Trial) -> str:
+    """The lines of a traceback that are of the user's own function, without passwords; "" where it is another's."""
     try:
         error = trial.get_pickled_error()
     except Exception:  # noqa: BLE001  whatever it needs to be read may not be here
-        return ()
-    lines = getattr(getattr(error, "cause", error), "lines", ())
-    return [redacted(str(line)) for line in lines]
+        return ""
+    return redacted(str(getattr(getattr(error, "cause", error), "lines", "")))
 
 
 def last_exception(text: str) -> str:

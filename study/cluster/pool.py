@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import ray
-from trainables.functions.loading import Code
+from trainables.functions.code import Code
 
 from study.cluster.joining import join
 from study.cluster.starting import end_own, start_here

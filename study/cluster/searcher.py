@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -88,14 +88,14 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
             self._show(after=_SHOW_SECONDS)
 
-    def on_trial_retry(self, trial_id: str, reason: str, lines: Sequence[str] = ()) -> None:
+    def on_trial_retry(self, trial_id: str, reason: str, lines: str = "") -> None:
         """Note that a pack failed and is tried again; `lines` are those of a traceback that are the user's own."""
         if pack_id := self._packs.get(trial_id):
             self._tell(lines)
             self._failed[pack_id] += 1
             self._note_retry(pack_id, reason)
 
-    def on_trial_failure(self, trial_id: str, reason: str, lines: Sequence[str] = ()) -> None:
+    def on_trial_failure(self, trial_id: str, reason: str, lines: str = "") -> None:
         """Give up the cell of a pack that failed once too often.
 
         Tune gives a trial up early if its process dies while the trial is being handed over to it: it hears of that
@@ -130,7 +130,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                     self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
                 return
             if result and result.get("refused"):
-                self._refuse(pack_id, str(result["refused"]), result.get("lines", ()))
+                self._refuse(pack_id, str(result["refused"]))
                 return
             if not result or "results" not in result:
                 self._note("pack_failed", pack_id, {"reason": "ended without results"})
@@ -143,20 +143,18 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             with contextlib.suppress(OSError):
                 forget(self._checkpoints, pack_id)
 
-    def _refuse(self, pack_id: str, reason: str, lines: Sequence[str]) -> None:
+    def _refuse(self, pack_id: str, reason: str) -> None:
         """Give up the cell of a pack that no retry would mend; or the study, where nothing has been trained yet."""
-        self._tell(lines)
         if not self._coordinator.has_trained:
             raise ConfigError(reason)
         self._note("pack_failed", pack_id, {"reason": reason})
         self._coordinator.fail(pack_id, reason)
 
-    def _tell(self, lines: Sequence[str]) -> None:
+    def _tell(self, lines: str) -> None:
         """The user's own lines of a traceback, once however many trainings end there."""
-        text = "\n".join(lines)
-        if text and text not in self._told:
-            self._told.add(text)
-            self._say(text)
+        if lines and lines not in self._told:
+            self._told.add(lines)
+            self._say(lines)
 
     @contextlib.contextmanager
     def _error_kept(self) -> Iterator[None]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from trainables.functions.code import Code, read_code
 from trainables.functions.errors import FunctionError
-from trainables.functions.loading import Code, check_callable, code_of, read_code
+from trainables.functions.loading import check_callable
+from trainables.functions.objects import code_of
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm

@@ -28,7 +28,7 @@ def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
     numbers = _answer(cell.advised, suffix="")
     numbers |= {f"strategy_strength_{i}": at for i, at in enumerate(cell.pair_choice.strengths or (), start=1)}
     for told in cell.told_encoders:
-        numbers |= _encoder(told.answer, suffix=f"_{told.index + 1}")
+        numbers |= _encoder(told.answer, suffix=f"_{told.place + 1}")
     numbers |= _strategies(cell.pair_choice)
     numbers |= (cell.pid or ProfileResult()).components
     numbers |= to_json(cell.counts)

@@ -28,7 +28,7 @@ def figures(cells: Sequence[CellResult]) -> dict[str, Figure]:
             stem = cell.file_stem(position)
             for told in cell.told_encoders[:2]:
                 if told.answer.tried:
-                    drawn[f"{stem}-curve-{told.index + 1}"] = curves.curve_figure(cell, told)
+                    drawn[f"{stem}-curve-{told.place + 1}"] = curves.curve_figure(cell, told)
             if curves.has_similarity(cell):
                 drawn[f"{stem}-alignment"] = curves.similarity_figure(cell)
             if figure := curves.numbers_figure(cell):

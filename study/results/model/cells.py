@@ -177,9 +177,9 @@ class AtStrength:
 
 
 class ToldEncoder(NamedTuple):
-    """An encoder by its place in the pair and the name by which it is told of, with its answer."""
+    """An encoder by its place in the pair, 0 or 1, and the name by which it is told of, with its answer."""
 
-    index: int
+    place: int
     name: str
     answer: EncoderResult
 

@@ -112,7 +112,7 @@ def _answers(report: Report, title: str) -> str:
 def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> str:
     """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
     stem = cell.file_stem(position)
-    sentences = [encoder_sentence(cell, told.index) for told in cell.told_encoders]
+    sentences = [encoder_sentence(cell, told.place) for told in cell.told_encoders]
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
         "pid": profile_text(cell),

@@ -30,7 +30,7 @@ _SHAPES = {
 
 def encoder_sentence(cell: CellResult, index: int) -> str:
     """The own verdict of encoder 0 or 1, with the evidence for it."""
-    told = {one.index: one for one in cell.told_encoders}.get(index)
+    told = {one.place: one for one in cell.told_encoders}.get(index)
     name, answer = (told.name, told.answer) if told else (cell.names[index], EncoderResult())
     metric = cell.metric(index)
     if answer.lambda_star is None:

@@ -30,7 +30,7 @@ def summary(report: Report) -> Group:
             _row(
                 f"  {told.name}",
                 amounts.strength_with_interval(told.answer),
-                amounts.gain_text(told.answer, cell.metric(told.index)),
+                amounts.gain_text(told.answer, cell.metric(told.place)),
                 told.answer.verdict or "no answer",
                 told.answer.shape or "–",
             )
