@@ -23,7 +23,8 @@ def alignment_points(trials: Sequence[Asked]) -> tuple[AlignmentPoint, ...]:
         means = {
             name: finite_mean(np.array([result.alignment.get(name, math.nan) for result in results])) for name in names
         }
-        points.append(AlignmentPoint(strength=strength, similarities=means))
+        if means:  # a user's function gives none
+            points.append(AlignmentPoint(strength=strength, similarities=means))
     return tuple(points)
 
 

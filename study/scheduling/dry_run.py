@@ -8,17 +8,21 @@ import os
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from trainables.functions.code import Code
 
 from study.cells.building import build_cells, data_notes
 from study.cells.cell import Cell
+from study.cells.trials import Arm
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
 from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, PlannedRound, planned_rounds
 from study.scheduling.packs import even_groups
 from study.scheduling.size import pack_size
-from study.scheduling.speed import Speed, example, kind, measure
+from study.scheduling.speed import example, kind, measure
+from study.scheduling.trying import Attempt, FunctionSpeed, seconds_given, try_once
 from trainables.datasets import MultimodalData
 from trainables.output import json_text
 from trainables.training.memory import predict_bytes
@@ -32,6 +36,41 @@ _PROFILED_DATASET, _PROFILED_PAIR = 0.6, 0.8  # computed beside packs, from whic
 _PACK = 0.1  # handing a pack to Ray and its results back
 _ROUND = 0.05  # deciding what to ask for next
 _AFTER, _REPORTED_CELL = 0.9, 0.3  # report, figures, MLflow
+
+
+class AnySpeed(Protocol):
+    """How fast packs of a study train."""
+
+    @property
+    def start(self) -> float:
+        """Seconds that a process takes until it can train."""
+
+    def seconds(self, cell: Cell, arm: Arm, n_replicas: int) -> float:
+        """Seconds that a pack of this cell and arm trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where packs train: how many at once, and the cores and the share of a GPU of each."""
+
+    slots: int
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of a pack's arithmetic."""
+        return max(1, int(self.cpus))
+
+    @property
+    def device(self) -> str:
+        """What a pack trains on."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def devices(self) -> int:
+        """Whole GPUs that the study holds, or 1 machine without any."""
+        return math.ceil(self.slots * self.gpus) if self.gpus else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,97 +102,131 @@ class Plan:
     least: Amount
     likely: Amount
     most: Amount
+    attempt: Attempt | None = None  # at the user's function, whose memory `pack_bytes` then is
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "attempt" or value is not None}
 
 
-def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = False) -> str:
+def dry_run(
+    config: StudyConfig,
+    *,
+    price: float | None = None,
+    as_json: bool = False,
+    code: Code | None = None,
+    try_seconds: float | None = None,
+) -> str:
     """What `--dry-run` prints: the plan of the study on this machine, as `plan` makes it.
+
+    A function of the user's, whose `code` it is, is tried for `try_seconds` at most, one minute unless given.
 
     Raises:
         ConfigError: the data do not allow the study, or the machine has less than one pack asks for.
     """
     if price is not None and not price >= 0:
         raise ConfigError(f"--price-per-gpu-hour is {price:g}; give 0 or more")
-    cells, datasets = build_cells(config)
+    if code is None and try_seconds is not None:
+        raise ConfigError("--try is for a trainer of your own; leave it out")
+    cells, datasets = build_cells(config, code=code.hash if code else "")
     for line in data_notes(datasets):
         print(line, file=sys.stderr)
     import torch
 
     cards = torch.cuda.device_count()
     resources = config.resources
-    gpus = resources.gpu_share(on_gpus=bool(cards))
+    gpus = resources.gpu_share(on_gpus=bool(cards), auto=config.auto_gpus)
     if gpus > cards:
         raise ConfigError(f"resources.gpus asks for {gpus:g} of a GPU, but there are {cards} here; set it to 0 or auto")
     fitting = int(len(os.sched_getaffinity(0)) / resources.cpus)
     if gpus:
         fitting = min(fitting, int(cards / gpus))
     slots = max(1, fitting if isinstance(resources.workers, str) else resources.workers)
-    planned = plan(cells, datasets, slots=slots, cpus=resources.cpus, gpus=gpus, price=price)
+    places = Places(slots=slots, cpus=resources.cpus, gpus=gpus)
+    if code is not None:
+        planned = plan_of_function(cells, code, places, price=price, seconds=seconds_given(try_seconds))
+    else:
+        planned = plan(cells, datasets, places, price=price)
     return json_text(planned.to_json(), indent=1) if as_json else describe(planned)
 
 
 def plan(
-    cells: Sequence[Cell],
-    datasets: Mapping[str, MultimodalData],
-    *,
-    slots: int,
-    cpus: float,
-    gpus: float,
-    price: float | None = None,
+    cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], places: Places, *, price: float | None = None
 ) -> Plan:
     """Measure how fast this machine is, and plan the study for it.
 
     Args:
         cells: of the study.
         datasets: by `Cell.data_key`.
-        slots: packs that train at once.
-        cpus: of each pack.
-        gpus: of each pack.
+        places: for packs.
         price: of a GPU, or of this machine if it has none, for an hour.
 
     Raises:
         ConfigError: the trial needs more memory than there is.
     """
-    size = pack_size(cells, datasets, cpus=cpus, gpus=gpus)
-    planned = {case: {cell.id: planned_rounds(cell, case=case) for cell in cells} for case in CASES}
-    groups = {pack for rounds in planned["likely"].values() for pack in _sizes(rounds, size)}
+    size = pack_size(cells, datasets, cpus=places.cpus, gpus=places.gpus)
+    groups = {pack for cell in cells for pack in _sizes(planned_rounds(cell, case="likely"), size)}
     speed = measure(
         cells,
         datasets,
         sizes=(1, max(groups)),  # the encoders that are kept train alone
-        processes=slots,
-        threads=max(1, int(cpus)),
-        device="cuda" if gpus else "cpu",
+        processes=places.slots,
+        threads=places.threads,
+        device=places.device,
         seconds=_TRIAL_SECONDS,
     )
-    devices = math.ceil(slots * gpus) if gpus else 1
+    distinct = {kind(cell): cell for cell in cells}.values()
+    most_bytes = max(
+        predict_bytes(example(cell, "shared"), datasets[cell.data_key].pair(*cell.pair), max(groups))
+        for cell in distinct
+    )
+    return _plan(cells, places, speed=speed, pack_size=size, pack_bytes=most_bytes, price=price)
+
+
+def plan_of_function(
+    cells: Sequence[Cell], code: Code, places: Places, *, price: float | None = None, seconds: float
+) -> Plan:
+    """Train once at λ = 0, for so many seconds at most, and plan the study by that.
+
+    Raises:
+        ConfigError: the function cannot be trained.
+    """
+    attempt = try_once(cells[0], code, seconds=seconds, threads=places.threads, device=places.device)
+    speed = FunctionSpeed(start=attempt.start, each=attempt.at_least)
+    planned = _plan(cells, places, speed=speed, pack_size=1, pack_bytes=attempt.peak_bytes, price=price)
+    return replace(planned, attempt=attempt)
+
+
+def _plan(
+    cells: Sequence[Cell],
+    places: Places,
+    *,
+    speed: AnySpeed,
+    pack_size: int,
+    pack_bytes: int,
+    price: float | None,
+) -> Plan:
+    planned = {case: {cell.id: planned_rounds(cell, case=case) for cell in cells} for case in CASES}
     amounts = {}
     for case in CASES:
-        training = training_seconds(cells, planned[case], speed=speed, pack_size=size, slots=slots)
+        training = training_seconds(cells, planned[case], speed=speed, pack_size=pack_size, slots=places.slots)
         seconds = training + speed.start * _fixed(cells)
-        sizes = [pack for rounds in planned[case].values() for pack in _sizes(rounds, size)]
-        cost = None if price is None else price * devices * seconds / 3600
+        sizes = [pack for rounds in planned[case].values() for pack in _sizes(rounds, pack_size)]
+        cost = None if price is None else price * places.devices * seconds / 3600
         amounts[case] = Amount(
             trainings=sum(sizes), packs=len(sizes), seconds=seconds, training_seconds=training, cost=cost
         )
     if cells[0].config.alignment.one_sided == "auto":
         amounts["likely"] = _between(amounts["likely"], amounts["most"], ONE_SIDED_SHARE)
-    distinct = {kind(cell): cell for cell in cells}.values()
     return Plan(
         study=cells[0].config.study,
         cells=tuple(cell.label for cell in cells),
         rows=tuple({str(name): count for name, count in cell.rows.items()} for cell in cells),
-        pack_size=max(groups),
-        pack_bytes=max(
-            predict_bytes(example(cell, "shared"), datasets[cell.data_key].pair(*cell.pair), max(groups))
-            for cell in distinct
-        ),
-        at_once=slots,
-        devices=devices,
-        gpu=bool(gpus),
+        pack_size=max(pack for rounds in planned["likely"].values() for pack in _sizes(rounds, pack_size)),
+        pack_bytes=pack_bytes,
+        at_once=places.slots,
+        devices=places.devices,
+        gpu=bool(places.gpus),
         start_seconds=speed.start,
         least=amounts["least"],
         likely=amounts["likely"],
@@ -175,7 +248,7 @@ def _between(low: Amount, high: Amount, share: float) -> Amount:
 
 
 def training_seconds(
-    cells: Sequence[Cell], planned: Mapping[str, Sequence[PlannedRound]], *, speed: Speed, pack_size: int, slots: int
+    cells: Sequence[Cell], planned: Mapping[str, Sequence[PlannedRound]], *, speed: AnySpeed, pack_size: int, slots: int
 ) -> float:
     """Seconds from the first pack to the last, packs going to whichever place is free in the coordinator's order."""
     by_id = {cell.id: cell for cell in cells}
@@ -212,27 +285,57 @@ def training_seconds(
 
 def _fixed(cells: Sequence[Cell]) -> float:
     """What everything but training takes, in units of a process's start."""
-    n_datasets = len({cell.data_key for cell in cells})
-    return _BEFORE + _PROFILED_DATASET * n_datasets + (_PROFILED_PAIR + _REPORTED_CELL) * len(cells) + _AFTER
+    with_data = [cell for cell in cells if cell.dataset is not None]
+    profiled = _PROFILED_DATASET * len({cell.data_key for cell in with_data}) + _PROFILED_PAIR * len(with_data)
+    return _BEFORE + profiled + _REPORTED_CELL * len(cells) + _AFTER
 
 
 def describe(plan: Plan) -> str:
     """The plan in lines."""
     likely, least, most = plan.likely, plan.least, plan.most
     at = f"{plan.at_once} at once" + (f" on {plan.devices} GPUs" if plan.gpu else "")
-    lines = [
+    amount = (
         f"{plan.study}: {len(plan.cells)} pair{'s' * (len(plan.cells) > 1)}, {likely.trainings} trainings "
-        f"({least.trainings} to {most.trainings}) in {likely.packs} packs of up to {plan.pack_size}, {at}",
-        f"memory: {_mebibytes(plan.pack_bytes)} of tensors in the largest pack",
-        f"time: about {duration(likely.seconds)} ({duration(least.seconds)} to {duration(most.seconds)})",
-    ]
+        f"({least.trainings} to {most.trainings})"
+    )
+    about = "about"
+    if plan.attempt is None:
+        lines = [
+            f"{amount} in {likely.packs} packs of up to {plan.pack_size}, {at}",
+            f"memory: {_mebibytes(plan.pack_bytes)} of tensors in the largest pack",
+        ]
+    else:
+        about = "about" if plan.attempt.whole else "more than"
+        lines = [f"{amount}, {at}", _tried(plan.attempt), f"memory: {_mebibytes(plan.pack_bytes)} in its process"]
+    lines.append(f"time: {about} {duration(likely.seconds)} ({duration(least.seconds)} to {duration(most.seconds)})")
     if likely.cost is not None and least.cost is not None and most.cost is not None:
         what = f"{plan.devices} GPUs" if plan.gpu else "this machine, which has no GPU,"
-        lines.append(f"cost: {likely.cost:.2f} ({least.cost:.2f} to {most.cost:.2f}) for {what} at that price")
-    lines.append("the range: from no pair to every pair turning out to need one-sided strengths")
+        lines.append(
+            f"cost: {'' if about == 'about' else f'{about} '}{likely.cost:.2f} ({least.cost:.2f} to {most.cost:.2f}) for {what} at that price"
+        )
+    if plan.attempt is None:
+        lines.append("the range: from no pair to every pair turning out to need one-sided strengths")
     for label, rows in zip(plan.cells, plan.rows, strict=True):
-        lines.append(f"  {label} ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)")
+        told = f" ({', '.join(f'{count} {split}' for split, count in rows.items())} rows)" if rows else ""
+        lines.append(f"  {label}{told}")
     return "\n".join(lines)
+
+
+def _tried(attempt: Attempt) -> str:
+    """What came of the one training, in a line."""
+    if attempt.ended:
+        return (
+            f"one training at λ = 0: {duration(attempt.seconds)}, after {duration(attempt.start)} of start and imports"
+        )
+    if attempt.whole is None:
+        return (
+            f"one training at λ = 0 had not ended after {duration(attempt.seconds)}, and reported no progress: call "
+            "trial.report(epoch, of=epochs) in it, or give it longer with --try SECONDS"
+        )
+    return (
+        f"one training at λ = 0: about {duration(attempt.whole)}, by its first {duration(attempt.seconds)} "
+        f"({attempt.epochs:g} of {attempt.total:g} epochs)"
+    )
 
 
 def _mebibytes(count: int) -> str:
