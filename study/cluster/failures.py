@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from study.cluster.searcher import PackSearcher
 from study.config.secrets import redacted
 
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: .*)?")  # as the last lines of a traceback name it, not indented
+_OURS = re.compile(r"^trainables\.[\w.]+: ")  # before what is said in a line already
 _LONGEST = 300
 
 
@@ -43,9 +45,9 @@ def _reason(trial: Trial) -> str:
 
 def _own_lines(trial: Trial) -> str:
     """The lines of a traceback that are of the user's own function, without passwords; "" where it is another's."""
-    try:
-        error = trial.get_pickled_error()
-    except Exception:  # noqa: BLE001  whatever it needs to be read may not be here
+    try:  # `get_pickled_error` looks where Tune has not copied it yet
+        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except Exception:  # noqa: BLE001  there is none, or what it needs to be read is not here
         return ""
     return redacted(str(getattr(getattr(error, "cause", error), "lines", "")))
 
@@ -55,5 +57,6 @@ def last_exception(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     named = [line for line in lines if _EXCEPTION.fullmatch(line)]
     last = (named or lines or ["of an unknown cause"])[-1]
+    last = _OURS.sub("", last)
     shown = "".join(char if char.isprintable() else " " for char in redacted(last)).strip()
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"

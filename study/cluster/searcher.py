@@ -112,9 +112,8 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 self._coordinator.put_back(pack_id)
                 return
             self._note("pack_failed", pack_id, {"reason": reason})
-            self._coordinator.fail(
-                pack_id, f"its training failed {self._failed[pack_id]} times ({reason}); see the logs of Ray"
-            )
+            where = "" if lines else "; see the logs of Ray"
+            self._coordinator.fail(pack_id, f"its training failed {self._failed[pack_id]} times ({reason}){where}")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Give the coordinator what a pack came to; of one that failed `on_trial_failure` is told next."""
@@ -166,7 +165,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
 
     def _note_retry(self, pack_id: str, reason: str) -> None:
         self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})
-        self._say(f"a pack failed and is tried again from its checkpoint: {reason}")
+        self._say(f"a training failed and is tried again from where it was: {reason}")
         if self._metrics:
             self._metrics.count("retried", seconds=0.0)
 

@@ -85,7 +85,7 @@ def try_once(cell: Cell, code: Code, *, seconds: float, threads: int, device: st
         while here.poll(max(0.0, until - time.monotonic())):
             told = here.recv()
             if isinstance(told, str):
-                raise ConfigError(f"trainer.call: {told}")
+                raise ConfigError(told)
             if last is None:
                 until = time.monotonic() + seconds + _GRACE_SECONDS
             last = told
@@ -102,9 +102,7 @@ def try_once(cell: Cell, code: Code, *, seconds: float, threads: int, device: st
         process.join()
         here.close()
     if last is None:
-        raise ConfigError(
-            f"trainer.call did not begin to train within {_START_SECONDS:.0f} s; see what its file imports"
-        )
+        raise ConfigError(f"trainer.call did not begin within {_START_SECONDS:.0f} s; see what its file imports")
     return last
 
 
@@ -145,7 +143,7 @@ def _train(
         told.send(str(error))
     except UserError as error:
         print(error.lines, file=sys.stderr, flush=True)
-        told.send(f"it raised {error}")
+        told.send(f"{job.call} raised {error}")
 
 
 def seconds_given(value: float | None, *, default: float = 60.0) -> float:

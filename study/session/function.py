@@ -42,7 +42,7 @@ def read_function(config: StudyConfig, given: Function | None = None) -> Code | 
             code = read_code(f"{trainer.file.name}:{trainer.name}", base=trainer.file.parent, folder=folder)
         check_callable(code)
     except FunctionError as error:
-        raise ConfigError(f"trainer.call: {error}") from None
+        raise ConfigError(str(error)) from None
     return code
 
 

@@ -223,7 +223,7 @@ class CellResult:
     @property
     def told_encoders(self) -> tuple[ToldEncoder, ...]:
         """The encoders that have an answer of their own to be told; one, as the pair, where it has one score."""
-        names = ("both together",) if self.has_one_score else self.names
+        names = ("the pair",) if self.has_one_score else self.names
         told = zip(names, self.encoders, strict=False)
         return tuple(ToldEncoder(index, name, answer) for index, (name, answer) in enumerate(told))
 
