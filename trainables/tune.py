@@ -18,6 +18,7 @@ import ray
 import torch
 from ray import tune
 
+from trainables.functions.running import FunctionTrainer
 from trainables.saving.checkpoint import CheckpointError
 from trainables.saving.place import Place
 from trainables.trainer import (
@@ -35,6 +36,7 @@ from trainables.training.trainer import PackTrainer
 
 TRAINERS: Mapping[str, Trainer[Any]] = {  # by what a job's JSON says of its `trainer`
     "pack": PackTrainer(),
+    "function": FunctionTrainer(),
 }
 STEP_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0  # unless `checkpoint_seconds` of the configuration says otherwise
