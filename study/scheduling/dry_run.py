@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from trainables.functions.code import Code
-
 from study.cells.building import build_cells, data_notes
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
 from study.scheduling.plan import Places, Plan, plan, plan_of_function
 from study.scheduling.trying import Attempt, seconds_given
+from trainables.functions.code import Code
 from trainables.output import json_text
 
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from trainables.functions.code import Code
-
 from study.cells.cell import Cell
 from study.cells.trials import Arm
 from study.scheduling.ahead import CASES, ONE_SIDED_SHARE, PlannedRound, planned_rounds
@@ -19,6 +17,7 @@ from study.scheduling.size import pack_size
 from study.scheduling.speed import example, kind, measure
 from study.scheduling.trying import Attempt, FunctionSpeed, try_once
 from trainables.datasets import MultimodalData
+from trainables.functions.code import Code
 from trainables.training.memory import predict_bytes
 
 _TRIAL_SECONDS = 3.0

@@ -11,7 +11,8 @@ import pytest
 from study.config import load_config
 from study.run import main
 from study.scheduling.ahead import ONE_SIDED_SHARE
-from study.scheduling.dry_run import Amount, Plan, describe
+from study.scheduling.dry_run import describe
+from study.scheduling.plan import Amount, Plan
 from trainables.datasets import DATASETS
 
 
