@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from study.config.section import Section
 from study.config.values import Flag
 
-_CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)")
+_CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 _OBJECT = re.compile(r"[^\W\d][\w.<>]*")  # the name of what was given from Python
 _MOST_OPTIONS = 2**16  # characters of JSON
 _SCORE = r"^[^\s|][^|\n]{0,39}$"
@@ -42,7 +42,7 @@ class TrainerSection(Section):
     @field_validator("call")
     @classmethod
     def _known_call(cls, call: str) -> str:
-        if not _CALL.fullmatch(call) and not _OBJECT.fullmatch(call):
+        if not _CALL.fullmatch(call) and (call.endswith(".py") or not _OBJECT.fullmatch(call)):
             raise ValueError(f"{call[:80]!r} names no function; give FILE.py:NAME, as own_training.py:train")
         return call
 

@@ -24,6 +24,7 @@ from trainables.functions.spec import Value
 from trainables.saving.place import Place
 
 _ABANDONED_SECONDS = 24 * 3600.0
+_OF_A_JOB = "[0-9a-f]" * 16  # the name of a folder that a user's function was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,9 @@ class OpenStudy:
         Another study of this name may keep its own in a place that the study file names: what was written to of late
         stays there.
         """
-        self.checkpoints.clear("*.pt*", untouched=_ABANDONED_SECONDS if self.shares_checkpoints else 0.0)
+        untouched = _ABANDONED_SECONDS if self.shares_checkpoints else 0.0
+        self.checkpoints.clear("*.pt*", untouched=untouched)
+        self.checkpoints.clear_folders(_OF_A_JOB, untouched=untouched)
 
 
 @contextmanager
