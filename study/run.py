@@ -96,7 +96,7 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
                     config,
                     price=given.price_per_gpu_hour,
                     as_json=given.json,
-                    code=read_function(config),
+                    code=read_function(config, out=given.out),
                     try_seconds=given.try_seconds,
                 )
             )

@@ -20,8 +20,10 @@ from study.search import Ledger
 Function = Callable[[Any], object]
 
 
-def read_function(config: StudyConfig, given: Function | None = None) -> Code | None:
+def read_function(config: StudyConfig, given: Function | None = None, *, out: Path | None = None) -> Code | None:
     """The code of the function that a study names, or that was `given` from Python; None where it names none.
+
+    What lies in `out`, the folder of all studies, is no part of it.
 
     Raises:
         ConfigError: there is no such file or function, it cannot be imported or taken to a worker.
@@ -39,7 +41,9 @@ def read_function(config: StudyConfig, given: Function | None = None) -> Code | 
             )
         else:
             folder = None if trainer.folder is None else Path(trainer.folder)
-            code = read_code(f"{trainer.file.name}:{trainer.name}", base=trainer.file.parent, folder=folder)
+            left_out = [] if out is None else [out]
+            call = f"{trainer.file.name}:{trainer.name}"
+            code = read_code(call, base=trainer.file.parent, folder=folder, leave_out=left_out)
         check_callable(code)
     except FunctionError as error:
         raise ConfigError(str(error)) from None

@@ -51,7 +51,7 @@ def run_study(
     Raises:
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
-    code = read_function(config, function)
+    code = read_function(config, function, out=out)
     cells, datasets = build_cells(config, code=code.hash if code else "")
     for line in data_notes(datasets):
         display.say(line)
