@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from trainables.functions.code import Code, read_code
-from trainables.functions.errors import FunctionError
-from trainables.functions.loading import check_callable
-from trainables.functions.objects import code_of
-
 from study.cells.cell import Cell
 from study.cells.trials import Arm
 from study.config import ConfigError, StudyConfig
 from study.search import Ledger
+from trainables.functions.code import Code, read_code
+from trainables.functions.errors import FunctionError
+from trainables.functions.loading import check_callable
+from trainables.functions.objects import code_of
 
 Function = Callable[[Any], object]
 
