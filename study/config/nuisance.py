@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from study.config.section import Section
 from study.config.values import Positive, Real
@@ -24,7 +31,8 @@ def _plain(value: object) -> object:
     return value
 
 
-Choice = Annotated[Any, AfterValidator(_plain)]
+_KINDS = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}]}
+Choice = Annotated[Any, AfterValidator(_plain), WithJsonSchema(_KINDS)]
 
 
 class NuisanceRange(Section):

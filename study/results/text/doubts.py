@@ -39,7 +39,7 @@ def caveats(cell: CellResult) -> list[str]:
     doubts: list[str] = []
     for index, name, encoder in cell.told_encoders:
         doubts += [f"{name}: {doubt}." for doubt in _of_encoder(cell, index, encoder)]
-    doubts += _of_code(cell)
+    doubts += _of_function(cell)
     diverged, trainings = cell.counts.diverged, cell.counts.trainings
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
@@ -51,13 +51,23 @@ def caveats(cell: CellResult) -> list[str]:
     return doubts
 
 
-def _of_code(cell: CellResult) -> list[str]:
-    """Whether what is compared was trained by one state of the user's code."""
-    states = cell.own_training.code if cell.own_training else {}
-    if len(states) < 2:
+def _of_function(cell: CellResult) -> list[str]:
+    """Whether what is compared was trained by one state of the user's code, and depends on its seed."""
+    if cell.own_training is None:
         return []
-    told = ", ".join(f"{count} by {one_line(state)[:8]}" for state, count in states.items())
-    return [f"the code of its function changed while it was trained ({told}): run it anew under another name."]
+    doubts, states = [], cell.own_training.code
+    if len(states) > 1:
+        told = ", ".join(f"{count} by {one_line(state)[:8]}" for state, count in states.items())
+        doubts.append(
+            f"the code of its function changed while it was trained ({told}): run it anew under another name."
+        )
+    several = [point.scores for encoder in cell.encoders for point in encoder.curve if (point.seeds or 0) > 1]
+    if several and all(len(set(scores)) == 1 for scores in several):
+        doubts.append(
+            "its scores are the same for every seed, so that its intervals know of no luck: seed whatever is random in "
+            "it by trial.seed."
+        )
+    return doubts
 
 
 def _of_pair(cell: CellResult) -> list[str]:
