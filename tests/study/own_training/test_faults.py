@@ -89,7 +89,7 @@ def test_code_that_changed_between_two_runs_is_said_by_the_command_and_the_repor
     (cell,) = study.report()["cells"]
     assert len(cell["own_training"]["code"]) == 2
     assert sum(cell["own_training"]["code"].values()) == study.report()["trainings"]
-    assert "the code of its function changed" in (study.out / "report.html").read_text().lower()
+    assert "the code of its function changed as" in (study.out / "report.html").read_text().lower()
 
 
 def test_a_training_that_hangs_is_ended_and_given_up(own_study: Make) -> None:
