@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +110,36 @@ search:
     assert min(point["mean"] for point in cell["encoders"][0]["curve"]) > 0.9 - 0.06 * 9 - 0.1
     resumed = study.run()
     assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_models_that_a_function_keeps_are_served_as_they_were(own_study: Make) -> None:
+    study = own_study("keeps", refine=0, more="models: true")
+    ended = study.run()
+    assert ended.returncode == 0, ended.stderr
+    first, second = study.report()["cells"][0]["encoders"]
+    assert first["model"]["registered"] == "tiny.image-text.image"
+    assert first["model"]["strengths"] == second["model"]["strengths"]
+    assert (study.out / first["model"]["file"]).is_file()
+
+    code = """
+import mlflow
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+models = [mlflow.pyfunc.load_model(f"models:/tiny.image-text.{name}@best") for name in ("image", "text")]
+print(models[0].predict([[2.0]]).tolist(), models[1].predict([1, 2]), models[1].unwrap_python_model().model.strength)
+"""
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=study.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=without_planted(),
+    )
+    assert elsewhere.stdout.startswith("[6.0] [2, 4] ")
+
+
+def without_planted() -> dict[str, str]:
+    """An environment in which the function's file cannot be imported by its name."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
