@@ -123,23 +123,14 @@ def test_models_that_a_function_keeps_are_served_as_they_were(own_study: Make) -
     assert first["model"]["strengths"] == second["model"]["strengths"]
     assert (study.out / first["model"]["file"]).is_file()
 
-    code = """
+    code = f"""
 import mlflow
-mlflow.set_tracking_uri("sqlite:///mlflow.db")
-models = [mlflow.pyfunc.load_model(f"models:/tiny.image-text.{name}@best") for name in ("image", "text")]
+mlflow.set_tracking_uri("sqlite:///{study.folder}/mlflow.db")
+models = [mlflow.pyfunc.load_model(f"models:/tiny.image-text.{{name}}@best") for name in ("image", "text")]
 print(models[0].predict([[2.0]]).tolist(), models[1].predict([1, 2]), models[1].unwrap_python_model().model.strength)
 """
-    elsewhere = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=study.folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=without_planted(),
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    elsewhere = subprocess.run(  # where neither the function's file nor this package can be imported by its name
+        [sys.executable, "-c", code], cwd=study.folder.parent, capture_output=True, text=True, check=False, env=bare
     )
-    assert elsewhere.stdout.startswith("[6.0] [2, 4] ")
-
-
-def without_planted() -> dict[str, str]:
-    """An environment in which the function's file cannot be imported by its name."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    assert elsewhere.stdout.startswith("[6.0] [2, 4] "), elsewhere.stderr
