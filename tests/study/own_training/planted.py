@@ -68,12 +68,6 @@ def helper(_):
     raise ValueError("no such layer")
 
 
-def breaks_late(trial):
-    if trial.strength > 3:
-        raise ValueError("too strong")
-    return {"score": peak(trial.strength, 1.0) + noise(trial, "both")}
-
-
 def diverges(trial):
     return {"score": float("nan") if trial.strength > 3 else peak(trial.strength, 1.0) + noise(trial, "both")}
 
