@@ -199,8 +199,8 @@ class SearchSection(Section):
     """Smallest gain of interest, in the score's own unit: 0.005 is half a point of accuracy, and 0.005 of R². A gain or
     loss whose 90 % interval lies within ± this is said to be too small to matter, and nothing is advised for its sake
     (0: every confirmed gain counts). Half a point is about the standard error of an accuracy on ten thousand test rows:
-    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `trainer` whose `score`
-    is another it is 0 unless given."""
+    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `trainer` whose
+    `score` is another it is 0 unless given."""
 
     @field_validator("smallest_gain")
     @classmethod

@@ -101,8 +101,8 @@ def _of_these_rows(cell: CellResult) -> list[str]:
         "all replicates share one split of the rows: intervals and p-values count the luck of the seeds alone, and do "
         "not tell what is to be expected on other rows; for that, set replicates.splits: resampled."
         if cell.own_training is None
-        else "intervals and p-values count the luck of the seeds, and that of the rows only as far as its function draws "
-        "them by trial.seed."
+        else "intervals and p-values count the luck of the seeds, and that of the rows only as far as its function "
+        "draws them by trial.seed."
     ]
 
 
