@@ -131,7 +131,8 @@ def test_models_that_a_function_keeps_are_served_as_they_were(own_study: Make) -
 import mlflow
 mlflow.set_tracking_uri("sqlite:///{study.folder}/mlflow.db")
 models = [mlflow.pyfunc.load_model(f"models:/tiny.image-text.{{name}}@best") for name in ("image", "text")]
-print(models[0].predict([[2.0]]).round(6).tolist(), models[1].predict([1, 2]), models[1].unwrap_python_model().model.strength)
+image, text = models
+print(image.predict([[2.0]]).round(6).tolist(), text.predict([1, 2]), text.unwrap_python_model().model.strength)
 """
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     elsewhere = subprocess.run(  # where neither the function's file nor this package can be imported by its name
