@@ -16,7 +16,7 @@ from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.search.record.storage import check_option
-from study.session.status import StudyStatus, read_statuses
+from study.session.status import CellStatus, StudyStatus, read_statuses
 from trainables.output import json_text
 
 
@@ -24,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.status",
-        description="List the studies of a storage: progress, failures, age of the last result, best shared λ so far.",
+        description="List the studies of a storage: progress, failures, age of the last result, what was decided for "
+        "each pair, or with a ? the best shared λ so far.",
         epilog="example: python -m study.status --storage postgresql://align@head/align --json",
     )
     options.add_argument("study", nargs="?", help="show this study only, pair by pair")
@@ -78,7 +79,10 @@ def _check_folder(out: Path) -> None:
 
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
-    stars_of = "best shared λ [90 %]" if cells else "best shared λ of each pair"
+    ended = all(status.ended for status in statuses)
+    stars_of = "λ of each pair"
+    if cells:
+        stars_of = "what to do" if ended else "best shared λ [90 %] so far"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in statuses:
@@ -86,16 +90,25 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
         state = "ended" if status.ended else _age(status.last_result_seconds)
         if not cells:
             failed = f", {len(status.failed_cells)} without an answer" if status.failed_cells else ""
-            stars = [f"{cell.lambda_star:.2g}" if cell.lambda_star is not None else "–" for cell in status.cells]
+            stars = [_strengths(cell) for cell in status.cells]
             more = f" … of {len(stars)} pairs" if len(stars) > 4 else ""
             line = (status.study, f"{status.done}/{status.planned}", f"{status.diverged}{failed}", state)
             table.add_row(*map(Text, (*line, ", ".join(stars[:4]) + more)))
         for cell in rows:
-            star = "–"
-            if cell.lambda_star is not None and cell.interval is not None:
+            star = cell.advice or "–"
+            if not cell.advice and cell.lambda_star is not None and cell.interval is not None:
                 star = f"{cell.lambda_star:.2g} [{cell.interval[0]:.2g}, {cell.interval[1]:.2g}]"
             table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), state, star)))
     return table
+
+
+def _strengths(cell: CellStatus) -> str:
+    """What was decided for a pair, `none`, `0.25` or `0/0.25`; before that the best shared λ so far, `0.25?`."""
+    if cell.strategy == "none":
+        return "none"
+    if cell.strengths:
+        return "/".join(dict.fromkeys(f"{strength:.2g}" for strength in cell.strengths))
+    return "–" if cell.lambda_star is None else f"{cell.lambda_star:.2g}?"
 
 
 def _age(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from study.cells.cell import Cell, alignment_of
-from study.config import ConfigError, EncoderSection, StudyConfig
+from study.config import ConfigError, EncoderSection, Splits, StudyConfig
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
 from trainables.spec import DatasetSpec, EncoderSpec, Split, content_hash
@@ -36,9 +36,21 @@ def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, Mul
     return tuple(cells), loaded
 
 
-def data_notes(loaded: Mapping[str, MultimodalData]) -> tuple[str, ...]:
-    """Lines on how the study's data were understood, where they allow another reading; each once."""
-    return tuple(dict.fromkeys(f"note: {line}" for data in loaded.values() for line in data.notes))
+def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed") -> tuple[str, ...]:
+    """Lines on how the study's data were understood, where they allow another reading; each once.
+
+    `splits` are those of its replicates: a split that came with the data may keep rows apart that belong together.
+    """
+    lines = [line for data in loaded.values() for line in data.notes]
+    if splits == "resampled":
+        lines += [
+            f"{data.name}: each replicate draws training and validation rows of its own, and not those of the given "
+            "split; if that keeps rows together (of one person, one recording, one place), name them as `group`, or "
+            "set replicates.splits: fixed"
+            for data in loaded.values()
+            if data.split_is_given and data.groups is None
+        ]
+    return tuple(dict.fromkeys(f"note: {line}" for line in lines))
 
 
 def _varying(specs: Sequence[DatasetSpec]) -> list[str]:

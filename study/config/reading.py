@@ -16,7 +16,7 @@ from study.config.files import read_regular
 from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
 from study.config.schema import EncoderSection, NuisanceRange
 from study.config.secrets import redacted
-from study.config.study_file import StudyConfig
+from study.config.study_file import StudyConfig, in_full
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -40,7 +40,7 @@ def to_yaml(config: StudyConfig) -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One `key: old -> new` for every leaf in which two configurations (as `identity` gives them) differ."""
-    left, right = dict(_leaves(old)), dict(_leaves(new))
+    left, right = dict(_leaves(in_full(old))), dict(_leaves(in_full(new)))
     return [
         f"{key}: {left.get(key, '(none)')} -> {right.get(key, '(none)')}"
         for key in sorted({*left, *right})
@@ -58,14 +58,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
     Raises:
         ConfigError: the file is missing, no regular file or no YAML, or a key or value in it is not allowed.
     """
-    try:
-        text = read_regular(path, most=4 * MOST_CHARACTERS).decode("utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or (
-            "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        )
-        raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
-    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in)
+    return parse_config(_read(path), source=str(path), overrides=overrides, stand_in=stand_in)
 
 
 def parse_config(
@@ -85,8 +78,37 @@ def parse_config(
     return config if stand_in is None else _on_stand_in(config, stand_in)
 
 
+def load_resolved(path: Path) -> StudyConfig:
+    """As `parse_resolved`, from a file."""
+    return parse_resolved(_read(path), source=str(path))
+
+
+def parse_resolved(text: str, *, source: str) -> StudyConfig:
+    """The configuration that `to_yaml` wrote, in this version or one before; `source` names it in messages.
+
+    Raises:
+        ConfigError: it was not, or holds what this version does not have.
+    """
+    value = _parse_yaml(text, source)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
+    return _validated(in_full(value), source)
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_regular(path, most=4 * MOST_CHARACTERS).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
+        raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
+
+
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
     value = config.to_json()
+    for section, key in config.left_out:
+        del value[section][key]
     value["dataset"]["stand_in"] = "small" if size == "small" else True
     value["study"] = f"{config.study}-stand-in"
     if size == "small":

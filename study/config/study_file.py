@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -21,6 +22,15 @@ from study.config.schema import (
 from study.config.secrets import has_literal_password, is_in_memory, shown
 from study.config.values import Flag, number
 from trainables.spec import content_hash
+
+Key = tuple[str, str]  # a section and a key of it
+
+# What a study means by a key that its record lacks: it was begun before there was such a key.
+_BEFORE: Mapping[Key, object] = {
+    ("replicates", "splits"): "fixed",
+    ("replicates", "confirm_on"): "holdout",
+    ("search", "smallest_gain"): 0.0,
+}
 
 
 class StudyConfig(Section):
@@ -88,11 +98,46 @@ class StudyConfig(Section):
         value = self.to_json()
         del value["storage"]
         value["resources"] = {"pack": value["resources"]["pack"]}
-        if self.replicates.splits == "fixed":
-            del value["replicates"]["splits"]  # a study of the version before is one of fixed splits
+        for (section, key), before in _BEFORE.items():
+            if value[section][key] == before:
+                del value[section][key]
         return value
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any]) -> StudyConfig:
+        """The configuration of a study on record, perhaps of a version before, from what `identity` gave there.
+
+        Raises:
+            ValueError: it holds what this version does not have.
+        """
+        return cls.model_validate(in_full(identity))
+
+    def as_begun(self, identity: Mapping[str, Any]) -> StudyConfig:
+        """The configuration for a study on record: keys that the study file leaves out and the record lacks mean what
+        they meant when the study began, whatever their default is now.
+        """
+        value = self.to_json()
+        for section, key in self.left_out:
+            if key not in identity.get(section, {}):
+                value[section][key] = _BEFORE[section, key]
+        return type(self).model_validate(value)
+
+    @property
+    def left_out(self) -> list[Key]:
+        """Keys with a default that was another once, of those that the study file does not give."""
+        return [(section, key) for section, key in _BEFORE if key not in getattr(self, section).model_fields_set]
 
     @property
     def hash(self) -> str:
         """Content hash of `identity`; a study of one name has one."""
         return content_hash(self.identity)
+
+
+def in_full(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that was written by this version or one before, with the keys that it lacks for being older."""
+    filled = dict(value)
+    for (section, key), before in _BEFORE.items():
+        given = filled.get(section, {})
+        if isinstance(given, Mapping):  # else it is no configuration, which is for others to say
+            filled[section] = {key: before, **given}
+    return filled

@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.results.flat import answer_numbers
 from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
+from study.results.text.amounts import standing, told_gain
 
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
@@ -17,7 +18,8 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
 
     `pairs`: a row per cell, its profile (bits), strategy and gain. `encoders`: a row per encoder, λ*, interval, gain,
     verdict. `curves`: a row per encoder and strength. `scores`: a row per training of those. `alignment`: a row per
-    cell and strength. All but `pairs` carry `cell`, the id that `pairs` has too.
+    cell and strength. All but `pairs` carry `cell`, the id that `pairs` has too. `standing` is what a gain may be told
+    as (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
     """
     cells = report.cells
     tables: Mapping[str, Iterator[dict[str, Any]]] = {
@@ -97,6 +99,8 @@ def _answer(answer: SubjectResult) -> dict[str, Any]:
         "p_adjusted": gain.p_adjusted,
         "seeds": _as_float(gain.seeds),
         "verdict": answer.verdict,
+        "standing": standing(told_gain(answer)[0]),
+        "for_new_rows": told_gain(answer)[0].is_for_new_rows,
     }
 
 

@@ -78,7 +78,7 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
     if price is not None and not price >= 0:
         raise ConfigError(f"--price-per-gpu-hour is {price:g}; give 0 or more")
     cells, datasets = build_cells(config)
-    for line in data_notes(datasets):
+    for line in data_notes(datasets, splits=config.replicates.splits):
         print(line, file=sys.stderr)
     import torch
 

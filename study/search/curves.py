@@ -78,19 +78,24 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     )
 
 
-def confirmed_by_setting(trials: Iterable[Asked]) -> dict[Subject, dict[StrengthPair, Confirmed]]:
-    """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere."""
+def confirmed_by_setting(
+    trials: Iterable[Asked], *, ratio: float | None = None
+) -> dict[Subject, dict[StrengthPair, Confirmed]]:
+    """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere.
+
+    `ratio` is as `Confirmed` has it.
+    """
     by_setting = {
-        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates])
+        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates], ratio=ratio)
         for trial in trials
         if trial.results
     }
     return {subject: {at: known[subject] for at, known in by_setting.items()} for subject in SUBJECTS}
 
 
-def confirmed_of(results: Sequence[ReplicateResult | None]) -> dict[Subject, Confirmed]:
+def confirmed_of(results: Sequence[ReplicateResult | None], *, ratio: float | None = None) -> dict[Subject, Confirmed]:
     """Scores of confirming replicates at one setting, and how each did on every unit of the test split if that is on
-    record, by subject; None is one that is missing.
+    record, by subject; None is one that is missing. `ratio` is as `Confirmed` has it.
     """
     outcomes = _outcomes(
         [None if one is None or one.by_unit is None else ByUnit.from_json(one.by_unit) for one in results]
@@ -99,6 +104,7 @@ def confirmed_of(results: Sequence[ReplicateResult | None]) -> dict[Subject, Con
         subject: Confirmed(
             scores=np.array([math.nan if one is None else score_of(one, subject) for one in results]),
             outcomes=outcomes.get(subject),
+            ratio=ratio,
         )
         for subject in SUBJECTS
     }

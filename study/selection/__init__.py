@@ -1,7 +1,7 @@
 """Selection: replicate results to λ*, its interval, its gain, a verdict and a strategy. Pure numpy and scipy."""
 
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
-from study.selection.confirm import Gain, holm, paired_gain
+from study.selection.confirm import Gain, corrected_gain, holm, paired_gain
 from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
 from study.selection.optimum import Curve, Flag, Selection, select
 from study.selection.placement import Unit, free_columns, next_strength
@@ -39,6 +39,7 @@ __all__ = [
     "Verdict",
     "choose_strategy",
     "conclude",
+    "corrected_gain",
     "counted",
     "crossed_gain",
     "free_columns",

@@ -36,13 +36,15 @@ def conclude(
     *,
     adjusted_p: float | None = None,
     used: Gain | None = None,
+    smallest_gain: float = 0.0,
     size: float = SIZE,
 ) -> Conclusion:
     """Verdict and shape by the search and by `gain`, the confirmed one of `selection.lambda_star` over λ = 0.
 
     `align`: the gain is above 0 with a p-value (`adjusted_p` where given) of at most `size`. This is evidence of the
     shape too: the curve does rise, and is an `inverted-u` if its strong end lies below λ* (`drop_p_value`), else
-    `rising`.
+    `rising`. A gain that is shown to be too small to matter (`Gain.is_too_small`, for `smallest_gain`) is none to align
+    for, and a loss of that size none to avoid.
 
     `avoid`: alignment is shown to hurt, and not aligning is the answer. Either the gain is below 0 with a p-value of
     at most `size`, whatever the searched curve looks like (its shape is kept: search and confirmation then disagree,
@@ -55,7 +57,7 @@ def conclude(
     the strong end is no reason to avoid it where it would be used.
     """
     p_value = gain.p_value if adjusted_p is None else adjusted_p
-    confirmed = p_value <= size
+    confirmed = p_value <= size and not gain.is_too_small(smallest_gain)
     if confirmed and gain.mean > 0:
         shape: Shape = "inverted-u" if selection.drop_p_value <= size else "rising"
         return _conclusion("align", shape, selection, gain)

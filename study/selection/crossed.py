@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from study.selection.confirm import Gain, gain_by_t, paired_gain
+from study.selection.confirm import Gain, corrected_gain, gain_by_t, paired_gain
 
 OutcomeUnit = Literal["rows", "groups"]
 
@@ -42,21 +42,27 @@ class Outcomes:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Confirmed:
     """Scores (R,) of the confirming trainings at one setting, NaN where one diverged, and how each did on every unit
-    of the test split, where that is on record.
+    of the test split, where that is on record. `ratio` is test rows for each training row where every training has a
+    random split of its own.
     """
 
     scores: NDArray[np.float64]
     outcomes: Outcomes | None = None
+    ratio: float | None = None
 
     def joined(self, other: Confirmed) -> Confirmed:
         """The mean of both, as of the two encoders of a pair."""
         outcomes = None
         if self.outcomes and other.outcomes and self.outcomes.values.shape == other.outcomes.values.shape:
             outcomes = replace(self.outcomes, values=(self.outcomes.values + other.outcomes.values) / 2)
-        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes)
+        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes, ratio=self.ratio)
 
     def over(self, baseline: Confirmed) -> Gain:
-        """The gain over a baseline of the same seeds: on new rows where outcomes are known, else on these rows."""
+        """The gain over a baseline of the same seeds: on new rows where outcomes are known, or every seed had a split
+        of its own, else on these rows.
+        """
+        if self.ratio is not None:
+            return corrected_gain(baseline.scores, self.scores, ratio=self.ratio)
         if self.outcomes is None or baseline.outcomes is None:
             return paired_gain(baseline.scores, self.scores)
         return crossed_gain(baseline.outcomes, self.outcomes)

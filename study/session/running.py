@@ -49,7 +49,7 @@ def run_study(
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
     cells, datasets = build_cells(config)
-    for line in data_notes(datasets):
+    for line in data_notes(datasets, splits=config.replicates.splits):
         display.say(line)
     with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)

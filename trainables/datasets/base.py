@@ -82,7 +82,8 @@ class MultimodalData:
 
     `exact_profiles` are known for generated data only, and given for one order of each pair. `notes` are lines on how
     the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose rows the split
-    keeps together, numbered, where the user named some.
+    keeps together, numbered, where the user named some. `split_is_given` where the split came with the data: what it
+    keeps apart, and has no groups for, is not known here.
     """
 
     name: str
@@ -93,6 +94,7 @@ class MultimodalData:
     stand_in: bool = False
     notes: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
+    split_is_given: bool = False
 
     @property
     def n_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 
@@ -13,7 +13,7 @@ from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, Report
 from study.results.names import capital
 from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
-from study.results.text.amounts import correlation_text, duration
+from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
@@ -40,12 +40,24 @@ _CAPTIONS = {  # {first} and {second} stand for the modalities
 _METHOD = (
     "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
     "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
-    "differences to λ = 0 on the test split, with 90 % intervals; where a study confirms, they come from fresh seeds.",
+    "differences to λ = 0 on test rows, with 90 % intervals; where a study confirms, they come from fresh seeds.",
     "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, the curve is "
     "shown to fall and λ = 0 may be its best, which is then reported; indifferent, neither. A curve is flat unless a "
     "test says otherwise; an inverted U lies at λ* above the strong end and above λ = 0, by the search or by the "
     "confirmed gain. “Within 1 s.e.” marks the smallest strength within one standard error of the best.",
 )
+_TARGETS = {  # what a gain is, by how it was confirmed
+    "rows": "A gain is the expected gain of this way of training on new rows of this population: its interval counts "
+    "the luck of the seeds, of the training rows, which each replicate draws anew, and of the {units} test rows.",
+    "groups": "A gain is the expected gain of this way of training on new groups of this population (new people, where "
+    "rows are grouped by person): its interval counts the luck of the seeds, of the training rows, which each "
+    "replicate draws anew, and of the {units} groups of test rows.",
+    "splits": "A gain is the expected gain of this way of training on new rows of this population: each of its seeds "
+    "has a random split of all rows, and its interval allows for what splits share (corrected resampled t). λ* was "
+    "found with rows that its gain is measured on.",
+    "fixed": "A gain is that of this way of training on these very rows: all replicates share one split, and its "
+    "interval counts the luck of the seeds alone. What is to be expected on new rows it does not tell.",
+}
 
 
 def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
@@ -62,7 +74,7 @@ def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
         _section("The answer in numbers", answer_table(cells)),
         _section("The evidence", overview, *evidence),
         _section("What would change the answer", _caveats(cells)),
-        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report)),
+        _section("How it was computed", *(f"<p>{line}</p>" for line in _method(report)), _facts(report)),
         _section("Versions", _definitions(versions)),
     )
     return f"""<!doctype html>
@@ -140,6 +152,30 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     )
 
 
+def _method(report: Report) -> Iterator[str]:
+    """How the answers were computed, and what a gain of this study is the gain of."""
+    yield from _METHOD
+    alternatives = [one for cell in report.cells for one in cell.pair_choice.alternatives]
+    gains = [one.gain_mean for one in alternatives if one.gain_mean and one.gain_mean.source == "confirm"]
+    targets = dict.fromkeys(
+        _TARGETS["splits" if gain.splits else "fixed" if gain.units is None else gain.unit or "rows"].format(
+            units=gain.units
+        )
+        for gain in gains
+    )
+    yield from targets
+    if smallest := next((gain.smallest_gain for gain in gains if gain.smallest_gain), None):
+        told = dict.fromkeys(
+            f"{in_unit(smallest, metric):g} {gain_unit(metric)}"
+            for cell in report.cells
+            for metric in cell.metrics or ("accuracy",)
+        )
+        yield (
+            f"The smallest gain of interest is {escaped(' or '.join(told))}: a gain or loss whose interval lies within "
+            "± that is called too small to matter, and nothing is advised for its sake."
+        )
+
+
 def _caveats(cells: Sequence[CellResult]) -> str:
     doubts = []
     for position, cell in enumerate(cells, start=1):
@@ -147,7 +183,8 @@ def _caveats(cells: Sequence[CellResult]) -> str:
             doubts.append(f'<h3>{position} · {escaped(cell.title)}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
         "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
-        "seeds, a gain that more seeds would confirm, validation and test split that disagree."
+        "seeds or groups, a gain that more seeds or rows would confirm, an answer near a limit, validation and test "
+        "split that disagree."
     )
     return "".join(doubts) or f"<p>{nothing}</p>\n"
 

@@ -33,7 +33,7 @@ def answer_table(cells: Sequence[CellResult]) -> str:
     caption = (
         "The strategy in the first line of each pair weighs both encoders; its gain is that of the pair as one. λ* is "
         "each encoder's own best strength when one λ is shared; gain and p are those of the difference to λ = 0 there, "
-        "or at the strength named: where the searched curve is highest, if λ* is 0. On the test split, unless marked."
+        "or at the strength named: where the searched curve is highest, if λ* is 0. On test rows, unless marked."
     )
     table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")

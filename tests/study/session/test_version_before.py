@@ -76,7 +76,7 @@ def test_its_record_is_read_and_would_be_written_in_the_same_way(tmp_path: Path)
     assert status is not None
     assert (status.ended, status.done, status.planned) == (True, 9, 9)
 
-    config = StudyConfig.model_validate(CONFIGURATION.among(found.notes))
+    config = StudyConfig.of_identity(CONFIGURATION.among(found.notes))
     cells = [cell.cell(config) for cell in CELLS.among(found.notes) or ()]
     ledger = Ledger(open_storage(folder=tmp_path), name=NAME, space=space_of(config))
     report = recorded_report(cells, ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.delimited import DELIMITED, read_delimited
+from trainables.datasets.files.delimited import DELIMITED, THOUSANDS, read_delimited
 from trainables.datasets.files.reading import MAX_BYTES, first_line, size_text
 from trainables.datasets.files.regular import check_file
 from trainables.datasets.table import unknown
@@ -117,6 +118,8 @@ def _no_numbers(column: NDArray[Any]) -> str:
     texts = [str(text) for text in np.unique(column) if text]
     bad = next((text for text in texts if not _is_number(text)), None)
     if bad is None:
+        if pointed := next((text for text in texts if re.fullmatch(THOUSANDS, text.strip())), None):
+            return f"holds {pointed!r}, whose point may mark thousands; write numbers with a decimal point, 1234.5"
         return f"holds numbers as text ({texts[0]!r}); save them as numbers" if texts else "holds empty texts"
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
         return "holds true and false, and empty cells among them; write 1 and 0"
