@@ -57,7 +57,8 @@ class FunctionTraining:
     """One call of a user's function at work.
 
     Its own checkpoint holds what it has reported and what it came to; what it needs to go on is for the function to
-    save, in the folder of its trial.
+    save, in the folder of its trial. The learning curve of a call that was killed lacks what it reported after its last
+    checkpoint and does not report again.
     """
 
     def __init__(self, spec: FunctionSpec, context: Context) -> None:
