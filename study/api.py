@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from study.config import StudyConfig
+    from study.config.keys import StudyKeys
     from study.outside.notebook import Answer
     from study.results.model import Report
+
+Space = str | Path | Mapping[str, Any] | Callable[[Any], object]
 
 
 @dataclass(frozen=True)
@@ -116,36 +119,46 @@ def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:
 
 
 def read_study(
-    space: str | Path | Mapping[str, Any],
+    space: Space,
     *,
+    keys: StudyKeys | None = None,
     overrides: Sequence[str] = (),
     stand_in: Literal["full", "small"] | None = None,
     address: str | None = None,
 ) -> StudyConfig:
     """The configuration of a study that may be run from here, at the cluster `address` or on this machine.
 
-    Must be called before Ray is imported: a cluster elsewhere needs a token. The other arguments are those of
-    `run`.
+    Must be called before Ray is imported: a cluster elsewhere needs a token. `keys` are those of a study whose `space`
+    is a function; the other arguments are those of `run`.
 
     Raises:
         ConfigError: the file is not valid, there is no token, `address` holds a password, or the versions are not those
             a job was submitted with.
     """
     from study.cluster.access import check_token
-    from study.config import load_config, parse_config
+    from study.config import ConfigError, load_config, parse_config
+    from study.config.keys import of_function
     from study.search.record.storage import check_cluster
     from study.search.record.versions import check_versions
 
     check_versions()
     check_cluster(address or "")
     check_token(address or None)
+    if callable(space):
+        text = of_function(space, keys or {})
+        return parse_config(text, source="run()", overrides=overrides, stand_in=stand_in)
+    if keys:
+        raise ConfigError(
+            f"run(): {next(iter(keys))} is given beside a study file; give it as overrides=['key=value'], or give a "
+            "function in the file's place"
+        )
     if isinstance(space, Mapping):
         return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
     return load_config(Path(space), overrides=overrides, stand_in=stand_in)
 
 
 def run(
-    space: str | Path | Mapping[str, Any],
+    space: Space,
     *,
     overrides: Sequence[str] = (),
     out: str | Path = "studies",
@@ -153,23 +166,26 @@ def run(
     tracking_uri: str | None = None,
     stand_in: Literal["full", "small"] | None = None,
     progress: bool = True,
+    **keys: Unpack[StudyKeys],
 ) -> Results:
     """Run or resume a study, as `python -m study.run` does, and return its report.
 
     Args:
-        space: the study file, or its content as a mapping.
+        space: the study file, its content as a mapping, or a function `train(trial)` of your own: then `keys` are the
+            rest of the study, `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
         overrides: `key=value` each, as the command's `--set`.
         out: folder of all studies.
         address: of a running Ray cluster; None starts Ray on this machine.
         tracking_uri: of MLflow; None is what the command line takes.
         stand_in: `full` or `small` for generated data of the dataset's layout.
         progress: show a progress bar.
+        keys: of the study file, beside a function.
 
     Raises:
         ConfigError: the file, the data or the machine does not allow the study; the message is one line.
     """
     started = time.monotonic()
-    config = read_study(space, overrides=overrides, stand_in=stand_in, address=address)
+    config = read_study(space, keys=keys, overrides=overrides, stand_in=stand_in, address=address)
 
     from rich.console import Console
 
@@ -180,7 +196,15 @@ def run(
 
     uri = resolved_uri(tracking_uri)
     with Display(Console(stderr=True, quiet=not progress)) as display:
-        report = run_study(config, out=Path(out), address=address, tracking=uri, display=display, started=started)
+        report = run_study(
+            config,
+            out=Path(out),
+            address=address,
+            tracking=uri,
+            display=display,
+            started=started,
+            function=space if callable(space) else None,
+        )
     return Results(to_json(report), Path(out) / config.study)
 
 

@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     try:
         config = load_config(given.space, overrides=given.overrides, stand_in=given.stand_in)
+        if config.dataset is None:
+            raise ConfigError("a profile needs data, and the study file names no dataset; add one beside trainer")
         cells, datasets = build_cells(config)
         for line in data_notes(datasets):
             print(line, file=sys.stderr)

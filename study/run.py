@@ -48,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--dry-run", action="store_true", help="check everything, print the plan and how long it will take"
     )
+    options.add_argument(
+        "--try",
+        type=float,
+        metavar="SECONDS",
+        dest="try_seconds",
+        help="with --dry-run: how long to try your function (60)",
+    )
     options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: say what it will cost")
     return options
 
@@ -82,8 +89,17 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
 
         if given.dry_run:
             from study.scheduling.dry_run import dry_run
+            from study.session.function import read_function
 
-            print(dry_run(config, price=given.price_per_gpu_hour, as_json=given.json))
+            print(
+                dry_run(
+                    config,
+                    price=given.price_per_gpu_hour,
+                    as_json=given.json,
+                    code=read_function(config, out=given.out),
+                    try_seconds=given.try_seconds,
+                )
+            )
             return 0
         from study.session.running import run_study
         from study.tracking import Tracker, tracking_uri

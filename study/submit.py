@@ -19,7 +19,7 @@ import trainables
 from study.cli.options import add_study_file
 from study.cli.process import run_as_process
 from study.cluster.access import check_token, token_doubt
-from study.config import ConfigError, load_config
+from study.config import ConfigError, StudyConfig, load_config
 from study.config.secrets import shown
 from study.search.record.storage import check_cluster
 from study.search.record.versions import VARIABLE, job_versions
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.status or given.stop:
             return _tend(jobs, job, config.study, stop=given.stop)
         if job is None or job.ended:
-            identifier = _submit(jobs, given, config.study)
+            identifier = _submit(jobs, given, config)
         else:
             identifier = job.id
             print(f"{identifier} is running already; following it", file=sys.stderr)
@@ -108,12 +108,13 @@ def _tend(jobs: Jobs, job: Job | None, name: str, *, stop: bool) -> int:
     return 0
 
 
-def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> str:
-    folder, space = given.working_dir.resolve(), given.space.resolve()
+def _submit(jobs: Jobs, given: argparse.Namespace, config: StudyConfig) -> str:
+    folder, space, name = given.working_dir.resolve(), given.space.resolve(), config.study
     if given.out is None or not given.out.is_absolute():
         raise ConfigError("--out must be an absolute path on storage that all nodes share: a job's own folder is lost")
     if not space.is_relative_to(folder):
         raise ConfigError(f"{given.space} lies outside {folder}, which is what the cluster gets; see --working-dir")
+    _check_function(config, folder)
     tracking = ["--tracking-uri", tracking_uri(given.tracking_uri)] if given.tracking_uri else []
     overrides = [part for override in given.overrides for part in ("--set", override)]
     command = shlex.join(
@@ -131,6 +132,26 @@ def _submit(jobs: Jobs, given: argparse.Namespace, name: str) -> str:
     )
     print(f"submitted {identifier}", file=sys.stderr)
     return identifier
+
+
+def _check_function(config: StudyConfig, folder: Path) -> None:
+    """Refuse a trainer whose code would not go to the cluster, where alone it can be imported and tried.
+
+    Raises:
+        ConfigError: there is no such file, or it lies outside the working directory.
+    """
+    if config.trainer is None:
+        return
+    if config.trainer.file is None:
+        raise ConfigError(f"trainer.call is {config.trainer.call}, a function given from Python; name FILE.py:NAME")
+    code = (
+        [config.trainer.file] if config.trainer.folder is None else [config.trainer.file, Path(config.trainer.folder)]
+    )
+    for path in code:
+        if not path.exists():
+            raise ConfigError(f"trainer names {path}, which does not exist; see to its path")
+        if not path.resolve().is_relative_to(folder):
+            raise ConfigError(f"{path} lies outside {folder}, which is what the cluster gets; see --working-dir")
 
 
 def _follow(jobs: Jobs, identifier: str) -> int:

@@ -160,20 +160,33 @@ class ReplicateResult:
     the split: epoch, score 1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of
     `trainables.metrics.outcomes`: what each unit of the test split adds to the scores, where replicates have rows of
     their own.
+
+    A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
+    reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the
+    pair; `code` is the hash of its code at the time.
     """
 
     status: Literal["ok", "diverged"]
     scores: tuple[float, float]
-    losses: tuple[float, float]
-    alignment: Mapping[str, float]
-    curve: tuple[tuple[float, float, float, float, float], ...]
+    losses: tuple[float, float] = (float("nan"), float("nan"))
+    alignment: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[tuple[float, float, float, float, float], ...] = ()
     by_unit: Mapping[str, Any] | None = None
+    extras: Mapping[str, float] = field(default_factory=dict)
+    one_score: bool = False
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers with NaN as None, so that every JSON reader can load them."""
+        """Plain containers with NaN as None, so that every JSON reader can load them; what packs never have is left out
+        where it is not there.
+        """
         outcomes = {} if self.by_unit is None else {"by_unit": dict(self.by_unit)}
+        extras = {"extras": {k: _none_if_nan(v) for k, v in self.extras.items()}} if self.extras else {}
         return {
             **outcomes,
+            **extras,
+            **({"one_score": True} if self.one_score else {}),
+            **({"code": self.code} if self.code else {}),
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
@@ -193,6 +206,9 @@ class ReplicateResult:
             alignment={k: _nan_if_none(v) for k, v in value["alignment"].items()},
             curve=tuple(tuple(map(_nan_if_none, row)) for row in value["curve"]),  # type: ignore[misc]
             by_unit=value.get("by_unit"),
+            extras={k: _nan_if_none(v) for k, v in value.get("extras", {}).items()},
+            one_score=bool(value.get("one_score", False)),
+            code=str(value.get("code", "")),
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from study.cells.cell import Cell, alignment_of
 from study.config import ConfigError, EncoderSection, Splits, StudyConfig
+from study.config.trainer import TrainerSection
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
 from trainables.datasets.base import TEST
@@ -20,24 +21,60 @@ _FEW_GROUPS = 5  # of test rows: t with three degrees of freedom makes intervals
 READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
 
 
-def build_cells(config: StudyConfig) -> tuple[tuple[Cell, ...], Mapping[str, MultimodalData]]:
+def build_cells(config: StudyConfig, *, code: str = "") -> tuple[tuple[Cell, ...], Mapping[str, MultimodalData]]:
     """Every cell of the study, and the datasets that they share, by `Cell.data_key`.
+
+    `code` is the hash of the user's function, if one trains.
 
     Raises:
         ConfigError: the dataset, a modality, an encoder or an option does not exist, or does not fit the data.
     """
+    if config.dataset is None:
+        return tuple(_without_data(config, pair, code) for pair in config.pairs if not isinstance(pair, str)), {}
     try:
         specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
+        if config.trainer is not None and len(specs) > 1:
+            raise ConfigError(
+                f"dataset {config.dataset.name} has {len(specs)} variants here, of which trainer.call would not know; "
+                "give one value to each of its options"
+            )
         cells: list[Cell] = []
         loaded: dict[str, MultimodalData] = {}
         for spec in specs:
             key = content_hash(spec.identity)
             loaded[key] = datasets.load(spec)
             variant = {name: spec.options[name] for name in _varying(specs)}
-            cells += [_cell(config, spec, variant, key, loaded[key], pair) for pair in pairs_of(config, loaded[key])]
+            own = [_cell(config, spec, variant, key, loaded[key], pair) for pair in pairs_of(config, loaded[key])]
+            cells += own if config.trainer is None else [_of_function(cell, config.trainer, code) for cell in own]
     except DataError as error:
         raise ConfigError(f"dataset {config.dataset.name}: {error}") from None
     return tuple(cells), loaded
+
+
+def _without_data(config: StudyConfig, pair: tuple[str, str], code: str) -> Cell:
+    """The cell of a pair that the user's function trains on data that only it knows."""
+    assert config.trainer is not None
+    name = config.trainer.name
+    return Cell(
+        id=f"{name}/{pair[0]}+{pair[1]}",
+        label=f"{name}: {pair[0]} + {pair[1]}",
+        config=config,
+        dataset=None,
+        variant={},
+        data_key="",
+        pair=pair,
+        encoders=None,
+        metrics=(config.trainer.metric, config.trainer.metric),
+        rows={},
+        exact_profile=None,
+        stand_in=False,
+        code=code,
+    )
+
+
+def _of_function(cell: Cell, trainer: TrainerSection, code: str) -> Cell:
+    """A cell whose data are known and which the user's function trains: what it scores on is its own affair."""
+    return replace(cell, metrics=(trainer.metric, trainer.metric), rows={}, code=code)
 
 
 def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed") -> tuple[str, ...]:
@@ -86,7 +123,8 @@ def _cell(
 ) -> Cell:
     pair_data = data.pair(*pair)
     first, second = (encoder_of(config, data, name) for name in pair)
-    _check_fit(config, pair_data, (first, second))
+    if config.trainer is None:
+        _check_fit(config, pair_data, (first, second))
     name = f"{spec.name}-stand-in" if data.stand_in else spec.name  # the id goes into names of files and models
     prefix = "-".join([name, *(f"{key}={value}" for key, value in variant.items())])
     return Cell(
@@ -117,7 +155,7 @@ def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> Enco
     for name in config.encoders:
         if name not in data.modalities:
             raise ConfigError(f"encoders.{name}: no such modality; this dataset has {', '.join(data.modalities)}")
-    default = DATASETS[config.dataset.name].encoders.get(modality, EncoderSpec())
+    default = DATASETS[config.data.name].encoders.get(modality, EncoderSpec())
     special = config.encoders.get(modality, EncoderSection())
     given = {**config.encoder.model_dump(exclude_none=True), **special.model_dump(exclude_none=True)}
     return replace(default, **given)

@@ -8,6 +8,7 @@ from typing import Any
 
 from study.cells.trials import PER_ENCODER, Arm, Setting
 from study.config import StudyConfig
+from trainables.functions.spec import FunctionReplica, FunctionSpec, small_seed
 from trainables.spec import (
     AlignmentSpec,
     DatasetSpec,
@@ -21,6 +22,7 @@ from trainables.spec import (
     derive_seed,
 )
 
+Job = PackSpec | FunctionSpec
 _PLAIN = ("id", "label", "variant", "data_key", "pair", "metrics", "rows", "exact_profile", "stand_in")
 
 
@@ -30,20 +32,23 @@ class Cell:
 
     `id` is unique in the study and safe in names of files and databases, `label` is for people; `variant` holds the
     dataset options in which the study's cells differ; `data_key` says which of the study's datasets is its own.
+    Where the user's function trains, there may be no dataset, and then no encoders, rows or profile are known; `code`
+    is the hash of the function's code, if that is at hand.
     """
 
     id: str
     label: str
     config: StudyConfig
-    dataset: DatasetSpec
+    dataset: DatasetSpec | None
     variant: Mapping[str, object]
     data_key: str
     pair: tuple[str, str]
-    encoders: tuple[EncoderSpec, EncoderSpec]
+    encoders: tuple[EncoderSpec, EncoderSpec] | None
     metrics: tuple[str, str]
     rows: Mapping[Split, int]
     exact_profile: Mapping[str, float] | None
     stand_in: bool
+    code: str = ""
 
     @property
     def confirming_ratio(self) -> float | None:
@@ -53,15 +58,55 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """Plain containers, without the configuration; the inverse of `from_json`."""
         fields = {name: getattr(self, name) for name in _PLAIN}
-        return {**fields, "dataset": asdict(self.dataset), "encoders": [asdict(encoder) for encoder in self.encoders]}
+        dataset = None if self.dataset is None else asdict(self.dataset)
+        encoders = None if self.encoders is None else [asdict(encoder) for encoder in self.encoders]
+        return {**fields, "dataset": dataset, "encoders": encoders}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, config: StudyConfig) -> Cell:
         """The cell that `to_json` was called on, of a study with this configuration."""
-        first, second = (EncoderSpec(**encoder) for encoder in value["encoders"])
         plain = {name: value[name] for name in _PLAIN}
         plain |= {"pair": tuple(value["pair"]), "metrics": tuple(value["metrics"])}
-        return cls(config=config, dataset=DatasetSpec(**value["dataset"]), encoders=(first, second), **plain)
+        dataset = None if value["dataset"] is None else DatasetSpec(**value["dataset"])
+        encoders = None
+        if value["encoders"] is not None:
+            first, second = (EncoderSpec(**encoder) for encoder in value["encoders"])
+            encoders = (first, second)
+        return cls(config=config, dataset=dataset, encoders=encoders, **plain)
+
+    @property
+    def job_key(self) -> str:
+        """What its trainings need beside their job, by its key among all that a study's workers are given."""
+        return self.data_key if self.config.trainer is None else self.code
+
+    def job(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> Job:
+        """What one trial is asked to train: these (setting, replicate index) members, of which a function takes one."""
+        members = tuple(members)
+        return self.pack(arm, members) if self.config.trainer is None else self._call(arm, *members[0])
+
+    def _call(self, arm: Arm, setting: Setting, index: int) -> FunctionSpec:
+        """The call of the user's function for one replicate; splits and seeds are as in `pack`."""
+        trainer = self.config.trainer
+        assert trainer is not None
+        on_test = arm in PER_ENCODER
+        return FunctionSpec(
+            call=trainer.identity["call"],
+            code=self.code,
+            options=trainer.options,
+            pair=self.pair,
+            maximise=trainer.maximise,
+            phase="final" if arm == "final" else "confirm" if on_test else "search",
+            evaluate="test" if on_test else "valid",
+            replicas=(
+                FunctionReplica(
+                    strength_1=setting.strength_1,
+                    strength_2=setting.strength_2,
+                    seed=small_seed(self.config.seed, self.id, "confirm" if on_test else "search", index),
+                    replicate=index,
+                    hyperparameters=dict(setting.nuisance),
+                ),
+            ),
+        )
 
     def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
         """The pack that trains these (setting, replicate index) members in lockstep.
@@ -75,6 +120,7 @@ class Cell:
         on_test = arm in PER_ENCODER
         phase = "confirm" if on_test else "search"
         training = self.config.training
+        assert self.dataset is not None and self.encoders is not None  # noqa: PT018  both, of every study of packs
         return PackSpec(
             dataset=self.dataset,
             pair=self.pair,
@@ -86,9 +132,9 @@ class Cell:
                     strength_1=setting.strength_1,
                     strength_2=setting.strength_2,
                     seed=derive_seed(self.config.seed, self.id, phase, index),
-                    learning_rate=setting.nuisance.get("learning_rate", training.learning_rate),
-                    weight_decay=setting.nuisance.get("weight_decay", training.weight_decay),
-                    temperature=setting.nuisance.get("temperature", training.temperature),
+                    learning_rate=float(setting.nuisance.get("learning_rate", training.learning_rate)),
+                    weight_decay=float(setting.nuisance.get("weight_decay", training.weight_decay)),
+                    temperature=float(setting.nuisance.get("temperature", training.temperature)),
                     clip_norm=training.clip_norm,
                 )
                 for setting, index in members

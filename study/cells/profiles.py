@@ -13,7 +13,7 @@ from study.config import ConfigError
 from study.pid import Discretiser, PIDProfile, prepare, profile_pair
 from study.theory import Forecast, TogetherForecast, forecast, forecast_together, squared_distance_weight
 from trainables.datasets import MultimodalData, PairData
-from trainables.spec import derive_seed
+from trainables.spec import EncoderSpec, derive_seed
 from trainables.training.threads import one_thread
 
 
@@ -78,21 +78,27 @@ class CellForecast:
 
 
 def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, CellForecast]:
-    """The linear forecast of every cell by cell id, at the narrower encoder's width."""
+    """The linear forecast of every cell that has data by cell id, at the narrower encoder's width."""
 
     def forecast_of(cell: Cell) -> CellForecast:
         data = datasets[cell.data_key].pair(*cell.pair)
-        linear = forecast(data, k=min(encoder.width for encoder in cell.encoders))
+        linear = forecast(data, k=_width(cell))
         return CellForecast(linear=linear, together=_together(cell, data))
 
     with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip((cell.id for cell in cells), pool.map(forecast_of, cells), strict=True))
 
 
+def _width(cell: Cell) -> int:
+    """The narrower encoder's width; where the user's function trains, of those that the dataset comes with."""
+    return min(encoder.width for encoder in cell.encoders or (EncoderSpec(),))
+
+
 def _together(cell: Cell, data: PairData) -> TogetherForecast | None:
+    if cell.config.trainer is not None:  # nobody knows what it minimises
+        return None
     section = cell.config.alignment
     weight = squared_distance_weight(section.objective, temperature=cell.config.training.temperature)
     if weight is None or cell.metrics != ("r2", "r2") or section.projector != "none" or section.direction != "both":
         return None
-    width = min(encoder.width for encoder in cell.encoders)
-    return forecast_together(data, k=width, largest=cell.config.strength.range[1], weight=weight)
+    return forecast_together(data, k=_width(cell), largest=cell.config.strength.range[1], weight=weight)

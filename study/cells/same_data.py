@@ -26,7 +26,7 @@ def digests(cells: Sequence[Cell], loaded: Mapping[str, MultimodalData]) -> dict
     for key, data in loaded.items():
         own = [cell for cell in cells if cell.data_key == key]
         if own:
-            generated = data.stand_in or "path" not in DATASETS[own[0].dataset.name].options
+            generated = data.stand_in or "path" not in DATASETS[own[0].config.data.name].options
             used = {name for cell in own for name in cell.pair}
             read = replace(data, modalities={name: one for name, one in data.modalities.items() if name in used})
             by_data[key] = digest(read, generated=generated)
@@ -64,6 +64,8 @@ def data_at_hand(cells: Sequence[Cell]) -> dict[str, MultimodalData]:
     """The data of recorded cells that can be loaded here, by `Cell.data_key`; generated ones in a file's place not."""
     at_hand: dict[str, MultimodalData] = {}
     for key, cell in {cell.data_key: cell for cell in cells}.items():
+        if cell.dataset is None:
+            continue
         try:
             data = datasets.load(cell.dataset)
         except (DataError, OSError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
+from trainables.functions.spec import Value
 from trainables.spec import ReplicateResult
 
 # How strengths reach the encoders: one for both, one for a single encoder (the other is not pulled), or, to confirm
@@ -39,7 +40,7 @@ class Setting:
 
     strength_1: float
     strength_2: float
-    nuisance: Mapping[str, float] = field(default_factory=dict)
+    nuisance: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def strengths(self) -> tuple[float, float]:
@@ -57,19 +58,21 @@ class Setting:
             self, strength_1=0.0 if arm == "to_2" else strength, strength_2=0.0 if arm == "to_1" else strength
         )
 
-    def params(self, arm: Arm) -> dict[str, float]:
+    def params(self, arm: Arm) -> dict[str, Value]:
         """The parameters of an Optuna trial of this arm; the inverse of `from_params`."""
         if arm in PER_ENCODER:
             return {"strength_1": self.strength_1, "strength_2": self.strength_2, **self.nuisance}
         return {"strength": self.strength, **self.nuisance}
 
     @classmethod
-    def from_params(cls, arm: Arm, params: Mapping[str, float]) -> Setting:
+    def from_params(cls, arm: Arm, params: Mapping[str, Value]) -> Setting:
         """The setting that `params` came from."""
         nuisance = {name: value for name, value in params.items() if not name.startswith("strength")}
         if arm in PER_ENCODER:
-            return cls(strength_1=params["strength_1"], strength_2=params["strength_2"], nuisance=nuisance)
-        return cls(strength_1=0.0, strength_2=0.0, nuisance=nuisance).at(params["strength"], arm)
+            return cls(
+                strength_1=float(params["strength_1"]), strength_2=float(params["strength_2"]), nuisance=nuisance
+            )
+        return cls(strength_1=0.0, strength_2=0.0, nuisance=nuisance).at(float(params["strength"]), arm)
 
 
 @dataclass(frozen=True, kw_only=True)

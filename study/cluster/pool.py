@@ -15,7 +15,9 @@ import ray
 from study.cluster.joining import join
 from study.cluster.starting import end_own, start_here
 from study.config import ConfigError, ResourcesSection
+from study.config.schema import AUTO_GPUS
 from trainables.datasets import MultimodalData
+from trainables.functions.code import Code
 
 _OBJECT_STORE_BYTES = 512 * 2**20  # besides the data; memory that is not used costs nothing
 _QUIET = {
@@ -47,7 +49,8 @@ class Cluster:
 
     `data_bytes` is what the datasets will take in the object store of a cluster that is started here; `resources` is
     what a study asks for, `is_remote` whether it joined a cluster, `stored` are references to the datasets that
-    `share_data` was given. `say` is told, in a line, what is waited for.
+    `share_data` was given and to the code that `share_code` was; `auto_gpus` is what `resources.gpus: auto` stands for
+    where there are GPUs. `say` is told, in a line, what is waited for.
 
     Raises:
         ConfigError: the cluster cannot be reached or started, or has no GPU where one is asked for.
@@ -59,6 +62,7 @@ class Cluster:
         *,
         address: str | None = None,
         data_bytes: int = 0,
+        auto_gpus: float = AUTO_GPUS,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.resources = resources
@@ -66,8 +70,9 @@ class Cluster:
         self.is_remote = bool(self._address)
         self._say = say
         self._kept = ExitStack()  # what must last as long as Ray
+        self._auto_gpus = auto_gpus
         self._store_bytes = _OBJECT_STORE_BYTES + data_bytes
-        self.stored: dict[str, ray.ObjectRef[MultimodalData]] = {}
+        self.stored: dict[str, ray.ObjectRef[MultimodalData | Code]] = {}
 
     def __enter__(self) -> Cluster:
         os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
@@ -108,7 +113,7 @@ class Cluster:
     def share(self) -> Share:
         """What one pack gets."""
         on_gpus = bool(ray.cluster_resources().get("GPU", 0))
-        return Share(cpus=self.resources.cpus, gpus=self.resources.gpu_share(on_gpus=on_gpus))
+        return Share(cpus=self.resources.cpus, gpus=self.resources.gpu_share(on_gpus=on_gpus, auto=self._auto_gpus))
 
     @property
     def slots(self) -> int:
@@ -130,9 +135,13 @@ class Cluster:
         Whoever then drops the original has one copy on this node, for itself and all that train here; any other node
         fetches those that its packs need, once.
         """
-        self.stored = {key: ray.put(data) for key, data in datasets.items()}
-        shared: dict[str, MultimodalData] = {key: ray.get(stored) for key, stored in self.stored.items()}
+        self.stored |= {key: ray.put(data) for key, data in datasets.items()}
+        shared: dict[str, MultimodalData] = {key: ray.get(self.stored[key]) for key in datasets}
         return shared
+
+    def share_code(self, code: Code) -> None:
+        """Put the user's function beside the datasets, from where any node fetches it once."""
+        self.stored[code.hash] = ray.put(code)
 
     def _connect(self) -> None:
         if self._address:

@@ -13,10 +13,12 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from study.cluster.metrics import Metrics
+from study.config import ConfigError, ResourcesSection
 from study.scheduling.coordinator import Coordinator
 from study.search.record.events import EventLog
 from trainables.saving.place import Place
 from trainables.spec import ReplicateResult
+from trainables.trainer import forget
 
 _SHOW_SECONDS = 2.0  # between two looks at all cells for the sake of the metrics, while packs only advance
 
@@ -30,7 +32,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         *,
         checkpoints: Place,
         threads: int,
-        checkpoint_seconds: float,
+        resources: ResourcesSection,
         retries: int,
         has_room: Callable[[int, int], bool],
         events: EventLog,
@@ -40,7 +42,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         super().__init__()
         self._retries, self._events, self._metrics = retries, events, metrics
         self._has_room, self._say = has_room, say
-        self._checkpoint_seconds = checkpoint_seconds
+        self._resources = resources
         self._started: dict[str, float] = {}
         self._shown = -math.inf
         self._coordinator = coordinator
@@ -48,6 +50,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self._threads = threads
         self._packs: dict[str, str] = {}
         self._failed: Counter[str] = Counter()  # how often, by pack
+        self._told: set[str] = set()  # lines of tracebacks
         self.error: Exception | None = None  # see `_error_kept`
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -65,10 +68,11 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         self._events.emit("pack_queued", {"pack": pack.id, "cell": pack.cell.id, "trainings": len(pack.members)})
         return {
             "spec": json.dumps(pack.spec.to_json()),
-            "data_key": pack.cell.data_key,
+            "data_key": pack.cell.job_key,
             "place": self._checkpoints.address,
             "threads": self._threads,
-            "checkpoint_seconds": self._checkpoint_seconds,
+            "checkpoint_seconds": self._resources.checkpoint_seconds,
+            "seconds_per_trial": self._resources.seconds_per_trial,
             "keep": pack.keeps_encoders,
         }
 
@@ -84,13 +88,14 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 self._coordinator.advance(self._packs[trial_id], result["epochs"] / result["total"])
             self._show(after=_SHOW_SECONDS)
 
-    def on_trial_retry(self, trial_id: str, reason: str) -> None:
-        """Note that a pack failed and is tried again."""
+    def on_trial_retry(self, trial_id: str, reason: str, lines: str = "") -> None:
+        """Note that a pack failed and is tried again; `lines` are those of a traceback that are the user's own."""
         if pack_id := self._packs.get(trial_id):
+            self._tell(lines)
             self._failed[pack_id] += 1
             self._note_retry(pack_id, reason)
 
-    def on_trial_failure(self, trial_id: str, reason: str) -> None:
+    def on_trial_failure(self, trial_id: str, reason: str, lines: str = "") -> None:
         """Give up the cell of a pack that failed once too often.
 
         Tune gives a trial up early if its process dies while the trial is being handed over to it: it hears of that
@@ -99,6 +104,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
         pack_id = self._packs.pop(trial_id, None)
         if pack_id is None:
             return
+        self._tell(lines)
         self._failed[pack_id] += 1
         with self._error_kept():
             if self._failed[pack_id] <= self._retries:
@@ -106,9 +112,8 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 self._coordinator.put_back(pack_id)
                 return
             self._note("pack_failed", pack_id, {"reason": reason})
-            self._coordinator.fail(
-                pack_id, f"its training failed {self._failed[pack_id]} times ({reason}); see the logs of Ray"
-            )
+            where = "" if lines else "; see the logs of Ray"
+            self._coordinator.fail(pack_id, f"its training failed {self._failed[pack_id]} times ({reason}){where}")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Give the coordinator what a pack came to; of one that failed `on_trial_failure` is told next."""
@@ -123,6 +128,9 @@ class PackSearcher(Searcher):  # type: ignore[misc]
                 if not self._coordinator.split(pack_id):
                     self._coordinator.fail(pack_id, "one training alone does not fit into memory; use smaller encoders")
                 return
+            if result and result.get("refused"):
+                self._refuse(pack_id, str(result["refused"]))
+                return
             if not result or "results" not in result:
                 self._note("pack_failed", pack_id, {"reason": "ended without results"})
                 self._coordinator.fail(pack_id, "its training ended without results; see the logs of Ray")
@@ -132,7 +140,20 @@ class PackSearcher(Searcher):  # type: ignore[misc]
             self._failed.pop(pack_id, None)
             self._note("pack_done", pack_id, _where(result))
             with contextlib.suppress(OSError):
-                self._checkpoints.remove(f"{pack_id}.pt")
+                forget(self._checkpoints, pack_id)
+
+    def _refuse(self, pack_id: str, reason: str) -> None:
+        """Give up the cell of a pack that no retry would mend; or the study, where nothing has been trained yet."""
+        if not self._coordinator.has_trained:
+            raise ConfigError(reason)
+        self._note("pack_failed", pack_id, {"reason": reason})
+        self._coordinator.fail(pack_id, reason)
+
+    def _tell(self, lines: str) -> None:
+        """The user's own lines of a traceback, once however many trainings end there."""
+        if lines and lines not in self._told:
+            self._told.add(lines)
+            self._say(lines)
 
     @contextlib.contextmanager
     def _error_kept(self) -> Iterator[None]:
@@ -144,7 +165,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
 
     def _note_retry(self, pack_id: str, reason: str) -> None:
         self._events.emit("pack_retried", {"pack": pack_id, "reason": reason})
-        self._say(f"a pack failed and is tried again from its checkpoint: {reason}")
+        self._say(f"a training failed and is tried again from where it was: {reason}")
         if self._metrics:
             self._metrics.count("retried", seconds=0.0)
 

@@ -26,7 +26,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search.record.events import EventLog
 from trainables.saving.place import Place
 from trainables.saving.scratch import clear_scratch, scratch
-from trainables.tune import PackTrainable
+from trainables.tune import JobTrainable
 
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
 RETRIES_ON_CLUSTER = 8  # where nodes come and go
@@ -66,7 +66,7 @@ def train(
         coordinator,
         checkpoints=checkpoints,
         threads=share.threads,
-        checkpoint_seconds=cluster.resources.checkpoint_seconds,
+        resources=cluster.resources,
         retries=retries,
         has_room=_Room(cluster).for_one_more,
         events=events,
@@ -74,7 +74,7 @@ def train(
         say=say,
     )
     trainable = tune.with_resources(
-        tune.with_parameters(PackTrainable, datasets=cluster.stored),
+        tune.with_parameters(JobTrainable, shared=cluster.stored),
         {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
     )
     # Tune wants one folder for all nodes, although none of them keeps anything there, and so can do without.

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,9 +14,11 @@ from pydantic_core import ErrorDetails
 from study.config.errors import ConfigError, NotationError
 from study.config.files import read_regular
 from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
-from study.config.schema import EncoderSection, NuisanceRange
+from study.config.nuisance import NuisanceRange
+from study.config.schema import EncoderSection
 from study.config.secrets import redacted
 from study.config.study_file import StudyConfig, in_full
+from study.config.trainer import TrainerSection
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -58,7 +60,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
     Raises:
         ConfigError: the file is missing, no regular file or no YAML, or a key or value in it is not allowed.
     """
-    return parse_config(_read(path), source=str(path), overrides=overrides, stand_in=stand_in)
+    return parse_config(_read(path), source=str(path), overrides=overrides, stand_in=stand_in, folder=path.parent)
 
 
 def parse_config(
@@ -67,14 +69,17 @@ def parse_config(
     source: str = "the study file",
     overrides: Iterable[str] = (),
     stand_in: StandIn | None = None,
+    folder: Path = Path(),
 ) -> StudyConfig:
-    """As `load_config`, from text; `source` names it in messages."""
+    """As `load_config`, from text; `source` names it in messages, and paths of a trainer are from `folder`."""
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
     config = _validated(value, source)
+    if config.trainer is not None:
+        config = config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})
     return config if stand_in is None else _on_stand_in(config, stand_in)
 
 
@@ -106,6 +111,8 @@ def _read(path: Path) -> str:
 
 
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
+    if config.trainer is not None:
+        raise ConfigError("--stand-in is for the built-in training: trainer.call reads data of its own; leave it out")
     value = config.to_json()
     for section, key in config.left_out:
         del value[section][key]
@@ -172,9 +179,10 @@ def _describe(errors: list[ErrorDetails]) -> str:
         length = len(error["input"]) + sum(one["type"] == "missing" for one in errors)
         return f"{key.rpartition('.')[0]} is {_short(error['input'])}, but must be a list of {length}"
     if error["type"] == "missing":
-        return f"the key {key} is missing; add it"
+        return f"the key {error.get('ctx', {}).get('key', key)} is missing; add it"
     if error["type"] == "value_error":
-        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+        told = error["msg"].removeprefix("Value error, ")
+        return f"{key}: {told}" if path else told
     if path[:1] == ["pairs"]:
         given = _short(error["input"])
         return f"pairs is {given}, but must be all or a list of pairs, not empty: [[left, right], [left, top]]"
@@ -217,10 +225,15 @@ def _keys_at(path: list[str]) -> list[str]:
     for part in path:
         fields = getattr(model, "model_fields", {})
         if part in fields:
-            model = fields[part].annotation
+            model = _section(fields[part].annotation)
         else:  # a name that the user chose: the section lies below it
             model = EncoderSection if path[0] == "encoders" else NuisanceRange
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _section(annotation: Any) -> Any:
+    """The section that a key holds, be it one that may be left out."""
+    return next((one for one in get_args(annotation) if hasattr(one, "model_fields")), annotation)
 
 
 def _kind(value: object) -> str:

@@ -10,6 +10,7 @@ from study.config.study_file import StudyConfig
 from trainables.datasets import DATASETS, Option
 
 Schema = Mapping[str, Any]
+_NAMED = {"additionalProperties", "patternProperties"}  # of what holds sections by names of their own
 
 
 def reference() -> str:
@@ -57,7 +58,7 @@ def _sections() -> Iterator[tuple[str, Schema]]:
     yield "Top level", whole
     for name, section in whole["$defs"].items():
         holders = [
-            f"{'' if owner is whole else 'search.'}{key}" + (".NAME" if "additionalProperties" in schema else "")
+            f"{'' if owner is whole else 'search.'}{key}" + (".NAME" if _NAMED & schema.keys() else "")
             for owner in (whole, *whole["$defs"].values())
             for key, schema in owner["properties"].items()
             if f"#/$defs/{name}" in json.dumps(schema)
@@ -96,7 +97,7 @@ def _values(schema: Schema) -> str:
         items = schema.get("prefixItems")
         return f"list of {len(items)}: {_values(items[0])}" if items else f"list of {_values(schema['items'])}"
     if kind == "object":
-        return "names, each with a section"
+        return "names and values" if schema.get("additionalProperties") is True else "names, each with a section"
     return {"string": "text", "boolean": "`true`, `false`", "null": ""}.get(str(kind), "")
 
 

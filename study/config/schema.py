@@ -9,9 +9,11 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from study.config.nuisance import Nuisance
 from study.config.secrets import has_literal_password, shown
+from study.config.section import Section
 from study.config.values import (
     LEAST,
     MOST,
@@ -24,7 +26,6 @@ from study.config.values import (
     Line,
     NonNegative,
     Positive,
-    Real,
     Sampler,
     Strengths,
     encoders,
@@ -36,13 +37,7 @@ from trainables.datasets import cells
 from trainables.spec import DatasetSpec, Direction, Precision
 
 Splits = Literal["fixed", "resampled"]
-_AUTO_GPUS = 0.25  # of a GPU for each pack
-
-
-class Section(BaseModel):
-    """A section of a study file: frozen, and with no keys but its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+AUTO_GPUS = 0.25  # of a GPU for each pack
 
 
 class DatasetSection(Section):
@@ -183,47 +178,17 @@ class ReplicatesSection(Section):
         return self
 
 
-class NuisanceRange(Section):
-    """Range of a nuisance hyperparameter: exactly one of `log` and `linear`, smallest and largest value."""
-
-    log: tuple[Positive, Positive] | None = None
-    """Even on a logarithmic scale."""
-    linear: tuple[Real, Real] | None = None
-    """Even on a linear scale."""
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> NuisanceRange:
-        if (self.log is None) == (self.linear is None):
-            raise ValueError("give exactly one of log: [low, high] and linear: [low, high]")
-        low, high = self.bounds
-        if not low < high:
-            raise ValueError(f"a range must be two rising numbers, given [{low:g}, {high:g}]")
-        return self
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Smallest and largest value."""
-        bounds = self.log or self.linear
-        assert bounds is not None
-        return bounds
-
-    def value(self, fraction: float) -> float:
-        """The value at a fraction in [0, 1] of the range, on its scale."""
-        low, high = self.bounds
-        if self.log:
-            return low * math.exp(math.log(high / low) * fraction)
-        return low + (high - low) * fraction
-
-
 class SearchSection(Section):
     """How strengths after the first round are chosen, and when to stop."""
 
     sampler: Sampler = "posterior"
     """`posterior` (ours: the trainings that tell most about λ*), `gp`, `tpe`, `qmc` (Optuna's) or `grid`."""
-    nuisance: dict[Literal["learning_rate", "weight_decay", "temperature"], NuisanceRange] = {}
-    """Hyperparameters to be tuned fairly at each strength."""
+    nuisance: Nuisance = Field(default_factory=dict)
+    """Hyperparameters to be tuned fairly at each strength: `learning_rate`, `weight_decay`, `temperature`; with
+    `trainer` any, by names of its own."""
     trials_per_strength: Few = 1
-    """Nuisance settings tried at every strength, the same ones; the first is that of `training`."""
+    """Nuisance settings tried at every strength, the same ones; the first is that of `training`, with `trainer` the
+    middle of each range and the first of its choices."""
     transfer: Flag = True
     """Try first what earlier studies of the same storage found best for similar profiles; none is left out."""
     stop_interval: NonNegative = 0.0
@@ -234,7 +199,8 @@ class SearchSection(Section):
     """Smallest gain of interest, in the score's own unit: 0.005 is half a point of accuracy, and 0.005 of R². A gain or
     loss whose 90 % interval lies within ± this is said to be too small to matter, and nothing is advised for its sake
     (0: every confirmed gain counts). Half a point is about the standard error of an accuracy on ten thousand test rows:
-    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter."""
+    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `trainer` whose
+    `score` is another it is 0 unless given."""
 
     @field_validator("smallest_gain")
     @classmethod
@@ -246,27 +212,22 @@ class SearchSection(Section):
             )
         return gain
 
-    @model_validator(mode="after")
-    def _of_use(self) -> SearchSection:
-        for key, nuisance in self.nuisance.items():
-            low, _ = nuisance.bounds
-            if low < 0 or (low == 0 and key != "weight_decay"):
-                least = "0 or more" if key == "weight_decay" else "above 0"
-                raise ValueError(f"nuisance.{key} begins at {low:g}, but must be {least}")
-        return self
-
 
 class ResourcesSection(Section):
     """What one pack of trainings may use; nothing here but `pack` changes a result."""
 
     gpus: Literal["auto"] | NonNegative = "auto"
-    """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU, else 0."""
+    """Share of a GPU for each pack: 1/n or a whole number; `auto` is 0.25 where there is a GPU (1 with `trainer`), else
+    0."""
     cpus: Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False), BeforeValidator(number)] = 1.0
     """Cores for each pack; its arithmetic has as many threads."""
     pack: Literal["auto"] | Count = "auto"
     """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.scheduling.size`)."""
     workers: Literal["auto"] | Count = "auto"
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
+    minutes_per_trial: Positive | None = None
+    """With `trainer` alone: a training that takes longer is ended, tried again and then given up; unlimited unless
+    given."""
     checkpoint_seconds: Positive = 5.0
     """Time between two checkpoints of a pack; a pack whose worker dies loses no more than that."""
     checkpoints: str | None = None
@@ -296,8 +257,13 @@ class ResourcesSection(Section):
             )
         return gpus
 
-    def gpu_share(self, *, on_gpus: bool) -> float:
-        """What `gpus` stands for where there are GPUs, or none."""
+    @property
+    def seconds_per_trial(self) -> float | None:
+        """After how long a training of the user's function is ended; None: never."""
+        return None if self.minutes_per_trial is None else 60 * self.minutes_per_trial
+
+    def gpu_share(self, *, on_gpus: bool, auto: float = AUTO_GPUS) -> float:
+        """What `gpus` stands for where there are GPUs, or none; `auto` is what that word stands for where there are."""
         if isinstance(self.gpus, str):
-            return _AUTO_GPUS if on_gpus else 0.0
+            return auto if on_gpus else 0.0
         return self.gpus

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from study.config.nuisance import check_of_function, check_of_packs
 from study.config.schema import (
+    AUTO_GPUS,
     AlignmentSection,
     DatasetSection,
     EncoderSection,
@@ -15,15 +25,17 @@ from study.config.schema import (
     ReplicatesSection,
     ResourcesSection,
     SearchSection,
-    Section,
     StrengthSection,
     TrainingSection,
 )
 from study.config.secrets import has_literal_password, is_in_memory, shown
+from study.config.section import Section
+from study.config.trainer import TrainerSection, own_keys, ruled_out
 from study.config.values import Flag, number
 from trainables.spec import content_hash
 
 Key = tuple[str, str]  # a section and a key of it
+_KNOWN_SCORES = ("accuracy", "sign_accuracy", "r2")  # whose unit the smallest gain of interest is given in
 
 # What a study means by a key that its record lacks: it was begun before there was such a key.
 _BEFORE: Mapping[Key, object] = {
@@ -42,9 +54,13 @@ class StudyConfig(Section):
     """Where its record is kept: `journal` (a file in its folder) or `sqlite:///FILE`, both for one machine, or
     `postgresql://USER@HOST/DATABASE` for any number. A password is written `${VARIABLE}` or `${file:PATH}`, or left to
     libpq (PGPASSWORD, PGPASSFILE, ~/.pgpass)."""
-    dataset: DatasetSection
+    dataset: DatasetSection | None = None
+    """Needed unless there is a `trainer`, which reads data of its own."""
+    trainer: TrainerSection | None = None
+    """Your own function instead of the built-in training."""
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
-    """`all`, or a list of pairs of modalities."""
+    """`all`, or a list of pairs of modalities; with `trainer` a list of pairs of encoders, by the names that it gives
+    their scores."""
     seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)] = 0
     """Every random number of the study derives from it."""
     pid: PidSection = PidSection()
@@ -58,9 +74,44 @@ class StudyConfig(Section):
     replicates: ReplicatesSection = ReplicatesSection()
     models: Flag = True
     """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
-    after a confirmation."""
+    after a confirmation. `false` unless given with `trainer`, whose function keeps them by `trial.keep`."""
     search: SearchSection = SearchSection()
     resources: ResourcesSection = ResourcesSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_trainer(cls, value: Any) -> Any:
+        """The keys of a study that somebody else trains, with the defaults that it has."""
+        if not isinstance(value, dict):
+            return value
+        if value.get("trainer") is None:
+            if value.get("dataset") is None:
+                raise PydanticCustomError("missing", "the key dataset is missing", {"key": "dataset"})
+            return value
+        if problem := ruled_out({key: one for key, one in value.items() if key != "dataset" or one is not None}):
+            raise ValueError(problem)
+        trainer = value["trainer"]
+        score = trainer.get("score") if isinstance(trainer, dict) else getattr(trainer, "score", None)
+        defaults: dict[str, dict[str, object]] = {
+            "alignment": {"one_sided": "never"},
+            "replicates": {"splits": "fixed"},
+            "search": {} if score in _KNOWN_SCORES else {"smallest_gain": 0.0},
+        }
+        filled = {"models": False, **value}
+        for section, keys in defaults.items():
+            given = filled.get(section, {})
+            filled[section] = {**keys, **given} if isinstance(given, dict) else given
+        return filled
+
+    @model_validator(mode="after")
+    def _fits_trainer(self) -> StudyConfig:
+        if self.trainer is None:
+            check_of_packs(self.search.nuisance)
+            if self.resources.minutes_per_trial is not None:
+                raise ValueError("resources.minutes_per_trial is for a trainer of your own; take it out")
+        else:
+            check_of_function(self.search.nuisance)
+        return self
 
     @field_validator("storage")
     @classmethod
@@ -88,15 +139,39 @@ class StudyConfig(Section):
             seen.add(frozenset(pair))
         return pairs
 
+    @model_serializer(mode="wrap")
+    def _of_use(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The keys that mean something: those of the version before for a study of packs."""
+        value: dict[str, Any] = handler(self)
+        if self.trainer is not None:
+            return own_keys(value)
+        del value["trainer"], value["resources"]["minutes_per_trial"]
+        return value
+
     def to_json(self) -> dict[str, Any]:
-        """Every key with its value, defaults filled in (plain containers)."""
+        """Every key that means something with its value, defaults filled in (plain containers)."""
         return self.model_dump(mode="json")
+
+    @property
+    def data(self) -> DatasetSection:
+        """The dataset of a study that has one, as every study of packs does."""
+        assert self.dataset is not None
+        return self.dataset
+
+    @property
+    def auto_gpus(self) -> float:
+        """What `resources.gpus: auto` stands for where there are GPUs: a function gets a whole one, unless told."""
+        return AUTO_GPUS if self.trainer is None else 1.0
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the results: everything but where they are kept and what only changes how fast they come."""
         value = self.to_json()
         del value["storage"]
+        if self.trainer is not None:
+            value["trainer"] = self.trainer.identity
+            del value["resources"]
+            return value
         value["resources"] = {"pack": value["resources"]["pack"]}
         for (section, key), before in _BEFORE.items():
             if value[section][key] == before:
@@ -125,6 +200,8 @@ class StudyConfig(Section):
     @property
     def left_out(self) -> list[Key]:
         """Keys with a default that was another once, of those that the study file does not give."""
+        if self.trainer is not None:  # of which no version before knew
+            return []
         return [(section, key) for section, key in _BEFORE if key not in getattr(self, section).model_fields_set]
 
     @property
@@ -136,6 +213,8 @@ class StudyConfig(Section):
 def in_full(value: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration that was written by this version or one before, with the keys that it lacks for being older."""
     filled = dict(value)
+    if filled.get("trainer") is not None:  # of which no version before knew
+        return filled
     for (section, key), before in _BEFORE.items():
         given = filled.get(section, {})
         if isinstance(given, Mapping):  # else it is no configuration, which is for others to say

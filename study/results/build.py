@@ -12,7 +12,7 @@ from typing import get_args
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
-from study.results.by_strength import alignment_points, learning_curves
+from study.results.by_strength import alignment_points, learning_curves, other_numbers
 from study.results.encoders import kept_encoder
 from study.results.finite import finite
 from study.results.model import (
@@ -25,6 +25,7 @@ from study.results.model import (
     Transfer,
     from_json,
 )
+from study.results.own_training import own_training
 from study.results.profiles import named, profile_result, with_measured
 from study.results.subjects import encoder_result, pair_result
 from study.search import Ledger
@@ -121,6 +122,8 @@ def _cell(
         pair_choice=pair_result(answer, decision),
         alignment=alignment_points(shared),
         learning_curves=learning_curves(shared),
+        own_training=own_training(cell, results),
+        other_numbers=other_numbers(shared),
     )
 
 

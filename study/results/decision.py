@@ -33,12 +33,21 @@ def _pair(cell: CellResult, config: StudyConfig) -> dict[str, Any]:
         **({"variant": dict(cell.variant)} if cell.variant else {}),
         "pair": list(cell.pair),
         "strategy": choice.strategy,
+        "encoders": {name: _encoder(cell, index, config) for index, name in enumerate(cell.pair[: len(cell.encoders)])},
+        **_recipe(cell, config),
+    }
+
+
+def _recipe(cell: CellResult, config: StudyConfig) -> Mapping[str, object]:
+    """What else the study file says of a training: of the built-in one, or of a function of the user's."""
+    if config.trainer is not None:
+        return {"trainer": {"call": config.trainer.call, "options": dict(config.trainer.options)}}
+    return {
         "alignment": {
             "objective": config.alignment.objective,
             "direction": _direction(cell, config),
             "projector": config.alignment.projector,
         },
-        "encoders": {name: _encoder(cell, index, config) for index, name in enumerate(cell.pair[: len(cell.encoders)])},
         "training": {
             "epochs": config.training.epochs,
             "batch_size": config.training.batch_size,
@@ -70,10 +79,12 @@ def _encoder(cell: CellResult, index: int, config: StudyConfig) -> dict[str, Any
     }
 
 
-def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, float | None]:
+def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, object]:
     """The nuisance hyperparameters: as searched for the decision, or as the study file fixes them."""
     model = cell.encoders[index].model
     searched = model.nuisance if model else {}
+    if config.trainer is not None:  # its hyperparameters are those that it searches over
+        return {name: searched.get(name) for name in config.search.nuisance}
     return {
         name: searched.get(name, None if name in config.search.nuisance and model is None else fixed)
         for name, fixed in ((name, float(getattr(config.training, name))) for name in _TUNED)

@@ -17,6 +17,7 @@ from study.search import Ledger
 from study.selection import Strategy, strengths_by_encoder
 from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
+from trainables.spec import PackSpec
 
 
 def kept_encoder(
@@ -33,7 +34,7 @@ def kept_encoder(
     score = trial.results[0].scores[encoder]
     if not math.isfinite(score):
         return None
-    spec = cell.pack("final", [(trial.setting, 0)])
+    spec = cell.job("final", [(trial.setting, 0)])
     return KeptEncoder(
         file=f"{MODELS}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
         registered=_registered_name(cell, encoder),
@@ -41,7 +42,7 @@ def kept_encoder(
         strengths=(trial.setting.strength_1, trial.setting.strength_2),
         nuisance=dict(sorted(trial.setting.nuisance.items())),
         seed=spec.replicas[0].seed,
-        fit=spec.fit,
+        fit=spec.fit if isinstance(spec, PackSpec) else (),
         split=spec.evaluate,
         score=score,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
 
     `pairs`: a row per cell, its profile (bits), strategy and gain. `encoders`: a row per encoder, λ*, interval, gain,
     verdict. `curves`: a row per encoder and strength. `scores`: a row per training of those. `alignment`: a row per
-    cell and strength. All but `pairs` carry `cell`, the id that `pairs` has too. `standing` is what a gain may be told
-    as (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
+    cell and strength. `numbers`: the same, where a function of the user's returned other numbers than scores. All but
+    `pairs` carry `cell`, the id that `pairs` has too. `standing` is what a gain may be told as
+    (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
     """
     cells = report.cells
-    tables: Mapping[str, Iterator[dict[str, Any]]] = {
+    tables: dict[str, Iterator[dict[str, Any]]] = {
         "pairs": (_pair(cell) for cell in cells),
         "encoders": (row for cell in cells for row in _encoders(cell)),
         "curves": (row for cell in cells for row in _curves(cell)),
@@ -32,7 +33,14 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
             for cell in cells
             for point in cell.alignment
         ),
+        "numbers": (
+            {**_of(cell), "strength": point.strength, **{f"number_{key}": one for key, one in point.numbers.items()}}
+            for cell in cells
+            for point in cell.other_numbers
+        ),
     }
+    if not any(cell.other_numbers for cell in cells):  # of a function alone
+        del tables["numbers"]
     return {name: pd.DataFrame(list(rows)) for name, rows in tables.items()}
 
 
@@ -76,10 +84,10 @@ def _pair(cell: CellResult) -> dict[str, Any]:
 
 
 def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
-    for index, encoder in enumerate(cell.encoders[:2]):
+    for index, name, encoder in cell.told_encoders:
         yield {
             **_of(cell),
-            "modality": cell.names[index],
+            "modality": name,
             "metric": cell.metric(index),
             **_answer(encoder),
             "lambda_1se": encoder.lambda_1se,
@@ -105,10 +113,10 @@ def _answer(answer: SubjectResult) -> dict[str, Any]:
 
 
 def _curves(cell: CellResult) -> Iterator[dict[str, Any]]:
-    for index, point in _points(cell):
+    for name, point in _points(cell):
         yield {
             **_of(cell),
-            "modality": cell.names[index],
+            "modality": name,
             "strength": point.strength,
             "mean": point.mean,
             "sd": point.sd,
@@ -118,16 +126,16 @@ def _curves(cell: CellResult) -> Iterator[dict[str, Any]]:
 
 
 def _scores(cell: CellResult) -> Iterator[dict[str, Any]]:
-    for index, point in _points(cell):
+    for name, point in _points(cell):
         for seed, score in enumerate(point.scores):
             row = {"strength": point.strength, "replicate": seed, "score": score}
-            yield {**_of(cell), "modality": cell.names[index], **row}
+            yield {**_of(cell), "modality": name, **row}
 
 
-def _points(cell: CellResult) -> Iterator[tuple[int, CurvePoint]]:
-    for index, encoder in enumerate(cell.encoders[:2]):
+def _points(cell: CellResult) -> Iterator[tuple[str, CurvePoint]]:
+    for _, name, encoder in cell.told_encoders:
         for point in encoder.curve:
-            yield index, point
+            yield name, point
 
 
 def _as_float(count: int | None) -> float | None:

@@ -37,7 +37,7 @@ def named(cell: Cell) -> CellResult:
     return CellResult(
         id=cell.id,
         label=cell.label,
-        dataset=cell.dataset.name,
+        dataset=None if cell.dataset is None else cell.dataset.name,
         variant=dict(cell.variant),
         stand_in=cell.stand_in,
         pair=cell.pair,

@@ -52,7 +52,7 @@ def encoder_result(
     return EncoderResult(
         **_told(result),
         modality=cell.pair[index],
-        kind=cell.encoders[index].kind,
+        kind=None if cell.encoders is None or cell.config.trainer else cell.encoders[index].kind,
         arm=arm,
         own_side=own_side,
         baseline=_baseline(cell, ledger, subject),
@@ -174,7 +174,7 @@ def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
     """
     nearest = int(np.abs(subject.curve.strengths - subject.lambda_star).argmin())
     curves = [r.curve for r in subject.curve.chosen[nearest].results.values() if r.status == "ok"]
-    if len(curves) < 3 or len(curves[0]) < 5:
+    if len(curves) < 3 or len(curves[0]) < 5 or any(len(curve) != len(curves[0]) for curve in curves):
         return False
     scores = np.array([[row[1 + encoder] for row in points] for points in curves])
     before = int(np.searchsorted([row[0] for row in curves[0]], 0.8 * curves[0][-1][0]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
@@ -110,6 +110,11 @@ class Coordinator:
         return len(self._queue)
 
     @property
+    def has_trained(self) -> bool:
+        """Whether anything is on record by now."""
+        return self._done > 0
+
+    @property
     def errors(self) -> Mapping[str, str]:
         """Cells that gave up, by id, and why."""
         return {running.cell.id: running.error for running in self._running if running.error}
@@ -147,6 +152,8 @@ class Coordinator:
         if pack_id not in self._packs:  # its cell was given up meanwhile
             return
         pack, running = self._release(pack_id)
+        if pack.cell.code:
+            results = [replace(result, code=pack.cell.code) for result in results]
         by_trial: dict[int, dict[int, ReplicateResult]] = {}
         for (asked, index), result in zip(pack.members, results, strict=True):
             by_trial.setdefault(asked.number, {})[index] = result
@@ -249,7 +256,7 @@ class Coordinator:
 
     def _enqueue(self, running: _Running, members: Iterable[tuple[Asked, int]]) -> None:
         members = tuple(members)
-        spec = running.cell.pack(members[0][0].arm, [(trial.setting, index) for trial, index in members])
+        spec = running.cell.job(members[0][0].arm, [(trial.setting, index) for trial, index in members])
         pack = PlannedPack(spec=spec, cell=running.cell, members=members)
         self._packs[pack.id] = (pack, running)
         running.open.add(pack.id)

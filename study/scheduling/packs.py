@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from study.cells.cell import Cell
+from study.cells.cell import Cell, Job
 from study.cells.trials import Asked
-from trainables.spec import PackSpec
 
 T = TypeVar("T")
 
@@ -18,7 +17,7 @@ T = TypeVar("T")
 class PlannedPack:
     """Replicates to train in lockstep: the specification, the cell they belong to, and who gets which result."""
 
-    spec: PackSpec
+    spec: Job
     cell: Cell
     members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
 

@@ -21,9 +21,12 @@ def pack_size(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData], *, 
 
     `auto` is what the memory model allows and throughput gains from (`trainables.training.memory`) in the cell of the
     largest samples, on a device of 2 GiB per CPU, or 24 GiB per whole GPU: the study file and the kind of hardware
-    decide, so that every machine of a kind composes the same packs. A pack that does not fit after all is halved.
+    decide, so that every machine of a kind composes the same packs. A pack that does not fit after all is halved. A
+    call of the user's function trains one.
     """
     config = cells[0].config
+    if config.trainer is not None:
+        return 1
     if isinstance(config.resources.pack, int):
         return config.resources.pack
     device, budget = ("cuda", gpus * _BYTES_PER_GPU) if gpus else ("cpu", cpus * _BYTES_PER_CPU)

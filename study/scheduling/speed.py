@@ -55,7 +55,7 @@ def kind(cell: Cell) -> str:
     spec = example(cell, "shared").to_json()
     same = [spec["encoders"], spec["alignment"], spec["training"]]
     # Variants of one dataset, as cells of a generator are, have one shape.
-    return content_hash([*same, cell.dataset.name, sorted(cell.rows.items()), list(cell.pair)])
+    return content_hash([*same, spec["dataset"]["name"], sorted(cell.rows.items()), list(cell.pair)])
 
 
 def measure(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject, Trials
-from study.search.curves import ScoreCurve, confirmed_by_setting, curve, select_curve
+from study.search.curves import ScoreCurve, confirmed_by_setting, curve, has_one_score, select_curve
 from study.search.one_sided import ONE_SIDED
 from study.search.rounds import has_answer, rounded, searched
 from study.selection import (
@@ -71,12 +71,16 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer of a cell: of each subject, and what every strategy that its records can judge would give."""
+    """The answer of a cell: of each subject, and what every strategy that its records can judge would give.
+
+    With `one_score` that is the one answer of the pair, thrice.
+    """
 
     subjects: Mapping[Subject, SubjectAnswer]
     candidates: Mapping[Strategy, StrategyGains]
     strengths: Mapping[Strategy, StrengthPair]
     sources: Mapping[Strategy, str]  # whether a strategy was judged on fresh seeds or on those of the search
+    one_score: bool = False
 
 
 _ARMS: Mapping[Subject, Literal["to_1", "to_2"]] = dict(
@@ -88,14 +92,17 @@ def evaluate(cell: Cell, ledger: Trials) -> Answer:
     """The answer of a cell that has a curve."""
     scores = confirmed_by_setting(ledger.trials(cell.id, "confirm"), ratio=cell.confirming_ratio)
     subjects: dict[Subject, SubjectAnswer] = {}
-    for subject in SUBJECTS:
+    one_score = has_one_score(cell, ledger)
+    for subject in SUBJECTS[-1:] if one_score else SUBJECTS:
         shared = curve(ledger.trials(cell.id, "shared"), subject)
         selection = select_curve(cell, shared)
         star = _as_confirmed(rounded(selection.lambda_star), scores[subject])
         gain, source = _gain(shared, scores[subject], star)
         subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
+    if one_score:
+        subjects = dict.fromkeys(SUBJECTS, subjects["pair"])
     candidates, strengths, sources = _strategies(subjects, scores)
-    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources)
+    return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources, one_score=one_score)
 
 
 def as_decided(cell: Cell, ledger: Trials, answer: Answer, subject: Subject, decision: Decision) -> Decided:
@@ -150,7 +157,8 @@ def decide(answers: Mapping[str, Answer], *, smallest_gain: float = 0.0) -> dict
     `choose_strategy` has it.
     """
     adjusted = adjusted_p_values(answers)
-    needed = p_needed([p_value for (_, claimant), p_value in adjusted.items() if claimant != "pair"])
+    claims = [p for (cell, claimant), p in adjusted.items() if claimant not in _echoes(answers[cell])]
+    needed = p_needed(claims)
     decisions = {}
     for cell, answer in answers.items():
         own = {claimant: adjusted[cell, claimant] for claimant in (*SUBJECTS, *answer.candidates)}
@@ -167,6 +175,11 @@ def decide(answers: Mapping[str, Answer], *, smallest_gain: float = 0.0) -> dict
             smallest_gain=smallest_gain,
         )
     return decisions
+
+
+def _echoes(answer: Answer) -> Sequence[Claimant]:
+    """Whose claims are no more than those of the strategy `shared`."""
+    return SUBJECTS if answer.one_score else SUBJECTS[-1:]
 
 
 def p_needed(adjusted: Sequence[float]) -> float:
@@ -245,11 +258,14 @@ def _strategies(
 def adjusted_p_values(answers: Mapping[str, Answer]) -> dict[tuple[str, Claimant], float]:
     """Holm-adjusted p-values of all gains that the study claims: of both encoders and of every strategy, in every cell.
 
-    The pair as one stands or falls with the strategy `shared`, whose gain is its own.
+    The pair as one stands or falls with the strategy `shared`, whose gain is its own; so do its encoders where one
+    score stands for both.
     """
     gains: dict[tuple[str, Claimant], Gain] = {}
     for cell, answer in answers.items():
-        gains |= {(cell, subject): answer.subjects[subject].gain for subject in ENCODERS}
+        if not answer.one_score:
+            gains |= {(cell, subject): answer.subjects[subject].gain for subject in ENCODERS}
         gains |= {(cell, strategy): candidate.gain_mean for strategy, candidate in answer.candidates.items()}
     adjusted = dict(zip(gains, holm([gain.p_value for gain in gains.values()]), strict=True))
-    return adjusted | {(cell, "pair"): adjusted[cell, "shared"] for cell in answers}
+    echoed = {(cell, subject): adjusted[cell, "shared"] for cell, one in answers.items() for subject in _echoes(one)}
+    return adjusted | echoed

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, score_of
+from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, Trials, score_of
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
+from trainables.functions.spec import Value
 from trainables.metrics.outcomes import ByUnit
 from trainables.spec import ReplicateResult, derive_seed
 
-Nuisance = tuple[tuple[str, float], ...]  # values by name
+Nuisance = tuple[tuple[str, Value], ...]  # values by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,11 @@ def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
         diverged=diverged,
         chosen=tuple(first[one.strength, one.setting] for one in best),
     )
+
+
+def has_one_score(cell: Cell, ledger: Trials) -> bool:
+    """Whether the user's function has one score for the pair, which stands for both encoders."""
+    return any(one.one_score for trial in ledger.trials(cell.id, "shared") for one in trial.results.values())
 
 
 def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:

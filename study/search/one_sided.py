@@ -21,7 +21,7 @@ import numpy as np
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SERVED, Arm, Subject
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve, select_curve
+from study.search.curves import ScoreCurve, curve, has_one_score, select_curve
 from study.search.design import nuisance_settings
 from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
@@ -60,12 +60,13 @@ def opening(design: Sequence[float], *, near: float) -> tuple[float, ...]:
 def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
     """Whether one-sided strengths are begun: unless the study file rules them out.
 
+    Never where a user's function has one score for the pair: no encoder has one of its own to serve.
     By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
     was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
     it had decided stands.
     """
     alignment = cell.config.alignment
-    if alignment.direction != "both" or alignment.one_sided == "never":
+    if alignment.direction != "both" or alignment.one_sided == "never" or has_one_score(cell, ledger):
         return False
     begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
     undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")

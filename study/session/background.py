@@ -31,7 +31,7 @@ class Profiling:
     ) -> None:
         self._ledger = ledger
         self._profiles, self._forecasts = recorded(cells, ledger)
-        self._noted = len(self._profiles) == len(cells) and bool(self._forecasts)
+        self._noted = len(self._profiles) == len(cells) and (bool(self._forecasts) or not cells)
         self._left = threading.Event()
         self._found = None if self._noted else background.submit(self._compute, cells, datasets)
 

@@ -73,7 +73,8 @@ def drive(
     if (size := ledger.note(PACK_SIZE)) is None:
         size = pack_size(cells, datasets, cpus=cluster.share.cpus, gpus=cluster.share.gpus)
         ledger.set_note(PACK_SIZE, size)  # a resumed study keeps its packs, on whatever it goes on
-    with Profiling(cells, datasets, ledger, background=background) as profiling:
+    with_data = [cell for cell in cells if cell.dataset is not None]
+    with Profiling(with_data, datasets, ledger, background=background) as profiling:
         if ledger.note(LEARNT) is None:  # chosen once: a resumed study must not learn from what ended meanwhile
             ledger.set_note(LEARNT, _learn(cells, ledger, profiling, study.folder.path.parent))
 

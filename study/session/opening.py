@@ -20,9 +20,11 @@ from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
 from study.session.same_study import as_recorded, cells_as_recorded
 from trainables.datasets import MultimodalData
+from trainables.functions.spec import Value
 from trainables.saving.place import Place
 
 _ABANDONED_SECONDS = 24 * 3600.0
+_OF_A_JOB = "[0-9a-f]" * 16  # the name of a folder that a user's function was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,9 @@ class OpenStudy:
         Another study of this name may keep its own in a place that the study file names: what was written to of late
         stays there.
         """
-        self.checkpoints.clear("*.pt*", untouched=_ABANDONED_SECONDS if self.shares_checkpoints else 0.0)
+        untouched = _ABANDONED_SECONDS if self.shares_checkpoints else 0.0
+        self.checkpoints.clear("*.pt*", untouched=untouched)
+        self.checkpoints.clear_folders(_OF_A_JOB, untouched=untouched)
 
 
 @contextmanager
@@ -73,7 +77,9 @@ def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], N
             events.emit("study_started", {"storage": storage.label, "cells": cells, "config_hash": config.hash})
             with for_owner_alone():
                 record = open_storage(storage, folder=StudyFolder(folder).record, say=on_damage)
-            with closing(Ledger(record, name=config.study, space=space_of(config), renew=renew)) as ledger:
+            with closing(
+                Ledger(record, name=config.study, space=space_of(config), choices=choices_of(config), renew=renew)
+            ) as ledger:
                 yield OpenStudy(
                     folder=StudyFolder(folder),
                     storage=storage,
@@ -152,8 +158,13 @@ def check_in(
 
 def space_of(config: StudyConfig) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every parameter that a study searches, as a `Ledger` needs them."""
-    nuisance = {str(name): values.bounds for name, values in config.search.nuisance.items()}
+    nuisance = {name: one.bounds for name, one in config.search.nuisance.items() if one.choices is None}
     return {"strength": config.strength.range, **nuisance}
+
+
+def choices_of(config: StudyConfig) -> dict[str, tuple[Value, ...]]:
+    """All values of every parameter that a study chooses among some, as a `Ledger` needs them."""
+    return {name: one.choices for name, one in config.search.nuisance.items() if one.choices is not None}
 
 
 def _check_data(

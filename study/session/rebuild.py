@@ -15,7 +15,7 @@ from study.search.record.locks import held
 from study.search.record.notes import CELLS, CONFIGURATION, DATA, STUDY_FILE
 from study.search.record.private import for_owner_alone
 from study.search.record.storage import Storage
-from study.session.opening import locked, space_of
+from study.session.opening import choices_of, locked, space_of
 from study.tracking import Tracker
 
 
@@ -48,7 +48,14 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
     with (
         locked(folder.parent, folder.name),
         held(place, name, folder=folder, on_wait=display.say),
-        closing(Ledger(open_storage(place, folder=files.record), name=name, space=space_of(config))) as ledger,
+        closing(
+            Ledger(
+                open_storage(place, folder=files.record),
+                name=name,
+                space=space_of(config),
+                choices=choices_of(config),
+            )
+        ) as ledger,
     ):
         cells = tuple(cell.cell(config) for cell in ledger.note(CELLS) or ())
         if known := ledger.note(DATA):

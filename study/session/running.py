@@ -13,6 +13,7 @@ from study.cluster.pool import Cluster
 from study.config import StudyConfig
 from study.results.model import Report
 from study.search.record.notes import RUN
+from study.session.function import Function, note_changes, read_function
 from study.session.live import LiveProjection
 from study.session.memory import PeakMemory
 from study.session.opening import check_in, opened
@@ -30,6 +31,7 @@ def run_study(
     tracking: str,
     display: Display,
     started: float,
+    function: Function | None = None,
 ) -> Report:
     """Run or resume a study, write its folder `out/<study>`, and return the report.
 
@@ -44,15 +46,19 @@ def run_study(
         tracking: MLflow's tracking URI.
         display: shows progress and lines.
         started: `time.monotonic()` at which the command started, for the report's wall time.
+        function: that trains, where it is given from Python rather than named in the configuration.
 
     Raises:
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
-    cells, datasets = build_cells(config)
+    code = read_function(config, function, out=out)
+    cells, datasets = build_cells(config, code=code.hash if code else "")
     for line in data_notes(datasets, splits=config.replicates.splits):
         display.say(line)
     with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)
+        if code is not None:
+            note_changes(code, cells, study.ledger, say=display.say)
         study.remove_torn_checkpoints()
         tracker = Tracker(tracking, say=display.say)
         study.storage.check_apart(tracker.uri)
@@ -71,11 +77,19 @@ def run_study(
             beside_ray.submit(_import_ahead)
             live = LiveProjection(tracker, executor=beside_ray)
             with (
-                Cluster(config.resources, address=address, data_bytes=data_bytes, say=display.say) as cluster,
+                Cluster(
+                    config.resources,
+                    address=address,
+                    data_bytes=data_bytes,
+                    auto_gpus=config.auto_gpus,
+                    say=display.say,
+                ) as cluster,
                 ThreadPoolExecutor(1) as within_ray,
             ):
                 study.storage.check_nodes(cluster.nodes)
                 datasets = cluster.share_data(datasets)  # and nothing else holds them any more
+                if code is not None:
+                    cluster.share_code(code)
 
                 from study.session.driver import Session, drive
                 from study.session.publishing import show_report

@@ -47,7 +47,7 @@ def as_recorded(
         before = StudyConfig.of_identity({**given, **known, "resources": given["resources"]})
     except ValueError:  # an option that this version does not have
         return config
-    if before.dataset.name != config.dataset.name:
+    if before.dataset is None or config.dataset is None or before.dataset.name != config.dataset.name:
         return config
     data = next(iter(loaded.values()))
     names = list(data.modalities)
@@ -85,7 +85,7 @@ def cells_as_recorded(
 
 def _options(config: StudyConfig, _: MultimodalData, names: Names) -> list[dict[str, Any]]:
     """The options of each cell: defaults filled in, the path in full, modalities by name."""
-    specs = datasets.cells(DatasetSpec(name=config.dataset.name, options=config.dataset.options))
+    specs = datasets.cells(DatasetSpec(name=config.data.name, options=config.data.options))
     return [_in_full(dict(spec.options), names) for spec in specs]
 
 

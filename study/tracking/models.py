@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import trainables
 from study.tracking.content import ModelRecord
 from trainables.saving.export import TrainedEncoder, load_encoder
+from trainables.saving.kept import is_kept, read_kept
 
 ALIAS = "best"
 _TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
@@ -26,6 +27,7 @@ _MODULES = (
     *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers", "networks/network"),
     *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
 )
+_MODULES_OF_KEPT = ("__init__", "saving/__init__", "saving/checkpoint", "saving/kept")
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")
 _EXAMPLE_ROWS = 2
 
@@ -88,7 +90,7 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
     # that need not be this one.
     remote = client.tracking_uri.startswith(("http:", "https:"))
     source = f"models:/{logged.model_id}" if remote else logged.artifact_location
-    told = f"{model.description} {load_encoder(model.path).reads}".strip()
+    told = f"{model.description} {_reads(model.path)}".strip()
     return client.create_model_version(
         model.name, source, run_id=run, tags=tags, description=told, model_id=logged.model_id
     )
@@ -120,16 +122,59 @@ def _create_name(client: Any, name: str) -> None:
             raise
 
 
+def _reads(path: Path) -> str:
+    """How a model reads its input, in a sentence; of a user's own what it is, and how to have it itself."""
+    if is_kept(path):
+        return f"A {read_kept(path).kind}, as it was kept: `unwrap_python_model().model`."
+    return load_encoder(path).reads
+
+
 def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     """The model as MLflow stores it, in `folder`/model."""
+    if is_kept(model.path):
+        _save_kept(model, folder, model_id=model_id, run=run)
+    else:
+        _save_encoder(model, folder, model_id=model_id, run=run)
+
+
+def _copied(modules: Sequence[str], folder: Path) -> Path:
+    """Modules of `trainables` in a folder that travels with a model."""
+    code = folder / "code" / "trainables"
+    for name in modules:
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(trainables.__file__).parent / f"{name}.py", code / f"{name}.py")
+    return code
+
+
+def _requirements(names: Sequence[str]) -> list[str]:
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
+
+
+def _save_kept(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
+    """A model of the user's own: what it reads and gives nobody knows but him, so it has no signature."""
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    library = read_kept(model.path).kind.partition(".")[0]
+    names = dict.fromkeys([*_REQUIREMENTS, "cloudpickle", *packages_distributions().get(library, [])[:1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pyfunc.save_model(
+            str(folder / "model"),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"encoder": str(model.path)},
+            code_paths=[str(_copied(_MODULES_OF_KEPT, folder))],
+            pip_requirements=_requirements(list(names)),
+            mlflow_model=Model(model_id=model_id, run_id=run),
+        )
+
+
+def _save_encoder(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     from mlflow import pyfunc
     from mlflow.models import Model
 
     encoder = load_encoder(model.path)
-    code = folder / "code" / "trainables"
-    for name in _MODULES:
-        (code / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(trainables.__file__).parent / f"{name}.py", code / f"{name}.py")
+    code = _copied(_MODULES, folder)
     example = _example(encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its advice on types, see `served_encoder`
@@ -140,7 +185,7 @@ def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
             code_paths=[str(code)],
             signature=_signature(encoder, example),
             input_example=example if len(example) > 1 else example[encoder.modality],
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS],
+            pip_requirements=_requirements(_REQUIREMENTS),
             mlflow_model=Model(model_id=model_id, run_id=run),
         )
 

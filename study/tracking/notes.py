@@ -46,9 +46,9 @@ def _table(cell: CellResult) -> list[str]:
         "| encoder | λ* [90 %] | gain over λ = 0 [90 %] | p (Holm) | verdict | curve |",
         "|---|---|---|---|---|---|",
     ]
-    for index, encoder in enumerate(cell.encoders[:2]):
+    for index, name, encoder in cell.told_encoders:
         columns = (
-            cell.names[index],
+            name,
             amounts.strength_with_interval(encoder),
             amounts.gain_text(encoder, cell.metric(index)),
             amounts.p_text(amounts.told_gain(encoder)[0]),

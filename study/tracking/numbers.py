@@ -13,6 +13,7 @@ from study.results.model import (
     EncoderResult,
     GainResult,
     LearningCurve,
+    OtherNumbers,
     PairResult,
     ProfileResult,
     SubjectResult,
@@ -26,8 +27,8 @@ def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
     """The answers of a cell: λ* and gains of the pair and of both encoders, of every strategy, the profile, counts."""
     numbers = _answer(cell.advised, suffix="")
     numbers |= {f"strategy_strength_{i}": at for i, at in enumerate(cell.pair_choice.strengths or (), start=1)}
-    for index, encoder in enumerate(cell.encoders[:2], start=1):
-        numbers |= _encoder(encoder, suffix=f"_{index}")
+    for told in cell.told_encoders:
+        numbers |= _encoder(told.answer, suffix=f"_{told.place + 1}")
     numbers |= _strategies(cell.pair_choice)
     numbers |= (cell.pid or ProfileResult()).components
     numbers |= to_json(cell.counts)
@@ -47,6 +48,8 @@ def strength_metrics(cell: CellResult, strength: float) -> tuple[Metric, ...]:
         }
     similar = next((point for point in cell.alignment if point.strength == strength), AlignmentPoint())
     numbers |= {f"similarity_{key(name)}": value for name, value in similar.similarities.items()}
+    other = next((point for point in cell.other_numbers if point.strength == strength), OtherNumbers())
+    numbers |= {f"number_{key(name)}": value for name, value in other.numbers.items()}
     return (*_known(numbers), *_by_epoch(cell, strength))
 
 

@@ -62,7 +62,9 @@ def _status(report: Report, cell: CellResult) -> str:
 
 
 def _params(report: Report, cell: CellResult) -> dict[str, str]:
-    params = {"seed": report.seed, **cell.variant}
+    own = cell.own_training
+    options = {f"option_{name}": value for name, value in own.options.items()} if own else {}
+    params = {"seed": report.seed, **cell.variant, **({"trainer": own.call} if own else {}), **options}
     return {key(name): str(value) for name, value in params.items() if value is not None}
 
 
@@ -78,7 +80,7 @@ def _strength_records(cell: CellResult, parent: str) -> Iterator[RunRecord]:
             params={"strength": f"{strength:g}"},
             metrics=strength_metrics(cell, strength),
             tags={
-                "dataset": line(cell.dataset),
+                "dataset": line(cell.dataset or "none"),
                 "pair": " + ".join(cell.names),
                 "stand_in": _yes(cell.stand_in),
             },
@@ -97,6 +99,7 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
         "pid_estimator": profile.estimator,
         "stand_in": _yes(report.stand_in),
         "config_hash": report.config_hash,
+        "code": " ".join(cell.own_training.code) if cell.own_training else None,
     }
     for index, encoder in enumerate(cell.encoders[:2], start=1):
         tags[f"modality_{index}"] = encoder.modality
@@ -158,7 +161,9 @@ def _models(report: Report, cell: CellResult, folder: Path) -> Iterator[ModelRec
         )
 
 
-def _dataset(cell: CellResult) -> dict[str, str]:
+def _dataset(cell: CellResult) -> dict[str, str] | None:
+    if cell.dataset is None:
+        return None
     profile = cell.pid or ProfileResult()
     source = {"dataset": str(cell.dataset), "pair": list(cell.names), "variant": dict(cell.variant)}
     told = {**profile.components, "units": profile.units, "estimator": profile.estimator}

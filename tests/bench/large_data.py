@@ -115,7 +115,7 @@ def _private_of_workers(driver: int) -> dict[int, int]:
     found = {}
     for process in psutil.Process(driver).children(recursive=True):
         try:
-            if re.match(r"ray::(ImplicitFunc|PackTrainable|\w+\.train)", " ".join(process.cmdline())):
+            if re.match(r"ray::(ImplicitFunc|JobTrainable|\w+\.train)", " ".join(process.cmdline())):
                 found[process.pid] = int(process.memory_full_info().uss)
         except (psutil.Error, OSError):  # ended meanwhile
             continue

@@ -260,3 +260,59 @@ def test_a_study_runs_as_a_job_is_followed_stopped_and_resumed(head: dict[str, s
     report: dict[str, Any] = json.loads((out / "tiny" / "report.json").read_text())
     assert report["status"] == "complete"
     assert "succeeded" in submit(tmp_path, head, "--status").stdout
+
+
+FUNCTION = """
+study: tiny
+trainer: {call: code/own.py:train}
+pairs: [[image, text]]
+strength: {initial: [0, 1, 4], refine: 0}
+replicates: {search: 2, confirm: 2}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [("code/none.py:train", "does not exist"), ("../own.py:train", "lies outside"), ("train", "given from Python")],
+)
+def test_a_function_whose_code_would_not_travel_is_not_submitted(
+    call: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoJobs:
+        def __init__(self, address: str) -> None:
+            pass
+
+        def of_study(self, _: str) -> None:
+            return None
+
+    (tmp_path / "work").mkdir()
+    (tmp_path / "own.py").write_text("def train(trial): ...")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("study.cluster.jobs.Jobs", NoJobs)
+    Path("tiny.yaml").write_text(FUNCTION.replace("code/own.py:train", call))
+
+    assert main(["--space", "tiny.yaml", "--address", "http://127.0.0.1:1", "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_function_is_submitted_with_its_code(head: dict[str, str], tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    (work / "code").mkdir(parents=True)
+    (work / "tiny.yaml").write_text(FUNCTION)
+    (work / "code" / "beside.py").write_text("PEAK = 1.0")
+    (work / "code" / "own.py").write_text(
+        "import random\nfrom beside import PEAK\n"
+        "def train(trial):\n"
+        "    return {'score': -(trial.strength - PEAK) ** 2 + random.Random(trial.seed).random() / 99}"
+    )
+    until = time.monotonic() + 90
+    while "no job of the study" not in (ready := submit(work, head, "--status")).stderr:
+        assert time.monotonic() < until, ready.stderr
+        time.sleep(1)
+    followed = submit(work, head, "--out", str(out))
+    assert followed.returncode == 0, followed.stderr + followed.stdout
+    report: dict[str, Any] = json.loads((out / "tiny" / "report.json").read_text())
+    assert report["cells"][0]["own_training"]["call"] == "own.py:train"
+    assert report["cells"][0]["pair_choice"]["lambda_star"] == pytest.approx(1, abs=0.7)

@@ -80,6 +80,16 @@ class Place:
         with contextlib.suppress(FileNotFoundError):
             files.delete_file(f"{prefix}/{name}")
 
+    def remove_folder(self, name: str) -> None:
+        """Remove a place below this one with all files in it, if it is there."""
+        if self.is_bucket:
+            below = self.below(name)
+            for file, _ in below._files():
+                below.remove(file)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(Path(self.address) / name)
+
     def clear(self, pattern: str, *, untouched: float = 0.0) -> None:
         """Remove the files whose names match, as `*.pt` does, and that nobody wrote to for as many seconds.
 
@@ -91,6 +101,35 @@ class Place:
                 if fnmatch.fnmatchcase(name, pattern) and written <= latest:
                     with contextlib.suppress(OSError):
                         self.remove(name)
+
+    def clear_folders(self, pattern: str, *, untouched: float = 0.0) -> None:
+        """Remove the places below this one whose names match, and in which nobody wrote for as many seconds.
+
+        What cannot be removed stays.
+        """
+        latest = time.time() - untouched
+        with contextlib.suppress(OSError):
+            for name, written in self._folders().items():
+                if fnmatch.fnmatchcase(name, pattern) and written <= latest:
+                    with contextlib.suppress(OSError):
+                        self.remove_folder(name)
+
+    def _folders(self) -> dict[str, float]:
+        """Names of all places below this one, with the time at which something in them was last written."""
+        if not self.is_bucket:
+            folders = [path for path in Path(self.address).iterdir() if path.is_dir()]
+            return {
+                folder.name: max(path.stat().st_mtime for path in (folder, *folder.rglob("*"))) for folder in folders
+            }
+        from pyarrow.fs import FileSelector
+
+        files, prefix = _opened(self.address)
+        written: dict[str, float] = {}
+        for info in files.get_file_info(FileSelector(prefix, allow_not_found=True, recursive=True)):
+            name, slash, _ = info.path.removeprefix(f"{prefix}/").partition("/")
+            if info.is_file and slash:
+                written[name] = max(written.get(name, 0.0), info.mtime.timestamp())
+        return written
 
     def _files(self) -> list[tuple[str, float]]:
         """Names of all files, with the time at which they were last written."""

@@ -91,7 +91,7 @@ def side_by_side(cells: Sequence[CellResult]) -> Figure | None:
     for column, cell in enumerate(shown):
         score, similarity = rows[0][column], rows[1][column]
         score.set_title(_title(cell), fontsize=8, fontweight="normal")
-        for index, encoder in enumerate(cell.encoders[:2]):
+        for index, _, encoder in cell.told_encoders:
             draw_means(
                 score, encoder.curve, **ENCODER_STYLES[index], markersize=3, linewidth=1, elinewidth=0.8, capsize=1.5,
                 label=f"encoder {index + 1}",

@@ -10,8 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from study.results.figures.canvas import ENCODER_STYLES, GREEN, GREY, INK, blank, legend, scale_strengths
-from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult
+from study.results.figures.canvas import (
+    ENCODER_STYLES,
+    GREEN,
+    GREY,
+    INK,
+    blank,
+    blank_grid,
+    legend,
+    scale_strengths,
+    shortened,
+)
+from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
+from study.results.names import one_line
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -19,6 +30,7 @@ _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "svcca": ("SVCCA", {"color": GREY, "marker": "v", "linestyle": "--"}),
     "mutual_knn": ("mutual k-NN", {"color": GREEN, "marker": "^", "linestyle": ":"}),
 }
+_MOST_NUMBERS = 9  # drawn of those that a function returns
 
 
 _FEW_STRENGTHS = 40  # of which a mean of a single training each is drawn
@@ -47,9 +59,10 @@ def draw_similarities(axes: Axes, cell: CellResult, **look: Any) -> None:
             axes.plot(*zip(*known, strict=True), label=label, markerfacecolor="white", **own, **look)
 
 
-def curve_figure(cell: CellResult, index: int, encoder: EncoderResult) -> Figure:
+def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
-    metric, name = cell.metric(index), cell.names[index]
+    index, name, encoder = told
+    metric = cell.metric(index)
     verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
     name = name if encoder.own_side is None else f"{name}, pulled alone"
     return answer_figure(
@@ -121,6 +134,35 @@ def similarity_figure(cell: CellResult) -> Figure:
     axes.set_xlabel("alignment strength λ")
     axes.set_ylabel("similarity")
     legend(figure, axes)
+    return figure
+
+
+def numbers_figure(cell: CellResult) -> Figure | None:
+    """Other numbers that a user's function returned against λ, each on its own axes; None where it returned none."""
+    names = list(dict.fromkeys(name for point in cell.other_numbers for name in point.numbers))[:_MOST_NUMBERS]
+    known = {
+        name: [
+            (point.strength, value)
+            for point in cell.other_numbers
+            if point.strength is not None and (value := point.numbers.get(name)) is not None
+        ]
+        for name in names
+    }
+    drawn = {name: points for name, points in known.items() if points}
+    if not drawn:
+        return None
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure, grid = blank_grid("Other numbers", rows=rows, columns=columns, size=(2.1, 1.7))
+    every = [axes for row in grid for axes in row]
+    for axes, (name, points) in zip(every, drawn.items(), strict=False):
+        axes.plot(*zip(*points, strict=True), color=INK, marker="o", markersize=3, markerfacecolor="white", linewidth=1)
+        axes.set_title(shortened(one_line(name), 24), fontsize=8, fontweight="normal")
+        scale_strengths(axes, "x", [strength for strength, _ in points], apart=0.2)
+        axes.tick_params(labelsize=6.5)
+        axes.set_xlabel("λ")
+    for axes in every[len(drawn) :]:
+        axes.set_visible(False)
     return figure
 
 

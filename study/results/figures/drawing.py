@@ -26,11 +26,13 @@ def figures(cells: Sequence[CellResult]) -> dict[str, Figure]:
     with style():
         for position, cell in enumerate(cells, start=1):
             stem = cell.file_stem(position)
-            for index, encoder in enumerate(cell.encoders[:2]):
-                if encoder.tried:
-                    drawn[f"{stem}-curve-{index + 1}"] = curves.curve_figure(cell, index, encoder)
+            for told in cell.told_encoders[:2]:
+                if told.answer.tried:
+                    drawn[f"{stem}-curve-{told.place + 1}"] = curves.curve_figure(cell, told)
             if curves.has_similarity(cell):
                 drawn[f"{stem}-alignment"] = curves.similarity_figure(cell)
+            if figure := curves.numbers_figure(cell):
+                drawn[f"{stem}-numbers"] = figure
             if cell.pid and any(value is not None for value in cell.pid.components.values()):
                 drawn[f"{stem}-pid"] = information_figure(cell.pid, cell.names)
             if cell.forecast and cell.forecast.encoders:

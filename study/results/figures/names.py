@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Of a cell, named `CellResult.file_stem(position)-KIND`.
-FIGURES = ("curve-1", "curve-2", "alignment", "pid", "forecast", "theory")
+FIGURES = ("curve-1", "curve-2", "alignment", "numbers", "pid", "forecast", "theory")
 # Of the study: λ* against redundancy, all pairs side by side, the change against λ = 0.
 OVERVIEW, SIDE_BY_SIDE, CHANGES = "00-strength-against-redundancy", "00-side-by-side", "00-changes"
 

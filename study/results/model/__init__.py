@@ -22,8 +22,11 @@ from study.results.model.cells import EncoderTogether as EncoderTogether
 from study.results.model.cells import ForecastResult as ForecastResult
 from study.results.model.cells import LearningCurve as LearningCurve
 from study.results.model.cells import MeasuredCrossing as MeasuredCrossing
+from study.results.model.cells import OtherNumbers as OtherNumbers
+from study.results.model.cells import OwnTraining as OwnTraining
 from study.results.model.cells import ProfileResult as ProfileResult
 from study.results.model.cells import TogetherResult as TogetherResult
+from study.results.model.cells import ToldEncoder as ToldEncoder
 from study.results.model.cells import Transfer as Transfer
 from study.results.model.containers import from_json as from_json
 from study.results.model.containers import to_json as to_json

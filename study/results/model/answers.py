@@ -145,7 +145,7 @@ class KeptEncoder:
     registered: str | None = said("name in MLflow's registry, alias best", required=True)
     training: str | None = said("hash of what it was trained by", required=True)
     strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", required=True, minimum=0)
-    nuisance: Mapping[str, float] = said(default=dict)
+    nuisance: Mapping[str, object] = said("hyperparameters searched over", default=dict)
     seed: int | None = said(required=True)
     fit: tuple[str, ...] = said("splits that it was trained on", default=())
     split: str | None = said("that it is scored on", required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from study.pid import COMPONENTS
 from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult, SubjectResult
@@ -133,6 +134,25 @@ class AlignmentPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherNumbers:
+    """Other numbers than scores that the user's function returned at one strength: means over the replicates."""
+
+    strength: float | None = said(required=True, null=True)
+    numbers: Mapping[str, float | None] = said("by name", default=dict, null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTraining:
+    """The user's own function, which trained a pair."""
+
+    call: str | None = said("file and name", required=True)
+    code: Mapping[str, int] = said("how many trainings each hash of its code has made", default=dict, minimum=0)
+    options: Mapping[str, object] = said("that every training was given", default=dict)
+    maximise: bool = said("whether higher is better of what it returns; if not, scores here are turned", default=True)
+    one_score: bool = said("it has one score for the pair, which stands for both encoders", default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LearningCurve:
     """The mean over the replicates of one strength, at every epoch that was measured."""
 
@@ -156,13 +176,21 @@ class AtStrength:
     similarities: Mapping[str, float | None]
 
 
+class ToldEncoder(NamedTuple):
+    """An encoder by its place in the pair, 0 or 1, and the name by which it is told of, with its answer."""
+
+    place: int
+    name: str
+    answer: EncoderResult
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
     """All that a report says of one pair of modalities."""
 
     id: str | None = None
     label: str | None = None
-    dataset: str | None = said(required=True)
+    dataset: str | None = said("null where only the user's function knows its data", required=True, null=True)
     variant: Mapping[str, object] = said("what is special about its data", default=dict)
     stand_in: bool = said("generated data in place of the real ones", default=False)
     pair: tuple[str, ...] = said(required=True, default=(), length=2)
@@ -177,6 +205,13 @@ class CellResult:
     alignment: tuple[AlignmentPoint, ...] = said(required=True, default=())
     learning_curves: tuple[LearningCurve, ...] = said(default=())
     forecast: ForecastResult | None = said(null=True)
+    own_training: OwnTraining | None = said("absent where the encoders are the built-in ones")
+    other_numbers: tuple[OtherNumbers, ...] = said("of the user's function", default=(), absent=True)
+
+    @property
+    def has_one_score(self) -> bool:
+        """Whether both encoders have the one score of the pair: then there is one answer to tell."""
+        return self.own_training is not None and self.own_training.one_score
 
     @property
     def names(self) -> tuple[str, str]:
@@ -184,6 +219,13 @@ class CellResult:
         names = [one_line(name) for name in self.pair][:2]
         first, second = (*names, *("encoder 1", "encoder 2")[len(names) :])
         return first, second
+
+    @property
+    def told_encoders(self) -> tuple[ToldEncoder, ...]:
+        """The encoders that have an answer of their own to be told; one, as the pair, where it has one score."""
+        names = ("the pair",) if self.has_one_score else self.names
+        told = zip(names, self.encoders, strict=False)
+        return tuple(ToldEncoder(index, name, answer) for index, (name, answer) in enumerate(told))
 
     @property
     def title(self) -> str:

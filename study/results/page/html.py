@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
 from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
-from study.results.model import CellResult, ForecastAgreement, Report
-from study.results.names import capital
+from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
+from study.results.names import capital, one_line
 from study.results.page.parts import definitions, document, escaped, figure, section, sentence
 from study.results.page.tables import alternatives_table, answer_table, curve_table
 from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
@@ -23,6 +23,7 @@ _CAPTIONS = {  # {first} and {second} stand for the modalities
     "posterior of the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the "
     "level at λ = 0.",
     "curve-2": "The encoder of {second} against λ, drawn as that of {first}.",
+    "numbers": "Other numbers that the function returned, each on an axis of its own: means over the seeds.",
     "alignment": "How similar the two representations become, by three metrics.",
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
     "forecast": "What linear encoders would lose, from second moments alone; thin lines: strengths at which a "
@@ -93,7 +94,7 @@ def _answers(report: Report, title: str) -> str:
     told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
     items = "".join(
         f"<li>{sentence(cell_sentence(cell))}"
-        f'<span class="where">{escaped(cell.title)}; {escaped(profile_text(cell))}</span></li>\n'
+        f'<span class="where">{escaped("; ".join(filter(None, (cell.title, profile_text(cell)))))}</span></li>\n'
         for cell in report.cells
     )
     return (
@@ -105,7 +106,7 @@ def _answers(report: Report, title: str) -> str:
 def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> str:
     """A pair's sentences, its figures, what each strategy would have given, and the numbers, folded away."""
     stem = cell.file_stem(position)
-    sentences = [encoder_sentence(cell, index) for index in range(len(cell.encoders[:2]))]
+    sentences = [encoder_sentence(cell, told.place) for told in cell.told_encoders]
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
         "pid": profile_text(cell),
@@ -177,6 +178,8 @@ def _facts(report: Report) -> str:
     if estimators:
         facts.append(("Information profile", f"{escaped(', '.join(estimators))}, in bits"))
     facts += [(escaped(cell.title), escaped(told)) for cell in report.cells if (told := _trained(cell))]
+    trainers = {cell.own_training.call: cell.own_training for cell in report.cells if cell.own_training}
+    facts += [(f"Trained by <code>{escaped(call)}</code>", escaped(_own(one))) for call, one in trainers.items()]
     agreement = report.forecast_agreement or ForecastAgreement()
     encoders = agreement.encoders or 0
     if encoders >= _FEWEST_RANKED and agreement.spearman is not None and agreement.interval is not None:
@@ -205,3 +208,12 @@ def _trained(cell: CellResult) -> str:
         told += f", {counts.strengths} strengths of {counts.replicates} seeds each in the search"
     learnt = learnt_text(cell)
     return f"{told}; {learnt}" if learnt else told
+
+
+def _own(training: OwnTraining) -> str:
+    """What of the user's function decides results: the states of its code, its options, what its scores are."""
+    states = ", ".join(state[:8] for state in training.code) or "not known"
+    told = [f"code {states}", *(f"{key} {value}" for key, value in training.options.items())]
+    told += [] if training.maximise else ["it returns losses: scores are their negatives"]
+    told += ["one score stands for both encoders"] if training.one_score else []
+    return one_line("; ".join(told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from study.results.model import CellResult, EncoderResult, GainResult
+from study.results.model import CellResult, GainResult, ToldEncoder
 from study.results.page.parts import escaped
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
@@ -22,9 +22,9 @@ def answer_table(cells: Sequence[CellResult]) -> str:
         title = f"{position} · {cell.title}: {advice_with_gain(cell)}"
         rows.append(
             f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{escaped(title)}'
-            f"<small>{escaped(profile_text(cell))}</small></th></tr>\n"
+            f"{_small(profile_text(cell))}</th></tr>\n"
         )
-        rows += [_encoder_row(cell, index, answer, columns) for index, answer in enumerate(cell.encoders[:2])]
+        rows += [_encoder_row(cell, told, columns) for told in cell.told_encoders]
     head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
         "The strategy in the first line of each pair weighs both encoders; its gain is that of the pair as one. λ* is "
@@ -35,7 +35,8 @@ def answer_table(cells: Sequence[CellResult]) -> str:
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
 
 
-def _encoder_row(cell: CellResult, index: int, answer: EncoderResult, columns: Sequence[str]) -> str:
+def _encoder_row(cell: CellResult, told: ToldEncoder, columns: Sequence[str]) -> str:
+    index, name, answer = told
     metric = cell.metric(index)
     verdict = answer.verdict or "–"
     values = (
@@ -51,11 +52,17 @@ def _encoder_row(cell: CellResult, index: int, answer: EncoderResult, columns: S
         f'<td class="{style}" data-label="{escape(label)}">{escaped(value)}</td>'
         for label, value, style in zip(columns[1:], values, styles, strict=True)
     )
-    return f'<tr><th scope="row">{escaped(cell.names[index])}</th>{cells}</tr>\n'
+    return f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>\n'
+
+
+def _small(text: str) -> str:
+    return f"<small>{escaped(text)}</small>" if text else ""
 
 
 def alternatives_table(cell: CellResult) -> str:
     """What each strategy would have given, the chosen one in bold."""
+    if cell.has_one_score:  # there is one, and the table above has its gain
+        return ""
     choice, metrics = cell.pair_choice, (cell.metric(0), cell.metric(1))
     both = amounts.common_metric(*metrics)
     rows = []
@@ -89,24 +96,29 @@ def alternatives_table(cell: CellResult) -> str:
 def curve_table(cell: CellResult) -> str:
     """The numbers behind the curves, all in validation, folded away."""
     rows = []
+    told = cell.told_encoders
+    similar = _SIMILARITIES if any(point.similarities for point in cell.alignment) or not cell.own_training else {}
+    numbers = {point.strength: point.numbers for point in cell.other_numbers}
+    other = list(dict.fromkeys(name for point in cell.other_numbers for name in point.numbers))
     for at in cell.by_strength:
         values = []
-        for index, point in enumerate(at.points):
+        for index, point in list(enumerate(at.points))[: len(told)]:
             values += [
                 amounts.score_text(point.mean, cell.metric(index)),
                 amounts.spread_text(point.sd, cell.metric(index)),
                 f"{point.seeds or 0}" + (f" (+{point.diverged} diverged)" if point.diverged else ""),
             ]
-        values += [_decimal(at.similarities.get(name)) for name in _SIMILARITIES]
+        values += [_decimal(at.similarities.get(name)) for name in similar]
+        values += [_decimal(numbers.get(at.strength, {}).get(name)) for name in other]
         rows.append(_row(f"{at.strength:.4g}", values))
     if not rows:
         return ""
     heads = [
         f"{name} {what}"
-        for index, name in enumerate(cell.names[: len(cell.encoders)])
+        for index, name, _ in told
         for what in ("mean", f"sd, {amounts.gain_unit(cell.metric(index))}", "seeds")
     ]
-    table = _table("λ", [*heads, *_SIMILARITIES.values()], rows, label="Scores at every strength")
+    table = _table("λ", [*heads, *similar.values(), *other], rows, label="Scores at every strength")
     return f"<details><summary>The numbers behind the curves, in validation</summary>\n{table}</details>\n"
 
 

@@ -8,7 +8,8 @@ from study.results.text.amounts import strength_text
 
 
 def profile_text(cell: CellResult) -> str:
-    """What the pair knows about the target, in bits, by component; for generated data the exact values as well.
+    """What the pair knows about the target, in bits, by component; for generated data the exact values as well. ""
+    where only the user's function knows the data.
 
     The synthetic generator's own "redundancy" counts features: it is said as a count, and that it is no part of the
     profile.
@@ -19,7 +20,7 @@ def profile_text(cell: CellResult) -> str:
     components = profile.components
     bits = ", ".join(f"{names.get(key, key)} {value:.2f}" for key, value in components.items() if value is not None)
     if not bits:
-        return "no information profile"
+        return "no information profile" if cell.dataset is not None or cell.own_training is None else ""
     text = f"{bits} {profile.units or 'bits'}"
     exact = [value for key in components if (value := (profile.exact or {}).get(key)) is not None]
     if len(exact) == len(components):

@@ -29,6 +29,10 @@ _FLAGS = {
     "diverged": "some of its trainings diverged: lower training.learning_rate or the upper end of strength.range",
     "few_seeds": "few seeds were trained at each strength: raise replicates.search",
 }
+_FLAGS_OF_FUNCTIONS = {
+    "undertrained": "its score was still improving at the last report of progress: train for longer",
+    "diverged": "some of its trainings diverged: lower its learning rate or the upper end of strength.range",
+}
 _NEAR = 0.05  # of an interval's width, from a line at which the answer turns
 _MOST, _FEW_GROUPS = 0.5, 10  # share of an interval's variance; groups of test rows
 _APART, _CHANGES_APART = 0.05, 0.03  # a score, and its change by alignment, from split to split; see `_far`
@@ -38,8 +42,9 @@ _T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 
 def caveats(cell: CellResult) -> list[str]:
     """What would change a cell's answer, one sentence each; empty where nothing known would."""
     doubts: list[str] = []
-    for index, (name, encoder) in enumerate(zip(cell.names, cell.encoders, strict=False)):
+    for index, name, encoder in cell.told_encoders:
         doubts += [f"{name}: {doubt}." for doubt in _of_encoder(cell, index, encoder)]
+    doubts += _of_function(cell)
     diverged, trainings = cell.counts.diverged, cell.counts.trainings
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
@@ -52,12 +57,31 @@ def caveats(cell: CellResult) -> list[str]:
     return doubts
 
 
+def _of_function(cell: CellResult) -> list[str]:
+    """Whether what is compared was trained by one state of the user's code, and depends on its seed."""
+    if cell.own_training is None:
+        return []
+    doubts, states = [], cell.own_training.code
+    if len(states) > 1:
+        told = ", ".join(f"{count} by {one_line(state)[:8]}" for state, count in states.items())
+        doubts.append(
+            f"the code of its function changed while it was trained ({told}): run it anew under another name."
+        )
+    several = [point.scores for encoder in cell.encoders for point in encoder.curve if (point.seeds or 0) > 1]
+    if several and all(len(set(scores)) == 1 for scores in several):
+        doubts.append(
+            "its scores are the same for every seed, so that its intervals know of no luck: seed whatever is random in "
+            "it by trial.seed."
+        )
+    return doubts
+
+
 def _of_pair(cell: CellResult) -> list[str]:
     """What the answer for the pair hangs on, and what it would take to confirm the strategy that comes closest, where
     none is confirmed.
     """
     chosen, told_one = told_alternative(cell.pair_choice)
-    if is_unaligned(told_one):
+    if is_unaligned(told_one) or cell.has_one_score:
         return []
     gain = told_one.gain_mean or GainResult()
     who = f"the pair as one, by “{strategy_name(cell, told_one.strategy or 'another strategy')}”"
@@ -76,13 +100,17 @@ def _of_these_rows(cell: CellResult) -> list[str]:
     return [
         "all replicates share one split of the rows: intervals and p-values count the luck of the seeds alone, and do "
         "not tell what is to be expected on other rows; for that, set replicates.splits: resampled."
+        if cell.own_training is None
+        else "intervals and p-values count the luck of the seeds, and that of the rows only as far as its function "
+        "draws them by trial.seed."
     ]
 
 
 def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:
     """What would change the answer of one encoder of a cell, without its name and the full stop."""
     metric, gain = cell.metric(index), encoder.gain_over_zero or GainResult()
-    doubts = [_FLAGS.get(flag, one_line(flag).replace("_", " ")) for flag in encoder.flags]
+    known = _FLAGS if cell.own_training is None else {**_FLAGS, **_FLAGS_OF_FUNCTIONS}
+    doubts = [known.get(flag, one_line(flag).replace("_", " ")) for flag in encoder.flags]
     if encoder.verdict == "avoid" and encoder.shape not in ("falling", None):
         doubts.append(
             f"its validation curve is {encoder.shape}, yet fresh seeds lose by alignment on the test split: the two "

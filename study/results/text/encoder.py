@@ -31,8 +31,9 @@ _SHAPES = {
 
 def encoder_sentence(cell: CellResult, index: int) -> str:
     """The own verdict of encoder 0 or 1, with the evidence for it."""
-    name, metric = cell.names[index], cell.metric(index)
-    answer = cell.encoders[index] if index < len(cell.encoders) else EncoderResult()
+    told = {one.place: one for one in cell.told_encoders}.get(index)
+    name, answer = (told.name, told.answer) if told else (cell.names[index], EncoderResult())
+    metric = cell.metric(index)
     if answer.lambda_star is None:
         return f"{name}: no answer yet."
     on_its_own = answer.arm in ("to_1", "to_2")

@@ -137,7 +137,7 @@ def _effects(cell: CellResult, strategy: str) -> str:
         return "no strength makes a difference that this study can measure"
     gains = _gains_of(cell, strategy)
     effects = []
-    for index, (name, answer) in enumerate(zip(cell.names, cell.encoders, strict=False)):
+    for index, name, answer in cell.told_encoders:
         metric = cell.metric(index)
         if strategy == "none":
             effects.append(f"{name} {without_alignment(answer, metric)}")
@@ -185,7 +185,7 @@ def told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
 def _pair_gain(cell: CellResult) -> list[str]:
     """The pair's own gain in a sentence, if it was measured."""
     chosen, _ = told_alternative(cell.pair_choice)
-    if not (told := pair_gain_text(cell)):
+    if not (told := pair_gain_text(cell)) or cell.has_one_score:  # else it was told a moment ago
         return []
     if chosen:
         return [f"The pair as one: {told}."]

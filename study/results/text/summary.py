@@ -7,7 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from study.results.model import ProfileResult, Report
+from study.results.model import CellResult, Report
 from study.results.text import amounts
 from study.results.text.pair import advice_with_gain
 
@@ -24,17 +24,17 @@ def summary(report: Report) -> Group:
     ]
     for cell in report.cells:
         lines.append(Rule(style="dim"))
-        lines.append(Text.assemble((cell.title, "bold"), f"   {_profile(cell.pid)}"))
+        lines.append(Text.assemble((cell.title, "bold"), f"   {_profile(cell)}"))
         lines.append(Text(f"  {advice_with_gain(cell)}"))
         lines += [
             _row(
-                f"  {encoder.modality or name}",
-                amounts.strength_with_interval(encoder),
-                amounts.gain_text(encoder, cell.metric(index)),
-                encoder.verdict or "no answer",
-                encoder.shape or "–",
+                f"  {told.name}",
+                amounts.strength_with_interval(told.answer),
+                amounts.gain_text(told.answer, cell.metric(told.place)),
+                told.answer.verdict or "no answer",
+                told.answer.shape or "–",
             )
-            for index, (name, encoder) in enumerate(zip(cell.names, cell.encoders, strict=False))
+            for told in cell.told_encoders
         ]
     return Group(*lines)
 
@@ -48,9 +48,10 @@ def _row(*texts: str) -> Table:
     return table
 
 
-def _profile(profile: ProfileResult | None) -> str:
+def _profile(cell: CellResult) -> str:
+    profile = cell.pid
     if profile is None:
-        return "no profile"
+        return "" if cell.own_training and cell.dataset is None else "no profile"
     values = zip(("R", "U₁", "U₂", "S"), profile.components.values(), strict=True)
     told = "  ".join(f"{name} {'–' if value is None else f'{value:.2f}'}" for name, value in values)
     return f"{told} bits, {profile.dominant or 'none'}"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
@@ -29,6 +29,7 @@ from study.search.record.notes import WRITER, Note
 from study.search.record.opening import close_storage
 from study.search.record.reading import RESULTS, count_results, read_trial
 from study.search.record.storage import first_line
+from trainables.functions.spec import Value
 from trainables.spec import ReplicateResult
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Ledger:
         storage: as `open_storage` gives it.
         name: name of the study; Optuna's studies are called `<name>/<cell>/<arm>`.
         space: smallest and largest value of every parameter, `strength` and the nuisance hyperparameters.
+        choices: all values of those nuisance hyperparameters that have no range.
         renew: makes sure that this process may still write, waiting for a database that is down, and says whether it
             had lost that right meanwhile; called before every write.
 
@@ -55,11 +57,12 @@ class Ledger:
         *,
         name: str,
         space: Mapping[str, tuple[float, float]],
+        choices: Mapping[str, Sequence[Value]] = {},
         renew: Callable[[], bool] = lambda: False,
     ) -> None:
         self._storage = storage
         self._name = name
-        self._space = space
+        self._space, self._choices = space, choices
         self._renew = renew
         self._writer: str | None = None
         self._fault: OSError | None = None
@@ -166,7 +169,10 @@ class Ledger:
                 trial._trial_id = self._storage.create_new_trial(study, trial)
                 self._adopt(cell, read_trial(arm, trial), trial)
 
-    def _distribution(self, name: str, value: float) -> FloatDistribution:
+    def _distribution(self, name: str, value: Value) -> BaseDistribution:
+        if name in self._choices:
+            return CategoricalDistribution(self._choices[name])
+        value = float(value)
         low, high = self._space["strength" if name.startswith("strength") else name]
         return FloatDistribution(min(low, value), max(high, value))
 

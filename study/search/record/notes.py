@@ -99,9 +99,10 @@ class RecordedCell:
         return first, second
 
     @property
-    def dataset(self) -> DatasetSpec:
-        """The data, as they were named when the study began."""
-        return DatasetSpec(**self.json["dataset"])
+    def dataset(self) -> DatasetSpec | None:
+        """The data, as they were named when the study began; None where only the user's function knows them."""
+        known = self.json["dataset"]
+        return None if known is None else DatasetSpec(**known)
 
     @property
     def data_key(self) -> str:

@@ -76,3 +76,16 @@ def test_whatever_is_wrong_with_a_place_is_an_os_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"exists|directory"):
         Place(str(tmp_path / "file")).below("study")
+
+
+def test_folders_are_cleared_by_name_unless_somebody_wrote_to_them_of_late(place):
+    for name in ("0123456789abcdef", "other"):
+        place.below(name).write("a", keep(name))
+    place.write("a", keep("beside"))
+    place.clear_folders("[0-9a-f]" * 16, untouched=3600)
+    assert place.below("0123456789abcdef").read("a", text) == "0123456789abcdef"
+    place.clear_folders("[0-9a-f]" * 16)
+    with pytest.raises(FileNotFoundError):
+        place.below("0123456789abcdef").read("a", text)
+    assert place.below("other").read("a", text) == "other"
+    assert place.read("a", text) == "beside"

@@ -1,0 +1,1 @@
+"""The trainer that calls a function of the user's own, once for each replicate."""

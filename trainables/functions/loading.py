@@ -1,0 +1,199 @@
+"""A user's code as a function that can be called, on the driver, to see whether it can, and on every worker."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trainables.functions.code import Code, hash_of_files
+from trainables.functions.errors import FunctionError
+from trainables.functions.tracebacks import in_one_line, is_own, show_source
+from trainables.saving.scratch import scratch
+
+Function = Callable[[Any], object]
+
+_LOADED: dict[str, Function] = {}  # by hash and call: imports are paid once a process
+_FOLDERS: dict[str, Path] = {}  # what of a code's files is importable in this process, by hash
+_LOCK = threading.RLock()
+
+
+def load(code: Code) -> Function:
+    """The function, imported once a process.
+
+    On a machine that has the same files where they were read, they are imported there, so that a path beside them leads
+    where it should; elsewhere from a copy.
+
+    Raises:
+        FunctionError: it cannot be imported, there is none of this name, or it cannot be called with a trial.
+    """
+    key = f"{code.hash} {code.call}"
+    with _LOCK:
+        if key not in _LOADED:
+            function = _unpickled(code) if code.pickled else _named(_imported(code), code)
+            _check_signature(function, code)
+            _LOADED[key] = function
+        return _LOADED[key]
+
+
+def check_callable(code: Code) -> None:
+    """Load the function, to see before anything trains whether it can be called.
+
+    Raises:
+        FunctionError: as `load` does.
+    """
+    load(code)
+
+
+def own_modules(code: Code) -> list[ModuleType]:
+    """The user's modules that are imported in this process, as far as they are files of the code."""
+    with _LOCK:
+        folder = _FOLDERS.get(code.hash)
+    return [] if folder is None else list(_modules_below(folder, code))
+
+
+def _importable(code: Code) -> Path:
+    """The folder with the code's files, as the first that imports are looked for in."""
+    if (folder := _FOLDERS.get(code.hash)) is None:
+        here = Path(code.root)
+        folder = here if _is_same(here, code) else _copied(code)
+        if folder in _FOLDERS.values():  # another version of the code, of which nothing may be left
+            for name in [name for name, module in sys.modules.items() if _is_below(module, folder)]:
+                del sys.modules[name]
+        _FOLDERS[code.hash] = folder
+    inside = folder.joinpath(*code.module.split(".")[:-1])
+    for path in dict.fromkeys((str(inside), str(folder))):
+        with contextlib.suppress(ValueError):
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+    importlib.invalidate_caches()
+    return folder
+
+
+def _is_same(folder: Path, code: Code) -> bool:
+    try:
+        there = {name: (folder / name).read_bytes() for name in code.files}
+    except OSError:
+        return False
+    return hash_of_files(there) == hash_of_files(code.files)
+
+
+def _copied(code: Code) -> Path:
+    kept = ExitStack()  # as long as the process, for imports may come late
+    folder = kept.enter_context(scratch())
+    atexit.register(kept.close)
+    for name, content in code.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def _is_below(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file and module.__name__ != "__main__" and is_own(file) and Path(file).is_relative_to(folder))
+
+
+def _modules_below(folder: Path, code: Code) -> Iterator[ModuleType]:
+    ours = {str(folder / name) for name in code.files}
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and getattr(module, "__file__", None) in ours:
+            yield module
+
+
+def _imported(code: Code) -> ModuleType:
+    folder = _importable(code)
+    file = folder.joinpath(*code.module.split(".")).with_suffix(".py")
+    with _told(code, f"{file.name} cannot be imported"):
+        present = sys.modules.get(code.module)
+        if present is not None and getattr(present, "__file__", None) == str(file):
+            return present
+        found = None if present is not None else importlib.util.find_spec(code.module)
+        if found is not None and found.origin == str(file):
+            return importlib.import_module(code.module)
+        # Something else has its name, as a library has that is called like the file.
+        alias = f"{code.module.replace('.', '_')}_{code.hash}"
+        spec = importlib.util.spec_from_file_location(alias, file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} is no module")
+        module = sys.modules[alias] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[alias]
+            raise
+        return module
+
+
+def _unpickled(code: Code) -> Function:
+    _importable(code)
+    show_source(code.sources)
+    with _told(code, f"{code.call} cannot be read here"):
+        function: Function = pickle.loads(code.pickled)
+        return function
+
+
+@contextlib.contextmanager
+def _told(code: Code, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - anything may happen in a user's module
+        remedy = ""
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            top = error.name.partition(".")[0]
+            near = Path(code.root, top).is_dir() or Path(code.root, f"{top}.py").is_file()
+            install = "" if near else f"install {top}, or "
+            remedy = f"; {install}name the folder that has it in trainer.folder"
+        raise FunctionError(f"{what}: {in_one_line(error)}{remedy}") from None
+    except SystemExit as error:
+        raise FunctionError(f"{what}: it calls sys.exit ({in_one_line(error)}); leave that out") from None
+
+
+def _named(module: ModuleType, code: Code) -> Function:
+    there: Any = module
+    for part in code.name.split("."):
+        if not hasattr(there, part):
+            known = [name for name, value in vars(module).items() if _is_defined_in(module, value)]
+            near = difflib.get_close_matches(code.name, known, n=1)
+            means = f"; do you mean {near[0]}?" if near else f"; it has {', '.join(known) or 'no function'}"
+            raise FunctionError(f"{Path(str(module.__file__)).name} has no {code.name}{means}")
+        there = getattr(there, part)
+    function: Function = there
+    return function
+
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    return inspect.isfunction(value) and value.__module__ == module.__name__
+
+
+def _check_signature(function: object, code: Code) -> None:
+    if not callable(function):
+        raise FunctionError(f"{code.call} is no function but {type(function).__name__}; name one that takes the trial")
+    called = function if inspect.isroutine(function) else type(function).__call__
+    for kind, is_kind in (
+        ("a coroutine", inspect.iscoroutinefunction),
+        ("a generator", inspect.isgeneratorfunction),
+        ("an asynchronous generator", inspect.isasyncgenfunction),
+    ):
+        if is_kind(called):
+            raise FunctionError(f"{code.call} is {kind}; name a plain function that returns the scores")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some written in C have none
+        return
+    try:
+        signature.bind(object())
+    except TypeError:
+        raise FunctionError(
+            f"{code.call} takes {signature}; it is called with one argument, the trial, so it must take that alone"
+        ) from None
