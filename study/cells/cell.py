@@ -47,7 +47,7 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         """Plain containers, without the configuration; the inverse of `from_json`."""
         fields = {name: getattr(self, name) for name in _PLAIN}
-        return {**fields, "dataset": asdict(self.dataset), "encoders": [asdict(encoder) for encoder in self.encoders]}
+        return {**fields, "dataset": asdict(self.dataset), "encoders": [e.to_json() for e in self.encoders]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, config: StudyConfig) -> Cell:

@@ -65,7 +65,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
             "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         )
         raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
-    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in)
+    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in, folder=path.parent)
 
 
 def parse_config(
@@ -74,15 +74,33 @@ def parse_config(
     source: str = "the study file",
     overrides: Iterable[str] = (),
     stand_in: StandIn | None = None,
+    folder: Path | None = None,
 ) -> StudyConfig:
-    """As `load_config`, from text; `source` names it in messages."""
+    """As `load_config`, from text; `source` names it in messages. Files of code are sought from `folder`, or here."""
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
-    config = _validated(value, source)
+    config = _with_paths(_validated(value, source), folder or Path())
     return config if stand_in is None else _on_stand_in(config, stand_in)
+
+
+def _with_paths(config: StudyConfig, folder: Path) -> StudyConfig:
+    """The configuration with files of code by their whole paths, so that it means the same from any folder."""
+
+    def whole(section: EncoderSection) -> EncoderSection:
+        given = section.factory
+        if given is None or ".py:" not in given:
+            return section
+        return section.model_copy(update={"factory": str((folder / Path(given).expanduser()).resolve())})
+
+    return config.model_copy(
+        update={
+            "encoder": whole(config.encoder),
+            "encoders": {name: whole(section) for name, section in config.encoders.items()},
+        }
+    )
 
 
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:

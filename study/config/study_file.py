@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -90,6 +91,12 @@ class StudyConfig(Section):
         value["resources"] = {"pack": value["resources"]["pack"]}
         if self.replicates.splits == "fixed":
             del value["replicates"]["splits"]  # a study of the version before is one of fixed splits
+        for section in (value["encoder"], *value["encoders"].values()):
+            for key in ("factory", "options"):  # which the version before did not have
+                if section[key] is None:
+                    del section[key]
+            if "factory" in section:
+                section["factory"] = Path(section["factory"]).name  # wherever the study file lies
         return value
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.cells.building import build_cells, data_notes
+from study.cells.building import build_cells, data_notes, encoder_notes
 from study.cells.cell import Cell
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
@@ -78,7 +78,7 @@ def dry_run(config: StudyConfig, *, price: float | None = None, as_json: bool = 
     if price is not None and not price >= 0:
         raise ConfigError(f"--price-per-gpu-hour is {price:g}; give 0 or more")
     cells, datasets = build_cells(config)
-    for line in data_notes(datasets):
+    for line in (*data_notes(datasets), *encoder_notes(cells, datasets)):
         print(line, file=sys.stderr)
     import torch
 

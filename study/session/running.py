@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.cells.building import build_cells, data_notes
+from study.cells.building import build_cells, data_notes, encoder_notes
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import StudyConfig
@@ -49,7 +49,7 @@ def run_study(
         ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
     """
     cells, datasets = build_cells(config)
-    for line in data_notes(datasets):
+    for line in (*data_notes(datasets), *encoder_notes(cells, datasets)):
         display.say(line)
     with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)

@@ -23,7 +23,8 @@ _TRAINING = "align_study.training"  # tag of a model and its version: which trai
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = (
-    *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers", "networks/network"),
+    *("__init__", "spec", "sources", "networks/__init__", "networks/draws", "networks/encoders", "networks/layers"),
+    *("networks/modules", "networks/network"),
     *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
 )
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch")
@@ -88,7 +89,7 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
     # that need not be this one.
     remote = client.tracking_uri.startswith(("http:", "https:"))
     source = f"models:/{logged.model_id}" if remote else logged.artifact_location
-    told = f"{model.description} {load_encoder(model.path).reads}".strip()
+    told = f"{model.description} {load_encoder(model.path, run_code=True).reads}".strip()
     return client.create_model_version(
         model.name, source, run_id=run, tags=tags, description=told, model_id=logged.model_id
     )
@@ -125,7 +126,7 @@ def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    encoder = load_encoder(model.path)
+    encoder = load_encoder(model.path, run_code=True)
     code = folder / "code" / "trainables"
     for name in _MODULES:
         (code / name).parent.mkdir(parents=True, exist_ok=True)
