@@ -1,7 +1,7 @@
 """A user's own code, named in a study file as FILE.py:name or given as an object: read once, then carried as text.
 
-Whoever runs it elsewhere (a worker on another node, a served model) needs no file of the user's: `Source.text` holds the
-file and what it imports from beside it, or the pickled object.
+Whoever runs it elsewhere (a worker on another node, a served model) needs no file of the user's: `Source.text` holds
+the file and what it imports from beside it, or the pickled object.
 """
 
 from __future__ import annotations

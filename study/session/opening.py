@@ -141,8 +141,8 @@ def check_in(
         _check_data(ledger, cells, datasets, recorded, say=say)
         for name in changed_code(cells, recorded):
             say(
-                f"note: the code of {name} is not what {config.study} began with; its trainings so far stay, and new ones "
-                "use the new code: give the study another name to train all of them anew"
+                f"note: the code of {name} is not what {config.study} began with; its trainings so far stay, and new "
+                "ones use the new code: give the study another name to train all of them anew"
             )
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())

@@ -73,9 +73,11 @@ class ModuleEncoder:
         Raises:
             ModuleError: it raises, or returns what cannot be trained.
         """
-        with unset_fake_temporarily(), torch.enable_grad(), seeded(seed):
-            with self.users_code("the factory"), self.source.importable():
-                module = self._factory(self.shape, self.width, **self._options)
+        with (
+            unset_fake_temporarily(), torch.enable_grad(), seeded(seed),
+            self.users_code("the factory"), self.source.importable(),
+        ):  # fmt: skip
+            module = self._factory(self.shape, self.width, **self._options)
         if not isinstance(module, nn.Module):
             raise ModuleError(f"{self.name} returns a {type(module).__name__}; return an nn.Module")
         for name, parameter in module.named_parameters():

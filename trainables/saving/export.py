@@ -173,7 +173,8 @@ def load_encoder(path: str | os.PathLike[str], *, run_code: bool = False) -> Tra
     spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
     if spec.kind == "module" and not run_code:
         raise CheckpointError(
-            f"{path} holds code, that of {spec.factory}; if you trust it, let it be run: load_encoder(path, run_code=True)"
+            f"{path} holds code, that of {spec.factory}; if you trust it, let it be run: "
+            "load_encoder(path, run_code=True)"
         )
     module = _module(spec, shape, n_outputs, state["weights"])
     if state["format"] == 1:  # it does not say whether there was a mask: for a sequence whoever uses it has to
