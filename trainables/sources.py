@@ -258,7 +258,7 @@ class _Modules(MetaPathFinder, InspectLoader):
         roots = {name.partition(".")[0] for name in self._files}
 
         def taken() -> dict[str, ModuleType]:
-            names = [name for name in sys.modules if name.partition(".")[0] in roots]
+            names = [name for name in list(sys.modules) if name.partition(".")[0] in roots]
             return {name: sys.modules.pop(name) for name in names}
 
         others = taken()

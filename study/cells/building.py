@@ -47,9 +47,7 @@ def encoder_notes(cells: Sequence[Cell], loaded: Mapping[str, MultimodalData]) -
         for encoder, modality in zip(cell.encoders, loaded[cell.data_key].pair(*cell.pair).modalities, strict=True):
             shape, masked = modality.values.shape[1:], modality.mask is not None
             if why := turns(encoder, tuple(shape), masked=masked):
-                lines.append(
-                    f"note: {encoder.factory} of {modality.name}: replicas take turns in their pack, for {why}"
-                )
+                lines.append(f"note: {encoder.factory} of {modality.name}: replicas take turns in their pack: {why}")
     return tuple(dict.fromkeys(lines))
 
 

@@ -25,13 +25,12 @@ _OF_SHAPE = {"bernoulli_.float", "uniform_", "normal_", "exponential_", "cauchy_
 
 
 class Draws(Dropout):
-    """The generators of K replicas, `seed_of` (K,) being which of the `seeds` each has; one more on a GPU `device`."""
+    """The generators of K replicas, `of_replica` being which of the `seeds` each has; on a GPU two each."""
 
-    def __init__(self, seeds: Sequence[int], seed_of: Tensor) -> None:
-        super().__init__(0.0, [], seed_of)
-        self.seed_of = seed_of
-        self.of_replica: list[int] = seed_of.tolist()
-        devices = [torch.device("cpu"), *([seed_of.device] if seed_of.device.type == "cuda" else [])]
+    def __init__(self, seeds: Sequence[int], of_replica: Sequence[int], *, device: torch.device) -> None:
+        super().__init__(0.0, [], torch.empty(0))
+        self.of_replica = list(of_replica)
+        devices = [torch.device("cpu"), *([device] if device.type == "cuda" else [])]
         self._own = [[torch.Generator(d).manual_seed(seeds[s]) for d in devices] for s in self.of_replica]
         self._first = [self.of_replica.index(s) for s in range(len(seeds)) if s in self.of_replica]
 

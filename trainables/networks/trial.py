@@ -223,7 +223,7 @@ class _Trial:
     def _run(self, forward: Forward, gradient: Callable[[Tensor], Tensor] | None = None) -> _Outcome:
         flat = self._flat.clone().requires_grad_()
         state = {name: values.clone() for name, values in self._state.items()}
-        draws = Draws(_SEEDS, torch.arange(len(_SEEDS), device=self._device))
+        draws = Draws(_SEEDS, range(len(_SEEDS)), device=self._device)
         features = forward(flat, state, draws)
         if gradient is None:
             (found,) = _gradients(_loss(features), [flat])

@@ -235,7 +235,7 @@ class Group:
             rate = self._spec.encoders[i].dropout
             seeds = [derive_seed(seed, "dropout", self._names[i], epoch) for seed in self._seeds]
             if isinstance(self._networks[i].encoder, ModuleEncoder):
-                return Draws(seeds, self._seed_of)
+                return Draws(seeds, [self._seeds.index(r.seed) for r in self._spec.replicas], device=self._device)
             return Dropout(rate, seeds, self._seed_of) if rate > 0 else no_dropout
 
         return [drawing(i) for i in range(2)]

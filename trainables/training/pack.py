@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, get_args
 
 import torch
@@ -70,8 +71,9 @@ class Pack:
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
         self._groups: list[Group] = []
         start, states = self._draw(data.names)
-        for which in torch.tensor_split(torch.arange(len(spec.replicas)), n_groups):
-            low, high = int(which[0]), int(which[-1]) + 1
+        smaller, larger = divmod(len(spec.replicas), n_groups)
+        bounds = [i * smaller + min(i, larger) for i in range(n_groups + 1)]
+        for low, high in pairwise(bounds):
             own_1, own_2 = ({name: values[low:high].clone() for name, values in state.items()} for state in states)
             group = replace(spec, replicas=spec.replicas[low:high])
             self._groups.append(

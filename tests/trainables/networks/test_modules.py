@@ -178,14 +178,14 @@ def test_what_a_replica_draws_is_the_same_in_lockstep_and_alone_and_for_all_of_i
     if factory == "transformer":
         mask = torch.ones(3, 5, 4, dtype=torch.bool)
     parameters = Layout(encoder.parameters).split(flat)
-    together = Draws([11, 12], torch.tensor(seed_of))
+    together = Draws([11, 12], seed_of, device=CPU)
     steps = [encoder.lockstep(parameters, x, mask, together) for _ in range(3)]
     for step in steps:
         torch.testing.assert_close(step[0], step[2])
         assert not torch.allclose(step[0], step[1])
     assert not torch.allclose(steps[0], steps[1])
     for k, seed in enumerate(seed_of):
-        alone = Draws([[11, 12][seed]], torch.tensor([0]))
+        alone = Draws([[11, 12][seed]], [0], device=CPU)
         own_parameters = {name: values[k : k + 1] for name, values in parameters.items()}
         for step in steps:
             said = encoder.lockstep(own_parameters, x[k : k + 1], None if mask is None else mask[k : k + 1], alone)
@@ -221,7 +221,7 @@ def test_parts_left_in_evaluation_stay_so_in_training() -> None:
         AlignmentSpec(), ((5,), (5,)), (3, 3),
     )  # fmt: skip
     network = prepared(network, masked=False, device=CPU)
-    (flat, state), draws = network.draw(1), Draws([1], torch.tensor([0]))
+    (flat, state), draws = network.draw(1), Draws([1], [0], device=CPU)
     state = {name: values[None].clone() for name, values in state.items()}
     before = {name: values.clone() for name, values in state.items()}
     network(flat[None], torch.randn(1, 8, 5), None, draws, state)
@@ -236,7 +236,7 @@ def test_running_statistics_are_those_of_a_plain_loop() -> None:
     for batch in x:
         plain(batch)
         encoder.lockstep({**Layout(encoder.parameters).split(flat[None]), **state}, batch[None], None,
-                         Draws([1], torch.tensor([0])))  # fmt: skip
+                         Draws([1], [0], device=CPU))  # fmt: skip
     for name, buffer in plain.named_buffers():
         torch.testing.assert_close(state[PREFIX + name][0], buffer)
     assert int(state[f"{PREFIX}norm.num_batches_tracked"]) == 3
