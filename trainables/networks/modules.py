@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trainables.networks.draws import BySeed, Draws, seeded
+from trainables.networks.draws import BySeed, Draws, InOrder, seeded
 from trainables.networks.layers import Parameter, Parameters
 from trainables.sources import Source, SourceError
 from trainables.spec import EncoderSpec, canonical_json
@@ -115,7 +115,13 @@ class ModuleEncoder:
     def __call__(self, parameters: Parameters, x: Tensor, mask: Tensor | None, dropout: Callable[..., Any]) -> Tensor:
         """Features (K, N, width) of x (K, N, …); in training, which is where `dropout` is a `Draws`."""
         draws = dropout if isinstance(dropout, Draws) else None
-        return (self.lockstep if self.in_lockstep else self.turns)(parameters, x, mask, draws)
+        if not self.in_lockstep:
+            return self.turns(parameters, x, mask, draws)
+        if len(x) > 1:
+            return self.lockstep(parameters, x, mask, draws)
+        # One alone needs no vmap; but it draws what it would draw in company.
+        with InOrder() if draws is not None and self.draws else nullcontext():
+            return self.turns(parameters, x, mask, draws)
 
     def turns(self, parameters: Parameters, x: Tensor, mask: Tensor | None, draws: Draws | None) -> Tensor:
         """One replica after the other."""
