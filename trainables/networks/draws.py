@@ -65,6 +65,9 @@ class Draws(Dropout):
 class InOrder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Random operators fill tensors in the order of their elements, as `BySeed` has them do, not in that of memory."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """See `trainables.training.memory.TensorMemory`."""
@@ -149,7 +152,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _devices() -> list[torch.device]:
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     return [torch.device("cpu"), *(torch.device("cuda", index) for index in gpus)]
 
 

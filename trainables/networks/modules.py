@@ -242,8 +242,9 @@ def _batched_attention() -> Iterator[None]:
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """Without vmap's warnings that an operator of the user's would be faster otherwise."""
-    torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+    warns: Callable[[bool], None] = torch._C._functorch._set_vmap_fallback_warning_enabled  # type: ignore[attr-defined]
+    warns(False)
     try:
         yield
     finally:
-        torch._C._functorch._set_vmap_fallback_warning_enabled(True)
+        warns(True)

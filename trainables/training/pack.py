@@ -146,7 +146,8 @@ class Pack:
                 SoloEncoder(
                     network,
                     flat[position],
-                    *(values.to(self._device) for values in scaling),
+                    scaling.mean.to(self._device),
+                    scaling.factor.to(self._device),
                     state={name: values[position] for name, values in state.items()},
                 )
                 for network, flat, scaling, state in zip(
@@ -213,7 +214,8 @@ class Pack:
         and pair.
         """
         which = [self._seeds.index(replica.seed) for replica in self.spec.replicas]
-        flats, states = [], []
+        flats: list[Tensor] = []
+        states: list[State] = []
         for network, name in zip(self._networks, names, strict=True):
             drawn = [network.draw(derive_seed(seed, "init", name)) for seed in self._seeds]
             flats.append(torch.stack([flat for flat, _ in drawn])[which])
