@@ -232,11 +232,13 @@ class Group:
 
     def _dropouts(self, epoch: int) -> list[Any]:
         def drawing(i: int) -> Any:
-            rate = self._spec.encoders[i].dropout
+            rate, is_module = self._spec.encoders[i].dropout, isinstance(self._networks[i].encoder, ModuleEncoder)
+            if not rate and not is_module:
+                return no_dropout
             seeds = [derive_seed(seed, "dropout", self._names[i], epoch) for seed in self._seeds]
-            if isinstance(self._networks[i].encoder, ModuleEncoder):
+            if is_module:
                 return Draws(seeds, [self._seeds.index(r.seed) for r in self._spec.replicas], device=self._device)
-            return Dropout(rate, seeds, self._seed_of) if rate > 0 else no_dropout
+            return Dropout(rate, seeds, self._seed_of)
 
         return [drawing(i) for i in range(2)]
 
