@@ -153,8 +153,33 @@ def read_study(
             "function in the file's place"
         )
     if isinstance(space, Mapping):
-        return parse_config(json.dumps(space), source="the study", overrides=overrides, stand_in=stand_in)
+        return parse_config(json.dumps(_with_names(space)), source="the study", overrides=overrides, stand_in=stand_in)
     return load_config(Path(space), overrides=overrides, stand_in=stand_in)
+
+
+def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's content with factories of encoders by name, where they are functions.
+
+    Raises:
+        ConfigError: one cannot be sent to other processes.
+    """
+    from study.config import ConfigError
+    from trainables.sources import SourceError, remembered
+
+    def named(section: Any) -> Any:
+        if not isinstance(section, Mapping) or not callable(section.get("factory")):
+            return section
+        try:
+            return {**section, "factory": remembered(section["factory"])}
+        except SourceError as error:
+            raise ConfigError(f"factory: {error}") from None
+
+    content = {**space}
+    if "encoder" in content:
+        content["encoder"] = named(content["encoder"])
+    if isinstance(content.get("encoders"), Mapping):
+        content["encoders"] = {name: named(section) for name, section in content["encoders"].items()}
+    return content
 
 
 def run(
@@ -171,8 +196,9 @@ def run(
     """Run or resume a study, as `python -m study.run` does, and return its report.
 
     Args:
-        space: the study file, its content as a mapping, or a function `train(trial)` of your own: then `keys` are the
-            rest of the study, `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
+        space: the study file, its content as a mapping (a factory of an encoder may be the function itself
+            there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
+            `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
         overrides: `key=value` each, as the command's `--set`.
         out: folder of all studies.
         address: of a running Ray cluster; None starts Ray on this machine.

@@ -52,7 +52,11 @@ class DatasetSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
-    """One encoder: `kind` is a line in `ENCODERS`; fields that a kind does not use are ignored by it."""
+    """One encoder: `kind` is a line in `ENCODERS`; fields that a kind does not use are ignored by it.
+
+    Of a `module`, `factory` is the name of the function that makes it (FILE.py:name, without folders), `options` are
+    its further arguments, and `code` is the text of a `trainables.sources.Source`, which is no part of any hash.
+    """
 
     kind: str = "mlp"
     layers: int = 2
@@ -63,6 +67,22 @@ class EncoderSpec:
     pooling: Literal["mean", "cls", "last"] = "mean"
     activation: Literal["relu", "leaky_relu", "tanh", "gelu"] = "relu"
     dropout: float = 0.0
+    factory: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, which make an equal spec; what is a module's alone is left out of any other one's."""
+        value = asdict(self)
+        if self.kind != "module":
+            for name in ("factory", "options", "code"):
+                del value[name]
+        return value
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What hashes have of it: all but the code."""
+        return {name: value for name, value in self.to_json().items() if name != "code"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +142,7 @@ class PackSpec:
         for it, so that what it has trained keeps its hash.
         """
         value = asdict(self)
+        value["encoders"] = tuple(encoder.to_json() for encoder in self.encoders)
         if self.rows == "fixed":
             del value["rows"]
         return value
@@ -147,7 +168,8 @@ class PackSpec:
     def hash(self) -> str:
         """Identity of the pack: equal specs have equal hashes."""
         name, options = self.dataset.identity
-        return content_hash({**self.to_json(), "dataset": {"name": name, "options": options}})
+        own = {"dataset": {"name": name, "options": options}, "encoders": [e.identity for e in self.encoders]}
+        return content_hash({**self.to_json(), **own})
 
 
 @dataclass(frozen=True, kw_only=True)

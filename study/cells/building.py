@@ -101,6 +101,21 @@ def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed"
     return tuple(dict.fromkeys(f"note: {line}" for line in lines))
 
 
+def encoder_notes(cells: Sequence[Cell], loaded: Mapping[str, MultimodalData]) -> tuple[str, ...]:
+    """Lines on modules of the user's whose replicas cannot train in lockstep; each once."""
+    lines = []
+    for cell in cells:
+        if cell.encoders is None or all(encoder.kind != "module" for encoder in cell.encoders):
+            continue
+        from trainables.networks.trial import turns
+
+        for encoder, modality in zip(cell.encoders, loaded[cell.data_key].pair(*cell.pair).modalities, strict=True):
+            shape, masked = modality.values.shape[1:], modality.mask is not None
+            if why := turns(encoder, tuple(shape), masked=masked):
+                lines.append(f"note: {encoder.factory} of {modality.name}: replicas take turns in their pack: {why}")
+    return tuple(dict.fromkeys(lines))
+
+
 def _varying(specs: Sequence[DatasetSpec]) -> list[str]:
     options = [spec.options for spec in specs]
     return [key for key in options[0] if len({content_hash(given[key]) for given in options}) > 1]
@@ -158,7 +173,22 @@ def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> Enco
     default = DATASETS[config.data.name].encoders.get(modality, EncoderSpec())
     special = config.encoders.get(modality, EncoderSection())
     given = {**config.encoder.model_dump(exclude_none=True), **special.model_dump(exclude_none=True)}
-    return replace(default, **given)
+    spec = replace(default, **given)
+    where = f"encoder of {modality}"
+    if spec.kind != "module":
+        own = special if special.kind is not None else config.encoder
+        if (special.factory or own.factory) is not None:
+            raise ConfigError(f"{where}: factory is of kind module, and the kind is {spec.kind}; add kind: module")
+        return replace(spec, factory="", options={})
+    if not spec.factory:
+        raise ConfigError(f"{where}: kind module needs the function that makes it; add factory: FILE.py:name")
+    from trainables.sources import Source, SourceError
+
+    try:
+        source = Source.find(spec.factory)
+    except SourceError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return replace(spec, factory=source.name, code=source.text)
 
 
 def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec, EncoderSpec]) -> None:
@@ -173,6 +203,7 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
         return
     # Here, not above: it brings torch, and most studies need not wait for that.
     from trainables.networks.network import build_networks
+    from trainables.networks.trial import turns
 
     shape_1, shape_2 = (modality.values.shape[1:] for modality in data.modalities)
     target_1, target_2 = data.targets
@@ -180,5 +211,7 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
         build_networks(
             encoders, alignment_of(config, "shared"), (shape_1, shape_2), (target_1.n_outputs, target_2.n_outputs)
         )
+        for encoder, modality in zip(encoders, data.modalities, strict=True):
+            turns(encoder, modality.values.shape[1:], masked=modality.mask is not None)
     except ValueError as error:
         raise ConfigError(f"encoders of {' and '.join(data.names)}: {error}") from None

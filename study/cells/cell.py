@@ -59,7 +59,7 @@ class Cell:
         """Plain containers, without the configuration; the inverse of `from_json`."""
         fields = {name: getattr(self, name) for name in _PLAIN}
         dataset = None if self.dataset is None else asdict(self.dataset)
-        encoders = None if self.encoders is None else [asdict(encoder) for encoder in self.encoders]
+        encoders = None if self.encoders is None else [encoder.to_json() for encoder in self.encoders]
         return {**fields, "dataset": dataset, "encoders": encoders}
 
     @classmethod

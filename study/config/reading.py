@@ -71,15 +71,13 @@ def parse_config(
     stand_in: StandIn | None = None,
     folder: Path = Path(),
 ) -> StudyConfig:
-    """As `load_config`, from text; `source` names it in messages, and paths of a trainer are from `folder`."""
+    """As `load_config`, from text; `source` names it in messages, and files of code are sought from `folder`."""
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
     for override in overrides:
         _apply_override(value, override)
-    config = _validated(value, source)
-    if config.trainer is not None:
-        config = config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})
+    config = _with_paths(_validated(value, source), folder)
     return config if stand_in is None else _on_stand_in(config, stand_in)
 
 
@@ -108,6 +106,25 @@ def _read(path: Path) -> str:
             "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         )
         raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
+
+
+def _with_paths(config: StudyConfig, folder: Path) -> StudyConfig:
+    """The configuration with files of code by their whole paths, so that it means the same from any folder."""
+
+    def whole(section: EncoderSection) -> EncoderSection:
+        given = section.factory
+        if given is None or ".py:" not in given:
+            return section
+        return section.model_copy(update={"factory": str((folder / Path(given).expanduser()).resolve())})
+
+    if config.trainer is not None:
+        return config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})
+    return config.model_copy(
+        update={
+            "encoder": whole(config.encoder),
+            "encoders": {name: whole(section) for name, section in config.encoders.items()},
+        }
+    )
 
 
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:

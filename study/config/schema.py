@@ -89,6 +89,11 @@ class EncoderSection(Section):
     """Between the layers."""
     dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), BeforeValidator(number)] | None = None
     """Share of activations dropped in training."""
+    factory: Annotated[str, Field(max_length=4096)] | None = None
+    """Of kind `module`: FILE.py:name of the function that makes it from (shape, width, **options); FILE is sought from
+    the study file's folder."""
+    options: dict[str, Any] | None = None
+    """Of kind `module`: the function's further arguments."""
 
 
 class AlignmentSection(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -176,6 +177,12 @@ class StudyConfig(Section):
         for (section, key), before in _BEFORE.items():
             if value[section][key] == before:
                 del value[section][key]
+        for section in (value["encoder"], *value["encoders"].values()):
+            for key in ("factory", "options"):  # which the version before did not have
+                if section[key] is None:
+                    del section[key]
+            if "factory" in section:
+                section["factory"] = Path(section["factory"]).name  # wherever the study file lies
         return value
 
     @classmethod

@@ -14,7 +14,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from study.config.secrets import redacted
 
 # Lines of the tables that `Line` reads which need not be looked up: a new one works without being named here.
-USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit")
+USUAL_ENCODERS = ("mlp", "linear", "transformer", "vit", "module")
 USUAL_ESTIMATORS = ("posterior", "broja", "batch", "lsmi")
 USUAL_OBJECTIVES = ("info_nce", "siglip", "vicreg", "linear_cka", "cosine", "whitened_mse")
 

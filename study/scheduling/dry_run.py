@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from study.cells.building import build_cells, data_notes
+from study.cells.building import build_cells, data_notes, encoder_notes
 from study.config import ConfigError, StudyConfig
 from study.results.text.amounts import duration
 from study.scheduling.plan import Places, Plan, plan, plan_of_function
@@ -34,7 +34,7 @@ def dry_run(
     if code is None and try_seconds is not None:
         raise ConfigError("--try is for a trainer of your own; leave it out")
     cells, datasets = build_cells(config, code=code.hash if code else "")
-    for line in data_notes(datasets, splits=config.replicates.splits):
+    for line in (*data_notes(datasets, splits=config.replicates.splits), *encoder_notes(cells, datasets)):
         print(line, file=sys.stderr)
     import torch
 

@@ -18,7 +18,7 @@ from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, STUDY_FIL
 from study.search.record.private import for_owner_alone, make_folder
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
-from study.session.same_study import as_recorded, cells_as_recorded
+from study.session.same_study import as_recorded, cells_as_recorded, changed_code
 from trainables.datasets import MultimodalData
 from trainables.functions.spec import Value
 from trainables.saving.place import Place
@@ -149,6 +149,11 @@ def check_in(
     else:
         cells, datasets = cells_as_recorded(cells, datasets, recorded, config)
         _check_data(ledger, cells, datasets, recorded, say=say)
+        for name in changed_code(cells, recorded):
+            say(
+                f"note: the code of {name} is not what {config.study} began with; its trainings so far stay, and new "
+                "ones use the new code: give the study another name to train all of them anew"
+            )
     ledger.set_note(STUDY_FILE, to_yaml(config))
     ledger.set_note(VERSIONS, library_versions())
     with for_owner_alone():

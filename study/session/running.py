@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.cells.building import build_cells, data_notes
+from study.cells.building import build_cells, data_notes, encoder_notes
 from study.cli.display import Display
 from study.cluster.pool import Cluster
 from study.config import StudyConfig
@@ -53,7 +53,7 @@ def run_study(
     """
     code = read_function(config, function, out=out)
     cells, datasets = build_cells(config, code=code.hash if code else "")
-    for line in data_notes(datasets, splits=config.replicates.splits):
+    for line in (*data_notes(datasets, splits=config.replicates.splits), *encoder_notes(cells, datasets)):
         display.say(line)
     with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)

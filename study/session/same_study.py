@@ -18,6 +18,7 @@ from study.search.record.notes import Identity, RecordedCell
 from trainables import datasets
 from trainables.datasets import DataError, MultimodalData
 from trainables.datasets.files.tables import is_table
+from trainables.sources import Source
 from trainables.spec import DatasetSpec
 
 Names = Sequence[str]
@@ -58,7 +59,8 @@ def as_recorded(
             alike = resolve(before, data, recorded) == resolve(config, data, names)
         except (DataError, ValueError):
             alike = False
-        if alike:
+        has_code = any(encoder.get("factory") for encoder in (given["encoder"], *given["encoders"].values()))
+        if alike and not (has_code and "encoder" in keys):  # which keeps the path of its own file
             given |= {key: known[key] for key in keys if key in known}
     return StudyConfig.model_validate(given)
 
@@ -81,6 +83,18 @@ def cells_as_recorded(
         named.append(replace(cell, config=config, dataset=own.dataset, data_key=own.data_key))
     keys = {cell.data_key: other.data_key for cell, other in zip(cells, named, strict=True)}
     return tuple(named), {keys.get(key, key): data for key, data in loaded.items()}
+
+
+def changed_code(cells: Sequence[Cell], known: Sequence[RecordedCell]) -> tuple[str, ...]:
+    """Names of the factories of encoders whose code is another one than when the study began."""
+    before = {
+        encoder["factory"]: Source(encoder["factory"], encoder["code"]).hash
+        for cell in known
+        for encoder in cell.json["encoders"] or ()
+        if encoder.get("code")
+    }
+    now = {e.factory: Source(e.factory, e.code).hash for cell in cells for e in cell.encoders or () if e.code}
+    return tuple(sorted(name for name, code in now.items() if before.get(name, code) != code))
 
 
 def _options(config: StudyConfig, _: MultimodalData, names: Names) -> list[dict[str, Any]]:

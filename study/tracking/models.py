@@ -24,7 +24,8 @@ _TRAINING = "align_study.training"  # tag of a model and its version: which trai
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = (
-    *("__init__", "spec", "networks/__init__", "networks/encoders", "networks/layers", "networks/network"),
+    *("__init__", "spec", "sources", "networks/__init__", "networks/draws", "networks/encoders", "networks/layers"),
+    *("networks/modules", "networks/network"),
     *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
 )
 _MODULES_OF_KEPT = ("__init__", "saving/__init__", "saving/checkpoint", "saving/kept")
@@ -126,7 +127,7 @@ def _reads(path: Path) -> str:
     """How a model reads its input, in a sentence; of a user's own what it is, and how to have it itself."""
     if is_kept(path):
         return f"A {read_kept(path).kind}, as it was kept: `unwrap_python_model().model`."
-    return load_encoder(path).reads
+    return load_encoder(path, run_code=True).reads
 
 
 def save(model: ModelRecord, folder: Path, *, model_id: str, run: str) -> None:
@@ -173,7 +174,7 @@ def _save_encoder(model: ModelRecord, folder: Path, *, model_id: str, run: str) 
     from mlflow import pyfunc
     from mlflow.models import Model
 
-    encoder = load_encoder(model.path)
+    encoder = load_encoder(model.path, run_code=True)
     code = _copied(_MODULES, folder)
     example = _example(encoder)
     with warnings.catch_warnings():

@@ -29,7 +29,7 @@ with warnings.catch_warnings(record=True):
 
         def load_context(self, context: Any) -> None:
             """Read the weights."""
-            self.encoder = load_encoder(context.artifacts["encoder"])
+            self.encoder = load_encoder(context.artifacts["encoder"], run_code=True)
 
         def predict(self, context: Any, model_input, params: Any = None) -> dict[str, NDArray[Any]]:  # type: ignore[no-untyped-def]
             """See `trainables.saving.export.TrainedEncoder.predict`."""

@@ -38,6 +38,13 @@ class Case:
     def __str__(self) -> str:
         return f"{self.kind}, width {self.width}, batch {self.batch_size}"
 
+    def encoder(self) -> EncoderSpec:
+        return EncoderSpec(kind=self.kind, layers=2, width=self.width, heads=self.heads)
+
+    def plain(self) -> nn.Module:
+        """The same in plain torch, with its task head."""
+        return PlainEncoder(self)
+
     def data(self) -> PairData:
         rng = np.random.default_rng(0)
         rows = 2 * self.rows  # as many to score on
@@ -53,7 +60,7 @@ class Case:
         return PairData(dataset="noise", modalities=modalities, targets=(target, target), split=split)
 
     def spec(self, n_replicas: int, *, epochs: int, evaluations: int, precision: str = "float32") -> PackSpec:
-        encoder = EncoderSpec(kind=self.kind, layers=2, width=self.width, heads=self.heads)
+        encoder = self.encoder()
         replicas = tuple(
             ReplicaSpec(
                 strength_1=0.25 * (1 + k // SEEDS),
@@ -122,7 +129,7 @@ class PlainTraining:
         self.x = [torch.from_numpy(m.values[rows]).to(device) for m in data.modalities]
         self.masks = [None if m.mask is None else torch.from_numpy(m.mask[rows]).to(device) for m in data.modalities]
         self.y = torch.from_numpy(data.targets[0].values[rows]).to(device)
-        self.encoders = [PlainEncoder(case).to(device) for _ in range(2)]
+        self.encoders = [case.plain().to(device) for _ in range(2)]
         self.optimisers = [
             torch.optim.AdamW(e.parameters(), lr=5e-3, weight_decay=1e-2, fused=fused or None) for e in self.encoders
         ]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainables.networks.layers import ACTIVATIONS, Linear, Parameter, Parameters, TransformerLayer
+from trainables.networks.modules import module_encoder
 from trainables.spec import EncoderSpec
 
 Shape = tuple[int, ...]
@@ -188,4 +189,5 @@ ENCODERS: dict[str, Callable[[EncoderSpec, Shape], Encoder]] = {
     "mlp": _mlp,
     "transformer": _transformer,
     "vit": _vit,
+    "module": module_encoder,
 }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from trainables.networks.encoders import ENCODERS, DropoutFunction, Encoder, Shape
 from trainables.networks.layers import ACTIVATIONS, Layout, Linear, Parameters, no_dropout
+from trainables.networks.modules import PREFIX, ModuleEncoder
 from trainables.spec import AlignmentSpec, EncoderSpec
+
+State = Mapping[str, Tensor]  # of K replicas, (K, …) each: what a training changes besides its parameters
+NO_STATE: State = MappingProxyType({})
 
 
 class Outputs(NamedTuple):
@@ -35,15 +42,38 @@ class EncoderNetwork:
         layers = (self.head, *self.projector)
         return Layout((*self.encoder.parameters, *(p for layer in layers for p in layer.parameters)))
 
-    def __call__(self, flat: Tensor, x: Tensor, mask: Tensor | None, dropout: DropoutFunction = no_dropout) -> Outputs:
+    def draw(self, seed: int) -> tuple[Tensor, State]:
+        """Initial values of one replica, (P,), and its state (without the replica axis): a function of the seed alone.
+
+        Raises:
+            ValueError: a factory of the user's makes something else for this seed.
+        """
+        if not isinstance(self.encoder, ModuleEncoder):
+            return self.layout.draw(seed), NO_STATE
+        flat, state = self.encoder.draw(seed)
+        others = Layout(self.layout.parameters[len(self.encoder.parameters) :])
+        return torch.cat([flat, others.draw(seed)]), state
+
+    def __call__(
+        self,
+        flat: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        dropout: DropoutFunction = no_dropout,
+        state: State = NO_STATE,
+    ) -> Outputs:
         """Outputs in float32 for x (K, N, …) and its mask, with all parameters in `flat` (K, P)."""
-        return self.outputs(self.layout.split(flat), x, mask, dropout)
+        parameters = self.layout.split(flat)
+        return self.outputs({**parameters, **state} if state else parameters, x, mask, dropout)
 
     def outputs(
         self, parameters: Parameters, x: Tensor, mask: Tensor | None, dropout: DropoutFunction = no_dropout
     ) -> Outputs:
         """The same, with parameters by name."""
-        features = self.encoder(parameters, x, mask, dropout)
+        return self.of_features(parameters, self.encoder(parameters, x, mask, dropout), dropout)
+
+    def of_features(self, parameters: Parameters, features: Tensor, dropout: DropoutFunction = no_dropout) -> Outputs:
+        """The same, of the encoder's features (K, N, width)."""
         projections = features
         for i, layer in enumerate(self.projector):
             projections = layer(parameters, projections if i == 0 else projections.relu())
@@ -64,15 +94,23 @@ class SoloEncoder(nn.Module):
     mean: Tensor
     factor: Tensor
 
-    def __init__(self, network: EncoderNetwork, flat: Tensor, mean: Tensor, factor: Tensor) -> None:
+    def __init__(
+        self, network: EncoderNetwork, flat: Tensor, mean: Tensor, factor: Tensor, state: State = NO_STATE
+    ) -> None:
         super().__init__()
         self._network = network
         self._names = {}
-        for name, values in network.layout.split(flat[None]).items():
+        parameters = {name: values[0] for name, values in network.layout.split(flat[None]).items()}
+        self.module: nn.Module | None = None
+        if isinstance(network.encoder, ModuleEncoder):
+            self.module = network.encoder.solo({**parameters, **state}).to(flat.device)
+            parameters = {name: values for name, values in parameters.items() if not name.startswith(PREFIX)}
+        for name, values in parameters.items():
             self._names[name] = name.replace(".", "_")
-            self.register_parameter(self._names[name], nn.Parameter(values[0].clone()))
+            self.register_parameter(self._names[name], nn.Parameter(values.clone()))
         self.register_buffer("mean", mean)
         self.register_buffer("factor", factor)
+        self.eval()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features (N, width) and task outputs (N, n_out)."""
@@ -80,7 +118,11 @@ class SoloEncoder(nn.Module):
         if mask is not None:
             x, mask = x.masked_fill(~mask[..., None], 0.0), mask[None]
         parameters = {name: self.get_parameter(attribute)[None] for name, attribute in self._names.items()}
-        outputs = self._network.outputs(parameters, x[None], mask)
+        if self.module is None:
+            outputs = self._network.outputs(parameters, x[None], mask)
+        else:
+            features = self.module(x) if mask is None else self.module(x, mask[0])
+            outputs = self._network.of_features(parameters, features[None])
         return outputs.features[0], outputs.predictions[0]
 
 

@@ -1,7 +1,8 @@
 """A trained encoder as one file, and back: what a study hands to whoever uses its result.
 
 The file holds numbers and plain containers alone (no code is run when it is read), and all that raw inputs need on
-their way to features: the architecture, the weights, the scaling of the training rows and how sequences are padded.
+their way to features: the architecture, the weights, the scaling of the training rows and how sequences are padded. The
+architecture of a module of the user's is its code, as text, which is run only where that is asked for.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class TrainedEncoder:
             "shape": list(self.shape),
             "kind": self.kind,
             "n_outputs": self.n_outputs,
-            "spec": asdict(self.spec),
+            "spec": self.spec.to_json(),
             "padding": None if self.padding is None else asdict(self.padding),
             "unit": self.unit and [list(part) for part in self.unit],
             "columns": list(self.columns),
@@ -179,17 +180,25 @@ def _odd_kind(values: NDArray[Any]) -> str:
     return next((type(one).__name__ for one in odd), "")
 
 
-def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
+def load_encoder(path: str | os.PathLike[str], *, run_code: bool = False) -> TrainedEncoder:
     """The encoder that `TrainedEncoder.save` wrote, on the CPU.
 
+    A file of an encoder of kind `module` holds the code that makes it, which is run for it only with `run_code`.
+
     Raises:
-        CheckpointError: the file is torn, or is something else.
+        CheckpointError: the file is torn, or is something else, or holds code that may not be run.
+        ValueError: its code does not make the module that was trained.
         OSError: it cannot be opened.
     """
     state = read_checkpoint(path, device=torch.device("cpu"))
     if state.get("format") not in _FORMATS:
         raise CheckpointError(f"{path} is no encoder of format {FORMAT}")
     spec, shape, n_outputs = EncoderSpec(**state["spec"]), tuple(state["shape"]), int(state["n_outputs"])
+    if spec.kind == "module" and not run_code:
+        raise CheckpointError(
+            f"{path} holds code, that of {spec.factory}; if you trust it, let it be run: "
+            "load_encoder(path, run_code=True)"
+        )
     module = _module(spec, shape, n_outputs, state["weights"])
     if state["format"] == 1:  # it does not say whether there was a mask: for a sequence whoever uses it has to
         padding = Padding() if len(shape) == 2 and spec.kind != "vit" else None

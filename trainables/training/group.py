@@ -11,12 +11,15 @@ from torch import Tensor
 
 from trainables.datasets.base import PairData
 from trainables.metrics.scores import SCORES
+from trainables.networks.draws import Draws
 from trainables.networks.layers import Dropout, no_dropout
-from trainables.networks.network import EncoderNetwork
+from trainables.networks.modules import ModuleEncoder, module_encoder
+from trainables.networks.network import EncoderNetwork, State
 from trainables.networks.perceptron import Perceptron, is_perceptron
+from trainables.networks.trial import examine
 from trainables.objectives.tasks import TASK_LOSSES, task_loss_and_gradient
 from trainables.objectives.term import alignment_and_gradients, alignment_loss
-from trainables.spec import PackSpec, Precision, derive_seed
+from trainables.spec import EncoderSpec, PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
 from trainables.training.optim import AdamW
 
@@ -31,7 +34,7 @@ def group_size(spec: PackSpec, data: PairData, n_replicas: int, device: torch.de
     if device.type != "cpu":
         return n_replicas
     widest = max(
-        _values_per_sample(encoder.width, modality.values.shape[1:])
+        _values_per_sample(encoder, modality.values.shape[1:], masked=modality.mask is not None, device=device)
         for encoder, modality in zip(spec.encoders, data.modalities, strict=True)
     )
     most = max(1, _CPU_STEP_VALUES // (spec.training.batch_size * widest))
@@ -39,16 +42,19 @@ def group_size(spec: PackSpec, data: PairData, n_replicas: int, device: torch.de
     return -(-n_replicas // n_groups)
 
 
-def _values_per_sample(width: int, shape: tuple[int, ...]) -> int:
+def _values_per_sample(encoder: EncoderSpec, shape: tuple[int, ...], *, masked: bool, device: torch.device) -> int:
     """How many numbers the widest layer has for a sample of `shape`: its values, or features for each step."""
     size = torch.Size(shape).numel()
-    return max(width * size // shape[-1], size)
+    if encoder.kind == "module":
+        return max(size, examine(module_encoder(encoder, tuple(shape)), masked=masked, device=device).widest)
+    return max(encoder.width * size // shape[-1], size)
 
 
 class Group:
     """Replicas of `spec`, all trained in lockstep, from the parameters `start` (K, P) of both networks.
 
-    `seeds` are the distinct ones of the pack, in the order in which it draws what depends on them.
+    `states` are what the networks change besides their parameters, `seeds` the distinct ones of the pack, in the order
+    in which it draws what depends on them.
     """
 
     def __init__(
@@ -58,12 +64,17 @@ class Group:
         networks: tuple[EncoderNetwork, EncoderNetwork],
         start: Tensor,
         *,
+        states: tuple[State, State],
         seeds: list[int],
     ) -> None:
         self._spec, self._networks = spec, networks
         self._names, self._targets = data.names, data.targets
+        self._widest = [
+            _values_per_sample(e, m.values.shape[1:], masked=m.mask is not None, device=start.device)
+            for e, m in zip(spec.encoders, data.modalities, strict=True)
+        ]
         self._device = start.device
-        self.flat = start.requires_grad_()
+        self.flat, self.states = start.requires_grad_(), states
         self._sizes = [network.layout.size for network in networks]
         self.optimiser = AdamW(
             self.flat.detach(),
@@ -153,12 +164,13 @@ class Group:
         outputs = []
         with _arithmetic(self._spec.training.precision, self._device):
             for i, flat in enumerate(self.parts()):
-                each = _values_per_sample(self._spec.encoders[i].width, evaluated.inputs[i].values.shape[1:])
+                each = self._widest[i]
                 size = max(self._spec.training.batch_size, room // (self.n_replicas * each))
-                chunks = [
-                    getattr(self._networks[i](flat, *evaluated.samples(i, r, self.n_replicas)), field).mT
-                    for r in torch.split(rows, size, dim=-1)
-                ]
+                chunks = []
+                for part in torch.split(rows, size, dim=-1):
+                    values, mask = evaluated.samples(i, part, self.n_replicas)
+                    said = self._networks[i](flat, values, mask, state=self.states[i])
+                    chunks.append(getattr(said, field).mT)
                 outputs.append(torch.cat(chunks, 2).mT)  # feature by feature in memory, as the chunks
         return outputs
 
@@ -197,7 +209,7 @@ class Group:
         outputs = []
         with _arithmetic(self._spec.training.precision, self._device):
             for i, flat in enumerate(self.parts()):
-                outputs.append(self._networks[i](flat, *fit.batch(i, index), dropouts[i]))
+                outputs.append(self._networks[i](flat, *fit.batch(i, index), dropouts[i], self.states[i]))
         loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], fit.batch_targets(index))
         loss = loss_1 + loss_2
         if self._is_aligned:
@@ -219,12 +231,16 @@ class Group:
         ]
 
     def _dropouts(self, epoch: int) -> list[Any]:
-        return [
-            Dropout(encoder.dropout, [derive_seed(s, "dropout", name, epoch) for s in self._seeds], self._seed_of)
-            if encoder.dropout > 0
-            else no_dropout
-            for encoder, name in zip(self._spec.encoders, self._names, strict=True)
-        ]
+        def drawing(i: int) -> Any:
+            rate, is_module = self._spec.encoders[i].dropout, isinstance(self._networks[i].encoder, ModuleEncoder)
+            if not rate and not is_module:
+                return no_dropout
+            seeds = [derive_seed(seed, "dropout", self._names[i], epoch) for seed in self._seeds]
+            if is_module:
+                return Draws(seeds, [self._seeds.index(r.seed) for r in self._spec.replicas], device=self._device)
+            return Dropout(rate, seeds, self._seed_of)
+
+        return [drawing(i) for i in range(2)]
 
     def _per_replica(self, field: str) -> Tensor:
         return torch.tensor([float(getattr(r, field)) for r in self._spec.replicas], device=self._device)

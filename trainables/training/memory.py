@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables.datasets.base import TRAIN, VALID, PairData
+from trainables.networks.trial import turns
 from trainables.spec import PackSpec
 from trainables.training.feed import stays_shared
 from trainables.training.group import group_size
@@ -135,6 +136,8 @@ def _trace(
     spec: PackSpec, data: PairData, n_replicas: int, *, together: int, device: str, evaluate_rows: int = 0
 ) -> _Need:
     """What a step on one batch and an evaluation of so many rows need."""
+    for encoder, modality in zip(spec.encoders, data.modalities, strict=True):  # the trial's memory is not the pack's
+        turns(encoder, modality.values.shape[1:], masked=modality.mask is not None)
     n_traced = min(n_replicas, 2 * together)  # a third group would do as the second one
     seeds = [spec.replicas[k % len(spec.replicas)].seed for k in range(n_traced)]
     # No other strength or temperature changes the memory; without any strength there would be no alignment term.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, get_args
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from trainables.datasets.base import PairData
 from trainables.metrics.outcomes import ByUnit
 from trainables.metrics.similarities import similarities
-from trainables.networks.network import SoloEncoder, build_networks
+from trainables.networks.network import SoloEncoder, State, build_networks
+from trainables.networks.trial import prepared
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
+from trainables.sources import Source
 from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
 from trainables.training.group import Group, group_size
@@ -59,15 +62,23 @@ class Pack:
             )
         first, second = (tuple(inputs.values.shape[1:]) for inputs in self._fit.inputs)
         n_outs = data.targets[0].n_outputs, data.targets[1].n_outputs
-        self._networks = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
+        network_1, network_2 = build_networks(spec.encoders, spec.alignment, (first, second), n_outs)
+        masked_1, masked_2 = (inputs.mask is not None for inputs in self._fit.inputs)
+        self._networks = (
+            prepared(network_1, masked=masked_1, device=self._device),
+            prepared(network_2, masked=masked_2, device=self._device),
+        )
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
-        self._groups, n_before = [], 0
-        for start in torch.tensor_split(self._draw(data.names), n_groups):
-            replicas = spec.replicas[n_before : n_before + len(start)]
+        self._groups: list[Group] = []
+        start, states = self._draw(data.names)
+        smaller, larger = divmod(len(spec.replicas), n_groups)
+        bounds = [i * smaller + min(i, larger) for i in range(n_groups + 1)]
+        for low, high in pairwise(bounds):
+            own_1, own_2 = ({name: values[low:high].clone() for name, values in state.items()} for state in states)
+            group = replace(spec, replicas=spec.replicas[low:high])
             self._groups.append(
-                Group(replace(spec, replicas=replicas), data, self._networks, start.clone(), seeds=self._seeds)
+                Group(group, data, self._networks, start[low:high].clone(), states=(own_1, own_2), seeds=self._seeds)
             )
-            n_before += len(start)
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
@@ -132,8 +143,16 @@ class Pack:
         group, position = [(group, k) for group in self._groups for k in range(group.n_replicas)][replica]
         with torch.no_grad():
             first, second = (
-                SoloEncoder(network, flat[position], *(values.to(self._device) for values in scaling))
-                for network, flat, scaling in zip(self._networks, group.parts(), self._scalings, strict=True)
+                SoloEncoder(
+                    network,
+                    flat[position],
+                    scaling.mean.to(self._device),
+                    scaling.factor.to(self._device),
+                    state={name: values[position] for name, values in state.items()},
+                )
+                for network, flat, scaling, state in zip(
+                    self._networks, group.parts(), self._scalings, group.states, strict=True
+                )
             )
         return first, second
 
@@ -143,6 +162,7 @@ class Pack:
             "spec": self.spec.hash,
             "epoch": self.epoch,
             "optimiser": join_states([group.optimiser.state_dict() for group in self._groups]),
+            **self._own_code(),
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
             "final": self._final,
             "alignment": dict(self._alignment),
@@ -157,10 +177,17 @@ class Pack:
         """
         if state.get("spec") != self.spec.hash:
             raise CheckpointError("the checkpoint is of another pack; start this one over")
+        sizes = [group.n_replicas for group in self._groups]
+        if state.get("code") != self._own_code().get("code"):
+            raise CheckpointError("the checkpoint is of another version of the encoder's code; start this pack over")
         try:
-            parts = split_state(state["optimiser"], [group.n_replicas for group in self._groups])
+            parts = split_state(state["optimiser"], sizes)
             for group, part in zip(self._groups, parts, strict=True):
                 group.optimiser.load_state_dict(part)
+            for i, joined in enumerate(state.get("states", [])):
+                for group, part in zip(self._groups, split_state(joined, sizes), strict=True):
+                    for name, values in group.states[i].items():
+                        values.copy_(part[name])
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
             self._final = None if state["final"] is None else state["final"].cpu()
             self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
@@ -182,18 +209,26 @@ class Pack:
         """
         self.load_state_dict(read_checkpoint(path, device=self._device))
 
-    def _draw(self, names: tuple[str, str]) -> Tensor:
-        """Initial (K, P): seed and modality decide, so a replica starts alike in every pack and pair."""
-        drawn = [
-            torch.cat(
-                [
-                    network.layout.draw(derive_seed(seed, "init", name))
-                    for network, name in zip(self._networks, names, strict=True)
-                ]
-            )
-            for seed in self._seeds
-        ]
-        return torch.stack(drawn)[[self._seeds.index(r.seed) for r in self.spec.replicas]].to(self._device)
+    def _draw(self, names: tuple[str, str]) -> tuple[Tensor, list[State]]:
+        """Initial (K, P), and state of both networks: seed and modality decide, so a replica starts alike in every pack
+        and pair.
+        """
+        which = [self._seeds.index(replica.seed) for replica in self.spec.replicas]
+        flats: list[Tensor] = []
+        states: list[State] = []
+        for network, name in zip(self._networks, names, strict=True):
+            drawn = [network.draw(derive_seed(seed, "init", name)) for seed in self._seeds]
+            flats.append(torch.stack([flat for flat, _ in drawn])[which])
+            state = {part: torch.stack([own[part] for _, own in drawn])[which] for part in drawn[0][1]}
+            states.append({part: values.to(self._device) for part, values in state.items()})
+        return torch.cat(flats, 1).to(self._device), states
+
+    def _own_code(self) -> dict[str, Any]:
+        """What a checkpoint has of modules of the user's: their code, as a hash, and their state."""
+        hashes = [Source(e.factory, e.code).hash for e in self.spec.encoders if e.kind == "module"]
+        if not hashes:
+            return {}
+        return {"code": hashes, "states": [join_states([dict(g.states[i]) for g in self._groups]) for i in range(2)]}
 
     def train_epoch(self) -> None:
         """One pass over the training rows, without counting it or measuring anything."""

@@ -17,6 +17,7 @@ from trainables.metrics.scores import SCORES
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.export import load_encoder, trained_encoders, training_hash
 from trainables.saving.padding import Padding, find_padding
+from trainables.sources import Source
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
 from trainables.training.pack import Pack
 
@@ -25,11 +26,13 @@ FILL = {
     "zero": 0.0, "minus one": -1.0, "garbage": None, "a step of its own": (3.0, 4.0, 5.0, 6.0), "data, too": 0.0,
     "missing": np.nan,
 }  # fmt: skip
+OWN = Source.of_file(f"{Path(__file__).parents[1] / 'own_encoders.py'}:gru")
 SPECS = {
     "linear": (EncoderSpec(kind="linear", width=6), (5,)),
     "mlp": (EncoderSpec(kind="mlp", width=6), (5,)),
     "transformer": (EncoderSpec(kind="transformer", width=6, heads=2, layers=1), (4, 3)),
     "vit": (EncoderSpec(kind="vit", width=6, heads=2, layers=1, patch=2), (4, 4)),
+    "module": (EncoderSpec(kind="module", width=6, factory=OWN.name, code=OWN.text), (4, 3)),
 }
 
 
@@ -41,7 +44,7 @@ def trained(kind: str, *, projector: str = "none") -> tuple[Pack, PairData]:
     first = Modality(
         name="first",
         values=rng.normal(size=(N, *shape)).astype(np.float32),
-        mask=mask if kind == "transformer" else None,
+        mask=mask if kind in ("transformer", "module") else None,
     )
     second = Modality(name="second", values=rng.normal(size=(N, 7)).astype(np.float32))
     classes = Target(values=rng.integers(0, 3, N), kind="classes", n_classes=3)
@@ -80,7 +83,7 @@ def padded(kind: str, fill: str, *, projector: str = "none") -> tuple[Pack, Pair
     target = Target(values=rng.integers(0, 3, N), kind="classes", n_classes=3)
     split = np.repeat([0, 1, 2], N // 3).astype(np.int8)
     data = PairData(dataset="made", modalities=(first, second), targets=(target, target), split=split)
-    spec = EncoderSpec(kind=kind, width=6, heads=2, layers=2, patch=2)
+    spec = replace(SPECS[kind][0], layers=2)
     pack = Pack(
         PackSpec(
             dataset=DatasetSpec(name="made"), pair=data.names, encoders=(spec, EncoderSpec(width=6)),
@@ -104,7 +107,11 @@ def said_by_the_pack(pack: Pack) -> np.ndarray:
 def test_padded_rows_are_served_as_they_were_trained(kind: str, fill: str, tmp_path: Path) -> None:
     pack, data = padded(kind, fill)
     trained_encoders(pack, data, 0)[0].save(tmp_path / "encoder.pt")
-    encoder, modality, rows = load_encoder(tmp_path / "encoder.pt"), data.modalities[0], data.rows("valid")
+    encoder, modality, rows = (
+        load_encoder(tmp_path / "encoder.pt", run_code=True),
+        data.modalities[0],
+        data.rows("valid"),
+    )
     raw, mask = modality.values[rows], modality.mask[rows]  # type: ignore[index]
     expected = said_by_the_pack(pack)
     missing = np.where(mask[:, :, None], raw, np.nan)
@@ -227,7 +234,7 @@ def test_a_file_scores_what_the_pack_scored(kind: str, projector: str, tmp_path:
     for replica, result in enumerate(pack.results()):
         for modality, encoder in enumerate(trained_encoders(pack, data, replica)):
             encoder.save(tmp_path / "encoder.pt")
-            said = load_encoder(tmp_path / "encoder.pt").predict(inputs(data, modality))
+            said = load_encoder(tmp_path / "encoder.pt", run_code=True).predict(inputs(data, modality))
             outputs = torch.from_numpy(said["logits" if modality == 0 else "predictions"])[None]
             target = data.targets[modality]
             truth = torch.from_numpy(target.values[data.rows("test")])[None]

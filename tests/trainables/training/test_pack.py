@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,29 @@ from torch.nn import functional
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.networks.encoders import ENCODERS
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
+from trainables.sources import Source
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
 from trainables.training.feed import epoch_order, fit_scaling
 from trainables.training.pack import CheckpointError, Pack
 
 SHAPES = {"linear": (5,), "mlp": (5,), "transformer": (4, 3), "vit": (8, 8)}
+OWN = {  # factories of `own_encoders.py` that together have what modules of a user's have
+    "mlp": (5,), "batch_norm": (8, 8), "group_norm": (8, 8), "gru": (4, 3), "transformer": (4, 3), "frozen": (5,),
+    "noisy": (5,), "branching": (5,),
+}  # fmt: skip
+BUILT_IN = [kind for kind in ENCODERS if kind != "module"]
+KINDS = BUILT_IN + [f"module {factory}" for factory in OWN]
+SHAPES |= {f"module {factory}": shape for factory, shape in OWN.items()}
+MASKED = ("transformer", "module transformer", "module gru")
+
+
+def encoder_of(kind, **options):
+    """The encoder of a line of `KINDS`."""
+    kind, _, factory = kind.partition(" ")
+    if not factory:
+        return EncoderSpec(kind=kind, **{"layers": 2, "width": 6, "heads": 2, **options})
+    source = Source.of_file(f"{Path(__file__).parents[1] / 'own_encoders.py'}:{factory}")
+    return EncoderSpec(kind=kind, width=6, factory=source.name, code=source.text)
 
 
 def pair(kind="mlp", *, rows=96, real=False, seed=0, names=("a", "b")):
@@ -27,7 +46,7 @@ def pair(kind="mlp", *, rows=96, real=False, seed=0, names=("a", "b")):
     classes = rng.integers(0, 3, rows)
     shape = SHAPES[kind]
     mask = None
-    if kind == "transformer":
+    if kind in MASKED:
         mask = np.arange(shape[0]) < rng.integers(1, shape[0] + 1, rows)[:, None]
     modalities = tuple(
         Modality(
@@ -55,7 +74,7 @@ REPLICAS = (
 
 
 def spec(*replicas, kind="mlp", objective="info_nce", epochs=3, batch_size=8, encoders=None, **fields):
-    encoder = EncoderSpec(kind=kind, layers=2, width=6, heads=2)
+    encoder = encoder_of(kind)
     alignment = {name: fields.pop(name) for name in ("direction", "projector") if name in fields}
     training = {name: fields.pop(name) for name in ("precision", "evaluations") if name in fields}
     return PackSpec(
@@ -89,7 +108,10 @@ def assert_same(ours, theirs, *, rtol=1e-4):
 
 
 @pytest.mark.parametrize("direction", ["both", "to_1", "to_2"])
-@pytest.mark.parametrize(("kind", "objective"), [*itertools.product(ENCODERS, ALIGNMENT_OBJECTIVES)])
+@pytest.mark.parametrize(
+    ("kind", "objective"),
+    [*itertools.product(BUILT_IN, ALIGNMENT_OBJECTIVES), *((f"module {one}", "info_nce") for one in OWN)],
+)
 def test_k_replicas_equal_k_solo_runs(kind, objective, direction):
     data, options = pair(kind), {"kind": kind, "objective": objective, "direction": direction, "epochs": 2}
     together = trained(spec(**options), data).results()
@@ -185,7 +207,7 @@ def test_the_clip_norm_of_the_comparison_bites():
     assert not torch.allclose(*weights(trained(spec(clipped, free), pair())), atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [0, 1])
 def test_at_strength_zero_each_encoder_trains_as_if_alone(kind, side):
     data, other = pair(kind), pair(kind, seed=9)
@@ -232,7 +254,7 @@ def test_a_one_sided_term_leaves_the_other_encoder_alone():
     assert pulled.losses[1] == pytest.approx(apart.losses[1], rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_swapping_the_modalities_swaps_the_results(kind):
     data = pair(kind)
     swapped = dataclasses.replace(data, modalities=data.modalities[::-1], targets=data.targets[::-1])
@@ -302,10 +324,10 @@ def test_equal_replicas_come_to_equal_results():
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_restored_pack_goes_on_bit_for_bit(tmp_path, kind, dropout):
     data = pair(kind)
-    encoder = EncoderSpec(kind=kind, width=6, heads=2)
+    encoder = encoder_of(kind)
     encoders = dataclasses.replace(encoder, dropout=dropout), encoder
     the_spec = spec(encoders=encoders, epochs=6, evaluations=6)
     whole = trained(the_spec, data)
@@ -375,7 +397,7 @@ def test_a_missing_checkpoint_is_a_missing_file(tmp_path):
         Pack(spec(), pair()).load(tmp_path / "pack.pt")
 
 
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_diverged_replica_is_marked_and_touches_no_other(kind):
     data = pair(kind)
     wild = ReplicaSpec(strength_1=1.0, strength_2=1.0, seed=7, learning_rate=1e30)
