@@ -27,8 +27,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m study.select",
         usage="python -m study.select [FILE] [options]",
-        description="Find λ*, or another hyperparameter's best value, from trainings that are done already. It only "
-        "reads; columns that are obvious need not be named.",
+        description="Find λ*, or another best value, from trainings done already. It only reads.",
         epilog="example: python -m study.select runs.csv --score val_acc --seed seed",
     )
     sources = options.add_argument_group("where the trainings are, one of")

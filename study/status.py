@@ -85,9 +85,9 @@ def _check_folder(out: Path, *, needed: bool) -> None:
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     ended = all(status.ended for status in statuses)
-    stars_of = "λ of each pair"
+    stars_of = "λ of each pair (?: so far)"
     if cells:
-        stars_of = "what to do" if ended else "best shared λ [90 %] so far"
+        stars_of = "what to do" if ended else "best shared λ [90 %]"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in statuses:

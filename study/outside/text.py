@@ -219,8 +219,10 @@ def _limits_after(answer: OutsideResult, interval: tuple[float, float] | None) -
 
 def _decimals(answer: OutsideResult) -> int:
     """Two digits of the width of what is told of the scores."""
-    spreads = [interval[1] - interval[0] for interval in _intervals(answer) if interval and interval[1] > interval[0]]
-    return min(8, max(0, 1 - math.floor(math.log10(min(spreads))))) if spreads else 3
+    size = abs(answer.expected_score or (answer.best_trial.score if answer.best_trial else None) or 1.0)
+    spreads = [interval[1] - interval[0] for interval in _intervals(answer) if interval]
+    finest = max(min(spreads, default=0.0), 1e-3 * size)  # of scores without any noise, four digits
+    return max(0, 1 - math.floor(math.log10(finest)))
 
 
 def _intervals(answer: OutsideResult) -> list[tuple[float, float] | None]:

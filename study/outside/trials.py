@@ -144,7 +144,7 @@ def _direction(trials: Trials, asked: Asked, score: str) -> tuple[bool, list[str
 def _score(trials: Trials, names: Sequence[str]) -> str:
     possible = [name for name in names if trials.scores is None or name in trials.scores]
     for pattern in _SCORES:
-        matching = [name for name in possible if re.search(pattern, name, re.I) and is_numeric(trials.frame[name])]
+        matching = [name for name in possible if re.search(pattern, name, re.I) and may_be_numbers(trials.frame[name])]
         if len(matching) == 1:
             return matching[0]
         if matching:
@@ -159,7 +159,7 @@ def _score(trials: Trials, names: Sequence[str]) -> str:
 def _strength(trials: Trials, names: Sequence[str]) -> str:
     known = trials.parameters
     possible = [name for name in names if known is None or name in known]
-    possible = [name for name in possible if is_numeric(trials.frame[name])]
+    possible = [name for name in possible if may_be_numbers(trials.frame[name])]
     matching = [name for name in possible if _STRENGTH.search(name)]
     varying = [name for name in matching or possible if trials.frame[name].nunique() > 1]
     settings = [name for name in varying if known is not None or not _NO_SETTING.search(name)]
@@ -171,12 +171,12 @@ def _strength(trials: Trials, names: Sequence[str]) -> str:
     raise ConfigError(f"no column of {trials.source} is obviously the strength; name one of {told} with --strength")
 
 
-def is_numeric(values: pd.Series) -> bool:
-    """Whether a column holds numbers, or texts of numbers, and something but blanks."""
+def may_be_numbers(values: pd.Series) -> bool:
+    """Whether a column holds a number, or a text of one, or nothing yet: what else it holds is a mistake to be told."""
     if pd.api.types.is_bool_dtype(values):
         return False
     known = values[~blank(values)]
-    return bool(len(known)) and bool(np.all(~np.isnan(to_numbers(known)) | (known.astype(str).str.lower() == "nan")))
+    return not len(known) or bool(np.any(~np.isnan(to_numbers(known)) | (known.astype(str).str.lower() == "nan")))
 
 
 def blank(values: pd.Series) -> pd.Series:

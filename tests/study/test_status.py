@@ -171,7 +171,8 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["--out", str(tmp_path)]) == 0
     listed = capsys.readouterr().out
     assert "half" in listed
-    assert "best shared λ of each pair" in listed
+    assert "λ of each pair (?: so far)" in listed
+    assert "1.8?" in listed
     assert "90 %" not in listed  # an interval stands beside each pair alone
     assert main(["half", "--out", str(tmp_path)]) == 0
     alone = capsys.readouterr().out

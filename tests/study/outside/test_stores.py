@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from sqlalchemy.pool import NullPool
 
 from study import select
 from study.select import main
@@ -126,7 +127,11 @@ def test_what_cannot_be_written_can_be_read(tmp_path: Path, capsys: Captured) ->
 
 def test_postgresql(postgres: Any, capsys: Captured) -> None:
     address = postgres.database("others")
-    optuna_study(planted(0), address.replace("postgresql://", "postgresql+psycopg://"))
+    driven = address.replace("postgresql://", "postgresql+psycopg://")
+    storage = optuna.storages.RDBStorage(driven, engine_kwargs={"poolclass": NullPool})
+    optuna_study(planted(0), storage)
+    storage.remove_session()
+    storage.engine.dispose()
 
     assert told(["--optuna", address, "--study", "mine"], capsys)["lambda_star"] == select(planted(0)).lambda_star
 
