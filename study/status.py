@@ -12,9 +12,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from study.cli.options import add_out
+from study.cli.options import OUT, add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
+from study.config.secrets import redacted
 from study.search.record.storage import check_option
 from study.session.status import CellStatus, StudyStatus, read_statuses
 from trainables.output import json_text
@@ -42,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
     try:
-        _check_folder(given.out)
+        _check_folder(given.out, needed=given.storage is None)
         if given.storage:
             check_option("--storage", given.storage)
         statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=_say)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if not statuses:
+        _say(f"no study in {redacted(given.storage or str(given.out))} has begun")
     if given.json:
         print(json_text([asdict(status) for status in statuses], indent=1))
     else:
@@ -64,15 +67,17 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _check_folder(out: Path) -> None:
-    """Refuses an `--out` that can be no folder of studies; one that is not there has none.
+def _check_folder(out: Path, *, needed: bool) -> None:
+    """Refuses an `--out` that can be no folder of studies. The usual one need not be there before the first study.
 
     Raises:
-        ConfigError: it is a file, or a name that none can have.
+        ConfigError: it is a file, or a name that none can have, or `needed` and not there.
     """
     try:
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out} is a file; give the folder in which studies lie")
+        if needed and out != OUT and not out.exists():
+            raise ConfigError(f"--out {out} is not there; give the folder in which studies lie")
     except OSError as error:
         raise ConfigError(f"--out {str(out)[:60]}…: {error.strerror}; give the folder in which studies lie") from None
 
@@ -80,9 +85,9 @@ def _check_folder(out: Path) -> None:
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     ended = all(status.ended for status in statuses)
-    stars_of = "λ of each pair"
+    stars_of = "λ of each pair (?: so far)"
     if cells:
-        stars_of = "what to do" if ended else "best shared λ [90 %] so far"
+        stars_of = "what to do" if ended else "best shared λ [90 %]"
     for name in ("pair" if cells else "study", "trainings", "diverged", "last result", stars_of):
         table.add_column(name)
     for status in statuses:

@@ -173,6 +173,11 @@ def _describe(errors: list[ErrorDetails]) -> str:
         near = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
         return f"unknown key {key}; {hint}"
+    if error["type"] == "invalid_key" or (error["type"] == "string_type" and error["loc"][-1:] == ("[key]",)):
+        return f"{key}: the key {_short(error['input'])} is no text; write a name in quotes"
+    if error["type"] == "missing" and path[-1].isdecimal():  # of a list of a certain length
+        length = len(error["input"]) + sum(one["type"] == "missing" for one in errors)
+        return f"{key.rpartition('.')[0]} is {_short(error['input'])}, but must be a list of {length}"
     if error["type"] == "missing":
         return f"the key {error.get('ctx', {}).get('key', key)} is missing; add it"
     if error["type"] == "value_error":
@@ -198,6 +203,8 @@ def _expectation(error: ErrorDetails) -> str:
         return f"a list of at most {error['ctx']['max_length']:,}"
     if error["type"] == "tuple_type":
         return "a list"
+    if error["type"] == "int_parsing_size":
+        return "a whole number of fewer digits"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return message[0].lower() + message[1:]
 

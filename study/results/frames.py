@@ -100,15 +100,15 @@ def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
 
 
 def _answer(answer: SubjectResult) -> dict[str, Any]:
-    gain = answer.gain_over_zero or GainResult()
+    gain, (told, _) = answer.gain_over_zero or GainResult(), told_gain(answer)
     return {
         **answer_numbers(answer),
         "p_value": gain.p_value,
         "p_adjusted": gain.p_adjusted,
         "seeds": _as_float(gain.seeds),
         "verdict": answer.verdict,
-        "standing": standing(told_gain(answer)[0]),
-        "for_new_rows": told_gain(answer)[0].is_for_new_rows,
+        "standing": standing(told),
+        "for_new_rows": None if told.mean is None else told.is_for_new_rows,
     }
 
 

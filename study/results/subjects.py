@@ -115,6 +115,7 @@ def _posterior(selection: Selection) -> PosteriorCurve:
         mean=tuple(drawn.mean.tolist()),
         low=tuple(drawn.low.tolist()),
         high=tuple(drawn.high.tolist()),
+        scale=drawn.scale,
     )
 
 

@@ -20,6 +20,7 @@ from study.search.one_sided import ONE_SIDED, begun_before, first_strengths, may
 from study.search.record.notes import LEARNT
 from study.search.samplers import suggest
 from study.selection import Unit, warp_scale
+from study.selection import rounded as rounded
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
@@ -90,11 +91,6 @@ def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
             if own.is_drawable and (star := rounded(select_curve(cell, own).lambda_star)):
                 settings.append(_like_nearest(own, star, arm))
     return tuple(settings)
-
-
-def rounded(strength: float) -> float:
-    """A strength to three significant digits: what is confirmed is what is reported."""
-    return float(f"{strength:.3g}")
 
 
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:

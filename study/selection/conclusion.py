@@ -49,8 +49,8 @@ def conclude(
     `avoid`: alignment is shown to hurt, and not aligning is the answer. Either the gain is below 0 with a p-value of
     at most `size`, whatever the searched curve looks like (its shape is kept: search and confirmation then disagree,
     which a reader must see); or the searched curve is `falling` by its tests, its average over the range of strengths
-    lies below λ = 0 (`harm_p_value` at most `size`), and the interval of λ* holds 0. λ* is then reported as 0: that
-    the curve is highest a little above 0 was not borne out.
+    lies below λ = 0 (`harm_p_value` at most `size`), the interval of λ* holds 0, and that of the gain does not lie
+    above 0. λ* is then reported as 0: that the curve is highest a little above 0 was not borne out.
 
     `indifferent`: neither. The shape is that of the searched curve. So it is, too, for an encoder whose searched curve
     falls but which is to be trained at a strength whose gain, `used`, is not shown to be a loss: what alignment does at
@@ -63,6 +63,7 @@ def conclude(
         return _conclusion("align", shape, selection, gain)
     is_used = used is not None and not used.interval[1] < 0
     falls = selection.shape == "falling" and selection.harm_p_value <= size and selection.interval[0] == 0
+    falls = falls and not gain.interval[0] > 0
     if not is_used and (falls or (confirmed and gain.mean < 0)):
         none = replace(gain, mean=0.0, interval=(0.0, 0.0), p_value=1.0, standard_error=0.0)
         unaligned = replace(selection, lambda_star=0.0, lambda_1se=0.0, interval=(0.0, selection.interval[1]))

@@ -75,7 +75,8 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     Trainings and units are crossed random effects: D_rn = μ + a_r + b_n + e_rn, of which the variance of the mean is
     estimated by that of two-way analysis of variance, (MS_a + MS_b − MS_e) / RN (Searle, Casella & McCulloch 1992, ch.
     4), with units weighted by their rows; never below what either axis says alone. The interval is that of t with
-    Satterthwaite's degrees of freedom, of which few groups leave few.
+    Satterthwaite's degrees of freedom, of which few groups leave few. Of one unit nobody knows how others differ: its
+    limits are NaN, and p is 1.
 
     Raises:
         ValueError: as `Outcomes.minus`, or level does not lie between 0 and 1.
@@ -86,7 +87,9 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     by_training = change @ weights
     trainings, units = change.shape
     alone = replace(paired_gain(np.zeros(len(by_training)), by_training, level=level), units=units, unit=baseline.unit)
-    if trainings < 2 or units < 2:
+    if units < 2:
+        return replace(alone, interval=(np.nan, np.nan), p_value=1.0, standard_error=np.nan, units_share=1.0)
+    if trainings < 2:
         return alone
     mean = float(by_training.mean())
     by_unit = change.mean(axis=0)

@@ -85,5 +85,12 @@ def _recorded_config(place: Storage, name: str, files: StudyFolder) -> StudyConf
             f"{where} holds no study {name} that has begun; run it first, "
             "or name one of those that python -m study.status lists"
         )
-    text = STUDY_FILE.among(notes) or to_yaml(StudyConfig.of_identity(identity))
+    text = STUDY_FILE.among(notes)
+    if text is None:
+        try:
+            text = to_yaml(StudyConfig.of_identity(identity))
+        except ValueError:
+            raise ConfigError(
+                f"the record of {name} has a configuration of another version; read it with the version that wrote it"
+            ) from None
     return parse_resolved(text, source=f"the record of {name}")

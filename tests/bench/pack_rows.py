@@ -45,7 +45,8 @@ def medians(runs: list[Callable[[], None]], *, repeats: int, device: str) -> lis
 def main() -> None:
     arguments = parser(__doc__, repeats=7)
     arguments.add_argument("name", nargs="?", default="digits", help="a study of real.py (default: digits)")
-    arguments.add_argument("--epochs", type=int, help="of a training (default: the study's)")
+    arguments.add_argument("--epochs", type=int, help="of a training, its curve's points in proportion (the study's)")
+    arguments.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="K", help="of the packs (10 40 90)")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     cells, datasets = build_cells(configurations()[options.name])
@@ -54,11 +55,12 @@ def main() -> None:
     print(f"{machine(options.device)}; {cell.label}, medians of {options.repeats} turns\n")
     print("| phase | K | one split, s | rows of their own, s | ratio |\n|---|---|---|---|---|")
     for arm, seeds in PHASES.items():
-        for size in SIZES:
+        for size in options.sizes:
             settings = [Setting(strength_1=0.1 * (k // seeds), strength_2=0.1 * (k // seeds)) for k in range(size)]
             spec = cell.pack(arm, [(setting, k % seeds) for k, setting in enumerate(settings)])
             if options.epochs:
-                spec = replace(spec, training=replace(spec.training, epochs=options.epochs))
+                points = max(1, round(spec.training.evaluations * options.epochs / spec.training.epochs))
+                spec = replace(spec, training=replace(spec.training, epochs=options.epochs, evaluations=points))
 
             def whole(rows, spec=spec):
                 def run():

@@ -4,10 +4,10 @@
     python tests/bench/rounding.py digits --pairs 1 --rows fixed
 
 Every training of a pair is done as it is and `--versions` - 1 times more, its initial weights times 1 + 1e-6 z, z
-normal, the versions by turns on one thread and on two. From so small a difference two trainings part as two machines'
-do. A run takes one version of each training at random, as the roundings of two trainings have nothing to do with one
-another. It searches at the study's first strengths and halfway between them, selects λ* of both encoders and of the
-pair, confirms them at the nearest strength that is trained, and corrects by Holm for the claims of the pair.
+normal (with `--threads 2` by turns on one thread and on two). From so small a difference two trainings part as two
+machines' do. A run takes one version of each training at random, as the roundings of two trainings have nothing to do
+with one another. It searches at the study's first strengths and halfway between them, selects λ* of both encoders and
+of the pair, confirms them at the nearest strength that is trained, and corrects by Holm for the claims of the pair.
 
 Printed is the share of runs that say what most say, and how far λ* moves.
 """
@@ -57,6 +57,7 @@ class Versions:
     data: PairData
     rows: Rows
     count: int
+    threads: int = 1
     trained: dict[tuple[Arm, float], list[tuple[ReplicateResult, ...]]] = field(default_factory=dict)
 
     def train(self, arm: Arm, strengths: Sequence[float]) -> None:
@@ -70,7 +71,7 @@ class Versions:
         spec = replace(spec, rows=self.rows, training=replace(spec.training, evaluations=1))
         known = []
         for version in range(self.count):
-            torch.set_num_threads(1 + version % 2)
+            torch.set_num_threads(self.threads if version % 2 else 1)
             pack = Pack(spec, self.data)
             if version:
                 state = pack.state_dict()
@@ -142,6 +143,7 @@ def one_run(versions: Versions, rng: np.random.Generator) -> Run:
     choice = choose_strategy(
         {"shared": StrategyGains(gain_1=used["encoder_1"], gain_2=used["encoder_2"], gain_mean=used["pair"])},
         adjusted_p={"shared": adjusted["pair"]},
+        smallest_gain=config.search.smallest_gain,
     )
     conclusions = {
         subject: conclude(
@@ -149,6 +151,7 @@ def one_run(versions: Versions, rng: np.random.Generator) -> Run:
             gains[subject],
             adjusted_p=adjusted[subject],
             used=used[subject] if choice.strategy != "none" else None,
+            smallest_gain=config.search.smallest_gain,
         )
         for subject in SUBJECTS
     }
@@ -180,6 +183,7 @@ def main() -> None:
     parser.add_argument("name", nargs="?", default="digits", help="a study of real.py (default: digits)")
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--versions", type=int, default=3, help="of every training (3)")
+    parser.add_argument("--threads", type=int, default=1, help="of every second version (1); needs as many idle cores")
     parser.add_argument("--pairs", type=int, nargs="+", metavar="N", help="these pairs of the study, from 1 (all)")
     parser.add_argument("--rows", choices=("fixed", "resampled"), default="resampled")
     options = parser.parse_args()
@@ -189,7 +193,8 @@ def main() -> None:
     for number, cell in enumerate(cells, start=1):
         if options.pairs and number not in options.pairs:
             continue
-        versions = Versions(cell, datasets[cell.data_key].pair(*cell.pair), options.rows, options.versions)
+        data = datasets[cell.data_key].pair(*cell.pair)
+        versions = Versions(cell, data, options.rows, count=options.versions, threads=options.threads)
         versions.train("shared", searched_strengths(cell.config.strength.design))
         runs = [one_run(versions, np.random.default_rng(run)) for run in range(options.runs)]
         for line in tell(versions, runs):

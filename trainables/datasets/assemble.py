@@ -177,7 +177,9 @@ def _labels(
     """What each array that is a target holds, by its name."""
     given = options["target"]
     if isinstance(given, dict) and set(given) != set(modalities):
-        raise DataError(f"{dataset}: target names {', '.join(given)}; give one for each of {', '.join(modalities)}")
+        raise DataError(
+            f"{dataset}: target names {', '.join(given) or 'no modality'}; give one for each of {', '.join(modalities)}"
+        )
     return {
         name: read_labels(
             f"{dataset}: target {name}",

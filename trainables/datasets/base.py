@@ -23,13 +23,14 @@ class Modality:
 
     `mask` (N, T) is True at real time steps (None: all real). Values are raw, in the precision that their unit needs,
     and may be read-only or memory-mapped; whoever trains on them scales them by the training split, in their precision,
-    unless `standardise` is False (embeddings).
+    unless `standardise` is False (embeddings). `columns` are the names of the d columns, where a table has some.
     """
 
     name: str
     values: NDArray[np.float32] | NDArray[np.float64]
     mask: NDArray[np.bool_] | None = None
     standardise: bool = True
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

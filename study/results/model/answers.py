@@ -30,7 +30,8 @@ class GainResult:
         "uncorrected p-value with which one gain more of this study would be confirmed", above=0, maximum=1
     )
     source: str | None = said(
-        "fresh seeds on the test split, or the seeds of the search", choices=("confirm", "search")
+        "fresh seeds on the test split, the seeds of the search on it, or the search alone",
+        choices=("confirm", "split", "search"),
     )
     units: int | None = said(
         "how many rows, or groups, of the test split the interval counts the luck of: it is for new ones; without it "
@@ -78,6 +79,7 @@ class PosteriorCurve:
     mean: tuple[float | None, ...] = said(default=())
     low: tuple[float | None, ...] = said(default=())
     high: tuple[float | None, ...] = said(default=())
+    scale: float | None = said("of the axis log(1 + strength/scale) on which it is smooth", above=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
-from importlib import resources
+from collections.abc import Iterator, Mapping, Sequence
 
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
 from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
 from study.results.names import capital, one_line
-from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
+from study.results.page.parts import definitions, document, escaped, figure, section, sentence
+from study.results.page.tables import alternatives_table, answer_table, curve_table
 from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
-from study.results.text.pair import cell_sentence
 
 _FEWEST_RANKED = 5  # encoders whose order is told
 _CAPTIONS = {  # {first} and {second} stand for the modalities
@@ -65,35 +62,19 @@ def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
     """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
     cells, drawings = report.cells, figures or {}
     title = f"How strongly to align: {escaped(report.study or 'study')}"
-    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
     versions = sorted((escaped(name), escaped(value)) for name, value in report.versions.items())
     whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
-    overview = "".join(_figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
+    overview = "".join(figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
     evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
     sections = (
         _answers(report, title),
-        _section("The answer in numbers", answer_table(cells)),
-        _section("The evidence", overview, *evidence),
-        _section("What would change the answer", _caveats(cells)),
-        _section("How it was computed", *(f"<p>{line}</p>" for line in _method(report)), _facts(report)),
-        _section("Versions", _definitions(versions)),
+        section("The answer in numbers", answer_table(cells)),
+        section("The evidence", overview, *evidence),
+        section("What would change the answer", _caveats(cells)),
+        section("How it was computed", *(f"<p>{line}</p>" for line in _method(report)), _facts(report)),
+        section("Versions", definitions(versions)),
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<main>
-{"".join(sections)}</main>
-</body>
-</html>
-"""
+    return document(title, *sections)
 
 
 def _answers(report: Report, title: str) -> str:
@@ -111,7 +92,7 @@ def _answers(report: Report, title: str) -> str:
         )
     told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
     items = "".join(
-        f"<li>{_sentence(cell_sentence(cell))}"
+        f"<li>{sentence(cell_sentence(cell))}"
         f'<span class="where">{escaped("; ".join(filter(None, (cell.title, profile_text(cell)))))}</span></li>\n'
         for cell in report.cells
     )
@@ -132,7 +113,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     }
     first, second = cell.names
     drawn = "".join(
-        _figure(
+        figure(
             figures.get(f"{stem}-{kind}"),
             f"{position}{kind}",
             _CAPTIONS[kind].format(first=first, second=second),
@@ -143,9 +124,9 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     return (
         f"<h3>{position} · {escaped(cell.title)}</h3>\n"
         + "".join(
-            f"<p>{_sentence(capital(sentence))}</p>\n"
-            for sentence in [*sentences, told["theory"], published_sentence(cell)]
-            if sentence
+            f"<p>{sentence(capital(line))}</p>\n"
+            for line in [*sentences, told["theory"], published_sentence(cell)]
+            if line
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + alternatives_table(cell)
@@ -213,7 +194,7 @@ def _facts(report: Report) -> str:
     facts += [(label, duration(seconds)) for label, seconds in times if seconds is not None]
     if peak := report.peak_memory_bytes:
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
-    return _definitions(facts)
+    return definitions(facts)
 
 
 def _trained(cell: CellResult) -> str:
@@ -235,27 +216,3 @@ def _own(training: OwnTraining) -> str:
     told += [] if training.maximise else ["it returns losses: scores are their negatives"]
     told += ["one score stands for both encoders"] if training.one_score else []
     return one_line("; ".join(told))
-
-
-def _figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
-    """Inline SVG, its ids made unique to the page so that no figure's clip paths serve another; "" without one."""
-    start = (svg or "").find("<svg")
-    if svg is None or start < 0:
-        return ""
-    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
-    told = escape(f"{caption} {more}".strip())
-    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
-    return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
-
-
-def _section(title: str, *content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
-
-
-def _definitions(facts: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
-
-
-def _sentence(text: str) -> str:
-    """A sentence in HTML whose intervals and equations do not break at the end of a line."""
-    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda match: match.group().replace(" ", "\u00a0"), escaped(text))

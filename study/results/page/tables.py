@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 from study.results.model import CellResult, GainResult, ToldEncoder
+from study.results.page.parts import escaped
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
 from study.results.text.pair import advice_with_gain, is_unaligned, reason_text, strategy_name
 
 _SIMILARITIES = {"cka": "CKA", "svcca": "SVCCA", "mutual_knn": "mutual k-NN"}  # the columns, and their heads
-
-
-def escaped(value: object) -> str:
-    """A value as text in HTML."""
-    return escape(str(value))
 
 
 def answer_table(cells: Sequence[CellResult]) -> str:

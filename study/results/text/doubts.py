@@ -138,14 +138,20 @@ def _what_would_show(gain: GainResult, metric: str) -> str:
     needed = _needed(gain)
     if gain.mean is None or needed is None:
         return ""
-    real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about {needed.many}"
+    real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about"
     if needed.of == "seeds":
-        return f"{real} confirming seeds would show it with 80 % probability: raise replicates.confirm"
+        return f"{real} {needed.many} confirming seeds would show it with 80 % probability: raise replicates.confirm"
     what = "groups of rows (people, recordings …)" if needed.of == "groups" else "rows"
     return (
-        f"{real} {what} in the test split, where it has {gain.units}, would show it with 80 % probability: these are "
-        "what is missing, and not seeds"
+        f"{real} {_roughly(needed.many):,} {what} in the test split, where it has {gain.units}, would show it with 80 "
+        "% probability: these are what is missing, and not seeds"
     )
+
+
+def _roughly(count: int) -> int:
+    """A count to two significant digits: it is an estimate."""
+    size = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // size) * size
 
 
 class _Needed(NamedTuple):
@@ -192,6 +198,8 @@ def _few_groups(gain: GainResult) -> str:
     share = gain.units_share or 0.0
     if gain.unit != "groups" or gain.units is None or (share < _MOST and gain.units >= _FEW_GROUPS):
         return ""
+    if gain.units == 1:
+        return "all test rows are of one group, so that nothing tells how much others would differ: test on more groups"
     return (
         f"its gain rests on {gain.units} groups of test rows, whose luck is {100 * share:.0f} % of the interval's "
         "variance: more groups (people, recordings …) would make it narrower, and more seeds would not"

@@ -84,7 +84,7 @@ ORDERS = {
     "cells.0.encoders.0.gain_over_zero": GAIN,
     "cells.0.encoders.0.searched": "lambda_star shape gain_over_zero",
     "cells.0.encoders.0.curve.0": "strength mean sd seeds diverged scores",
-    "cells.0.encoders.0.posterior": "strength mean low high",
+    "cells.0.encoders.0.posterior": "strength mean low high scale",
     "cells.0.encoders.0.baseline": "mean sd split",
     "cells.0.encoders.0.model": "file registered training strengths nuisance seed fit split score",
     "cells.0.pair_choice": f"{ANSWER} strategy strengths reason alternatives",

@@ -30,7 +30,7 @@ from study.results.build import build_report
 from study.results.frames import frames
 from study.results.model import Alternative, CellResult, GainResult, Report, to_json
 from study.results.page.html import render
-from study.results.text.amounts import gain_with_interval, p_text, strength_text
+from study.results.text.amounts import gain_with_interval, p_text, strength_text, told_gain
 from study.results.text.encoder import encoder_sentence
 from study.results.text.pair import cell_sentence, strategy_name
 from study.results.text.summary import summary
@@ -79,7 +79,10 @@ class Encoder:
 
 
 points = st.floats(-6, 6) | st.floats(-0.6, 0.6)
-encoders = st.builds(Encoder, own=points, others=points, cliff=st.just(0.0) | st.floats(-20, 2))
+# Any; and one that gains where it alone is pulled, and loses where the other one is.
+encoders = st.builds(Encoder, own=points, others=points, cliff=st.just(0.0) | st.floats(-20, 2)) | st.builds(
+    Encoder, own=st.floats(0.5, 6), others=st.floats(-6, 0), cliff=st.just(0.0)
+)
 
 
 def trainer(
@@ -215,6 +218,8 @@ def check_decision(said: Said, place: int) -> None:
     strengths = chosen.strengths if chosen and chosen.strengths else (0.0, 0.0)
     assert choice.strengths == strengths
 
+    assert choice.verdict != ("align" if chosen is None else "avoid")
+
     metrics = {name: value for name, value, _ in run.metrics}
     assert (run.tags["strategy"], run.tags["verdict"] == "align") == (choice.strategy, chosen is not None)
     assert (metrics["strategy_strength_1"], metrics["strategy_strength_2"]) == strengths
@@ -277,6 +282,8 @@ def check_encoders(cell: CellResult, smallest: float) -> None:
         if encoder.verdict == "avoid":
             assert (encoder.lambda_star, encoder.interval[0] if encoder.interval else 0.0) == (0.0, 0.0)
             assert choice.strategy == "shared" or not is_claimed
+            worth = told_gain(encoder)[0].interval
+            assert worth is None or not worth[0] > 0
             if pulled and chosen:
                 loss = chosen.gains[index]
                 assert loss is not None
@@ -326,7 +333,11 @@ def check_p_values(said: Said) -> None:
         [unescape(re.sub(r"<[^>]+>", "", cell)) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row, re.S)]
         for row in re.findall(r"<tr.*?>(.*?)</tr>", said.page, re.S)
     ]
-    rows += [[part.strip() for part in line.split("|")[1:-1]] for run in said.runs for line in run.note.splitlines()]
+    rows += [
+        [unescape(part).strip() for part in line.split("|")[1:-1]]
+        for run in said.runs
+        for line in run.note.splitlines()
+    ]
     checked = 0
     for row in rows:
         for cell, beside in pairwise(row):
@@ -334,7 +345,8 @@ def check_p_values(said: Said) -> None:
             if numbers and re.fullmatch(r"< 0\.001|[\d.e-]+|–", beside):
                 assert beside in known.get(numbers.group(), set())
                 checked += 1
-    assert checked >= 2
+    told = [told_gain(encoder)[0].mean is not None for cell in said.report.cells for encoder in cell.encoders]
+    assert checked >= 2 * sum(told)  # on the page and in MLflow's note
     for run in said.runs:
         metrics = {name: value for name, value, _ in run.metrics}
         for suffix in ("", "_1", "_2"):

@@ -121,6 +121,13 @@ def test_a_given_split_that_is_drawn_anew_is_said_to_be(tmp_path: Path) -> None:
     assert not data_notes(grouped, splits="resampled")
 
 
+def test_few_people_to_test_on_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    _, few = build_cells(study(tmp_path, splits="resampled", people=8))
+    (line,) = data_notes(few, splits="resampled")
+    assert "the test split has 2 groups, by which next to nothing can be told of new ones" in line
+    assert not data_notes(few, splits="fixed")
+
+
 def test_gains_of_fixed_splits_are_for_their_own_rows(tmp_path: Path) -> None:
     report = trained(study(tmp_path, splits="fixed"))
     (alternative,) = report.cells[0].pair_choice.alternatives

@@ -342,3 +342,10 @@ def test_the_corrected_gain_is_that_of_the_paper() -> None:
     assert (gain.splits, gain.units) == (10, None)
     with pytest.raises(ValueError, match="ratio"):
         corrected_gain(first, second, ratio=0.0)
+
+
+def test_a_curve_that_falls_is_not_avoided_where_a_gain_is_in_sight() -> None:
+    """Its interval lies above 0, though it is not confirmed among so many claims."""
+    selection = FALLING_LATE
+    assert conclude(selection, made(0.002), adjusted_p=0.8).verdict == "avoid"
+    assert conclude(selection, made(0.015), adjusted_p=0.8).verdict == "indifferent"

@@ -111,12 +111,13 @@ def test_a_study_that_it_began_goes_on_to_the_same_end(tmp_path: Path) -> None:
             assert resumed[place].results[index].scores == pytest.approx(result.scores, abs=0.02)
 
 
-def test_a_model_that_it_served_is_served(tmp_path: Path) -> None:
-    """In a process of its own, as by a server: the model has the modules with it that it needs."""
+@pytest.mark.parametrize("first", ["", "import trainables.saving.export, study.tracking"])
+def test_a_model_that_it_served_is_served(first: str, tmp_path: Path) -> None:
+    """In a process of its own, as by a server: it has the modules with it that it needs, or this version lends them."""
     with tarfile.open(WRITTEN / "served_model.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     ended = subprocess.run(
-        [sys.executable, "-c", PREDICTS, str(tmp_path / "model")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", first + PREDICTS, str(tmp_path / "model")], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
     served = json.loads(ended.stdout.splitlines()[-1])

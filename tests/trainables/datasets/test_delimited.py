@@ -70,6 +70,17 @@ class TestKinds:
         assert read_table(path, {"audio": "*"})["audio"].tolist() == [[1, 2], [3, 4]]
 
 
+def test_columns_of_a_table_keep_their_names(tmp_path):
+    path = _csv(tmp_path / "d.csv")
+    for modalities, audio in ((GROUPS, ("a_1", "a_2")), ({**GROUPS, "audio": ["v_2", "a_1"]}, ("v_2", "a_1"))):
+        assert _load(path, modalities).modalities["audio"].columns == audio
+    import pandas as pd
+
+    pd.DataFrame({"a_1": list(A), "v_1": V[:, 0], "y": Y}).to_parquet(tmp_path / "d.parquet")
+    columns = {name: one.columns for name, one in _load(tmp_path / "d.parquet").modalities.items()}
+    assert columns == {"audio": (), "video": ("v_1",)}  # of a vector none has a name
+
+
 class TestMissing:
     def test_words_for_nothing_are_missing_among_numbers_and_labels_among_texts(self, tmp_path):
         path = tmp_path / "d.csv"

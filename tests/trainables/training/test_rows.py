@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.resampling import draw_rows, draw_split, pool_of
@@ -170,3 +171,27 @@ def test_frozen_replicas_keep_nothing() -> None:
     assert (blown.status, blown.by_unit) == ("diverged", None)
     assert sound.by_unit is not None
     assert torch.tensor(sound.scores).isfinite().all()
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that compute something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_rows_of_their_own_cost_an_epoch_one_look_up() -> None:
+    counts = []
+    for rows in ("fixed", "resampled"):
+        pack = Pack(spec(rows=rows), data(rows=600))
+        with Operators() as operators:
+            pack.train_epoch()
+        counts.append(operators.count)
+    fixed, own = counts
+    assert fixed > 1000
+    assert own <= fixed + 1
