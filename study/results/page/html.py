@@ -15,6 +15,7 @@ from study.results.text.amounts import correlation_text, duration, gain_unit, in
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
+from study.results.text.pair import cell_sentence
 
 _FEWEST_RANKED = 5  # encoders whose order is told
 _CAPTIONS = {  # {first} and {second} stand for the modalities
