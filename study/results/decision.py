@@ -70,10 +70,12 @@ def _encoder(cell: CellResult, index: int, config: StudyConfig) -> dict[str, Any
     }
 
 
-def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, float | None]:
+def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, object]:
     """The nuisance hyperparameters: as searched for the decision, or as the study file fixes them."""
     model = cell.encoders[index].model
     searched = model.nuisance if model else {}
+    if config.trainer is not None:  # by names of its own, none of which the study file fixes
+        return {name: searched.get(name) for name in config.search.nuisance}
     return {
         name: searched.get(name, None if name in config.search.nuisance and model is None else fixed)
         for name, fixed in ((name, float(getattr(config.training, name))) for name in _TUNED)
