@@ -16,9 +16,10 @@ from trainables.saving.place import Place
 from trainables.spec import ReplicateResult
 from trainables.trainer import Context
 
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated",  # lightning 2.6 with torch 2.13
-)
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated"),  # lightning with torch 2.13
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),  # lightning, of what it left
+]
 
 
 def begin(

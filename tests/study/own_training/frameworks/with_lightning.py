@@ -6,7 +6,7 @@ from digit_halves import PAIR, halves
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 
 class AlignedPair(lightning.LightningModule):
@@ -32,9 +32,8 @@ class AlignedPair(lightning.LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.hparams.learning_rate)
 
     def train_dataloader(self):
-        # Made anew for each epoch, so that a run that goes on sees the batches it would have seen.
-        order = torch.Generator().manual_seed(self.hparams.seed + self.current_epoch)
-        return DataLoader(dataset("train"), batch_size=100, shuffle=True, generator=order)
+        data = dataset("train")
+        return DataLoader(data, batch_size=100, sampler=Shuffled(len(data), seed=self.hparams.seed))
 
     @torch.no_grad()
     def scores(self, split):
@@ -43,6 +42,22 @@ class AlignedPair(lightning.LightningModule):
             name: (self.heads[name](self.encoders[name](view)).argmax(dim=1) == labels).float().mean().item()
             for name, view in zip(PAIR, views, strict=True)
         }
+
+
+class Shuffled(Sampler):
+    """An order for each epoch, which Lightning tells it: a run that goes on sees the batches it would have seen."""
+
+    def __init__(self, rows, *, seed):
+        self.rows, self.seed, self.epoch = rows, seed, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return self.rows
+
+    def __iter__(self):
+        return iter(torch.randperm(self.rows, generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist())
 
 
 class Report(Callback):
@@ -66,7 +81,6 @@ def train(trial):
         devices=1,
         callbacks=[Report(trial), ModelCheckpoint(dirpath=trial.folder, save_last=True)],
         default_root_dir=trial.folder,
-        reload_dataloaders_every_n_epochs=1,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
