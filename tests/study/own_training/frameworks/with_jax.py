@@ -57,9 +57,9 @@ def train(trial):
         order = np.random.default_rng([trial.seed, epoch]).permutation(len(labels))
         for batch in np.split(order, 6):
             state = update(state, views=[view[batch] for view in views], labels=labels[batch])
+        trial.report(epoch + 1, of=epochs, scores=scores(state[0], "valid"))
         (trial.folder / "new.pkl").write_bytes(pickle.dumps((epoch + 1, jax.device_get(state))))
         (trial.folder / "new.pkl").replace(saved)  # whole or not at all
-        trial.report(epoch + 1, of=epochs, scores=scores(state[0], "valid"))
     return scores(state[0], trial.split)
 
 

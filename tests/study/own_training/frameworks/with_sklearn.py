@@ -39,9 +39,9 @@ def train(trial):
     for member in range(len(votes), members):
         random = np.random.default_rng([trial.seed, member])  # a member depends on none before it
         votes.append(votes_of_one(random, trial.strength, trial.hyperparameters["alpha"], trial.split))
+        trial.report(member + 1, of=members, scores=scores(votes, "valid"))
         joblib.dump(votes, trial.folder / "new.joblib")
         (trial.folder / "new.joblib").replace(saved)  # whole or not at all
-        trial.report(member + 1, of=members, scores=scores(votes, "valid"))
     return scores(votes, trial.split)
 
 
