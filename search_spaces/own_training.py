@@ -68,10 +68,10 @@ def train(trial):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+        trial.report(epoch + 1, of=epochs, scores=scores(encoders, "valid"))
         state = {"encoders": encoders.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1}
         torch.save(state, trial.folder / "new.pt")
         (trial.folder / "new.pt").replace(saved)  # whole or not at all
-        trial.report(epoch + 1, of=epochs, scores=scores(encoders, "valid"))
 
     for name in PAIR:
         trial.keep(name, encoders[name])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trainables.trainer import Progress
@@ -20,6 +23,19 @@ class Reports:
         self._lock = threading.Lock()
         self._scores: dict[float, tuple[float, float]] = {}
         self._epoch, self._total = 0.0, 0.0
+        self._log: Path | None = None
+
+    def go_on(self, log: Path) -> None:
+        """Take in what a call that was killed has told `log`, and tell it all that is reported from now on.
+
+        What the function saves and what it reports then come equally far: the curve of a call that goes on has no gap.
+        """
+        with contextlib.suppress(OSError):
+            for line in log.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # one that the kill has torn
+                    epoch, total, scores = json.loads(line)
+                    self.add(float(epoch), of=total, scores=scores and (float(scores[0]), float(scores[1])))
+        self._log = log
 
     def add(self, epoch: float, *, of: float | None, scores: tuple[float, float] | None) -> None:
         """Take one in. An epoch before the last one is another way to it, as after a restart from an older state."""
@@ -28,6 +44,9 @@ class Reports:
             self._total = self._total if of is None else of
             if scores is not None:
                 self._scores[epoch] = scores
+            if self._log is not None:
+                with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:  # it costs the curve
+                    log.write(f"{json.dumps([epoch, of, scores])}\n")
 
     @property
     def progress(self) -> Progress:

@@ -169,6 +169,7 @@ class FunctionTraining:
         function = load(code)
         _forget_start()
         with kept_folder(context.place, spec.hash, code.hash) as folder:
+            self._reports.go_on(folder.path.with_suffix(".reports"))
 
             def on_report(epoch: float, *, of: float | None, scores: tuple[float, float] | None) -> None:
                 self._note(folder, epoch, of=of, scores=scores)

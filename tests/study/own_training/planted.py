@@ -31,6 +31,11 @@ def loss(trial):
     return {"score": 1 - peak(trial.strength, 1.0) - noise(trial, "both")}
 
 
+def many(trial):
+    """Encoders of many pairs, each with an optimum of its own."""
+    return {name: peak(trial.strength, trial.options["optima"][name]) + noise(trial, name) for name in trial.pair}
+
+
 def tuned(trial):
     """What a good choice of hyperparameters adds is more than any strength does."""
     bonus = 0.2 * (trial.hyperparameters["kind"] == "good") * (trial.hyperparameters["warm_up"] is True)

@@ -486,3 +486,22 @@ def test_a_killed_trial_goes_on_and_comes_to_the_same(trials, write, request, tm
     assert resumed.scores == whole.scores
     after = whole.curve[epochs[-1] :]  # what was reported in the seconds before it was killed may be missing
     assert [point[:3] for point in resumed.curve][-len(after) :] == [point[:3] for point in after]
+
+
+def test_what_was_reported_before_a_kill_is_on_the_curve_of_the_call_that_goes_on(trials, write):
+    code = write("""
+        def train(trial):
+            start = len(list(trial.folder.iterdir()))
+            for epoch in range(start, 6):
+                trial.report(epoch + 1, of=6, scores={"image": epoch, "text": epoch})
+                (trial.folder / str(epoch)).touch()
+                if epoch == 3 and start == 0:
+                    raise RuntimeError("as good as killed")
+            return {"score": 1}
+    """)
+    with pytest.raises(UserError):
+        trials.last(code)
+    (log,) = Path(trials.place).glob("*/*.reports")
+    with log.open("a") as torn:
+        torn.write("[5, 6")
+    assert [point[0] for point in trials.result(code).curve] == [1, 2, 3, 4, 5, 6]
