@@ -12,6 +12,7 @@ from study.cli.process import run_as_process
 
 COMMANDS = {  # name: where it lives, what it does
     "run": ("study.run", "run a study, or resume it; --dry-run prints what it will take"),
+    "select": ("study.select", "λ* from trainings that are done already: a table, Optuna, MLflow or Ray Tune"),
     "profile": ("study.profile", "PID profiles of every pair, before any training"),
     "report": ("study.report", "write a study's report again, offline; --claims checks the papers' claims"),
     "status": ("study.status", "list studies: progress, failures, best shared λ so far"),

@@ -1,4 +1,7 @@
-"""Studies from a notebook or a script: the same study as the command line, its results as tables and figures."""
+"""Studies from a notebook or a script: the same study as the command line, its results as tables and figures.
+
+And what trainings say that somebody else has run: `select`.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
     from study.config import StudyConfig
     from study.config.keys import StudyKeys
+    from study.outside.notebook import Answer
     from study.results.model import Report
 
 Space = str | Path | Mapping[str, Any] | Callable[[Any], object]
@@ -201,3 +206,60 @@ def run(
             function=space if callable(space) else None,
         )
     return Results(to_json(report), Path(out) / config.study)
+
+
+def select(
+    strengths: ArrayLike | pd.DataFrame | Results | Report,
+    scores: ArrayLike | None = None,
+    seeds: ArrayLike | None = None,
+    *,
+    strength: str | None = None,
+    score: str | None = None,
+    seed: str | None = None,
+    encoder: str | None = None,
+    split: str | None = None,
+    minimise: bool | None = None,
+    log: bool = False,
+    name: str | None = None,
+) -> Answer:
+    """λ* from trainings that are done already, as `python -m study.select` finds it.
+
+    Args:
+        strengths: (N,) of the trainings; or a frame with a row per training, whose columns `strength`, `score`, `seed`,
+            `encoder` and `split` name where they are not obvious; or a report, for its search alone.
+        scores: (N,) of the trainings, NaN for one that diverged; or (N, R), column r of the r-th common seed.
+        seeds: (N,) of the trainings, or (R,) of the columns; None is not known, or 0, 1, … of columns.
+        strength: column of the frame.
+        score: column of the frame.
+        seed: column of the frame.
+        encoder: column of the frame, an answer for each of its values.
+        split: column of the frame: searched on `validation`, confirmed on `test`.
+        minimise: whether a lower score is better; None goes by the score's name.
+        log: the strengths lie on a logarithmic scale.
+        name: of the hyperparameter, if it is not λ.
+
+    Raises:
+        ConfigError: there are too few trainings for a curve, or what is given cannot be; the message is one line.
+    """
+    import pandas as pd
+
+    from study.config import ConfigError
+    from study.outside.notebook import Answer
+    from study.outside.reading import answer_report, answer_trials, trials_of_arrays
+    from study.outside.trials import Asked, Trials
+    from study.results.model import Report
+
+    given = strengths.report if isinstance(strengths, Results) else strengths
+    if isinstance(given, Report):
+        return Answer(answer_report(given))
+    if isinstance(given, pd.DataFrame):
+        asked = Asked(
+            strength=strength, score=score, seed=seed, encoder=encoder, split=split, minimise=minimise, log=log,
+            name=name,
+        )  # fmt: skip
+        return Answer(answer_trials(Trials(source="the frame", frame=given), asked))
+    if scores is None:
+        raise ConfigError("strengths were given without scores; give both, or a frame that has them")
+    trials, roles = trials_of_arrays(given, scores, seeds)
+    asked = Asked(strength="strength", score="score", seed=roles.seed, minimise=bool(minimise), log=log, name=name)
+    return Answer(answer_trials(trials, asked))

@@ -14,9 +14,12 @@ from rich.console import Console
 from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
-from study.config import ConfigError
+from study.config import ConfigError, load_config
 from study.config.folder import StudyFolder, reported
+from study.config.notation import write_yaml
+from study.results.beside import beside_table, side_by_side
 from study.results.claims.claims import claims_table, judge
+from study.results.decision import decision
 from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
 from study.results.text.summary import summary
@@ -30,10 +33,13 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     options = argparse.ArgumentParser(
         prog="python -m study.report",
-        description="Write report.json, report.html and the figures of a study again, offline, from its record.",
+        description="Write report.json, report.html and the figures of a study again, offline, from its record. "
+        "Two studies are set side by side instead, as their reports are.",
         epilog="example: python -m study.report digits",
     )
-    options.add_argument("study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder")
+    options.add_argument(
+        "study", metavar="NAME_OR_DIR", nargs="*", help="name of a study in --out, or its folder; two are compared"
+    )
     add_out(options)
     options.add_argument(
         "--storage",
@@ -44,6 +50,11 @@ def parser() -> argparse.ArgumentParser:
         "--claims",
         action="store_true",
         help="instead, compare the papers' claims with what these studies measured (all in --out if none is named)",
+    )
+    options.add_argument(
+        "--config",
+        action="store_true",
+        help="instead, print the decision as YAML to paste into a trainer; with --json as JSON",
     )
     options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument("--schema", action="store_true", help="instead, print the JSON Schema of report.json")
@@ -64,11 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.claims:
             print(claims_table(judge(_finished(folders, given.out))))
             return 0
+        if len(folders) == 2 and not given.config:
+            print_beside(*_finished(folders, given.out), as_json=given.json)
+            return 0
         if len(folders) != 1:
             if not folders:
                 raise ConfigError("name a study, e.g. python -m study.report digits")
-            raise ConfigError(f"{len(folders)} studies were named; name one, or ask for --claims")
+            two = "one" if given.config else "one, or two to see them side by side"
+            raise ConfigError(f"{len(folders)} studies were named; name {two}, or ask for --claims")
         (folder,) = folders
+        if given.config:
+            (read,) = _finished(folders, given.out)
+            told = decision(read, load_config(StudyFolder(folder).config))
+            print(json_text(told, indent=1) if given.json else write_yaml(told), end="\n" if given.json else "")
+            return 0 if read.answered else 1
         if given.storage:
             check_option("--storage", given.storage)
         report = rebuild(
@@ -86,6 +106,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printer().print(summary(report))
         print(f"report: {StudyFolder(folder).page}")
     return 0 if report.answered else 1
+
+
+def print_beside(first: Report, second: Report, *, as_json: bool) -> None:
+    """Print two studies side by side.
+
+    Raises:
+        ConfigError: they have no pair in common.
+    """
+    both = side_by_side(first, second)
+    if not both.encoders:
+        raise ConfigError(f"{first.study} and {second.study} have no pair in common; name two studies of the same data")
+    if as_json:
+        print(json_text(to_json(both), indent=1))
+        return
+    printer().print(beside_table(first, second))
+    for study, only in ((first.study, both.only_first), (second.study, both.only_second)):
+        if only:
+            print(f"only in {study}: {'; '.join(only)}")
 
 
 def _folder(name: str, out: Path) -> Path:

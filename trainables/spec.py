@@ -15,7 +15,7 @@ from typing import Any, Literal
 Direction = Literal["both", "to_1", "to_2"]
 Split = Literal["train", "valid", "test"]
 Precision = Literal["float32", "tf32", "bf16"]
-Rows = Literal["fixed", "resampled"]
+Rows = Literal["fixed", "resampled", "redrawn"]
 
 
 def canonical_json(value: object) -> str:
@@ -104,7 +104,7 @@ class PackSpec:
 
     With `rows` resampled each seed has rows of its own, as many as the splits have, drawn from all that may be trained
     on (`trainables.datasets.resampling`): to train on, and, where `evaluate` is valid, to be scored on. The rows of the
-    test split are the same for all.
+    test split are the same for all, unless they are redrawn: then each seed draws its test rows too, from all rows.
     """
 
     dataset: DatasetSpec

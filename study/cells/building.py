@@ -6,14 +6,18 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from study.cells.cell import Cell, alignment_of
-from study.config import ConfigError, EncoderSection, StudyConfig
+from study.config import ConfigError, EncoderSection, Splits, StudyConfig
 from study.config.trainer import TrainerSection
 from trainables import datasets
 from trainables.datasets import DATASETS, DataError, MultimodalData, PairData
+from trainables.datasets.base import TEST
 from trainables.spec import DatasetSpec, EncoderSpec, Split, content_hash
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+_FEW_GROUPS = 5  # of test rows: t with three degrees of freedom makes intervals a third wider, with one four times
 READ_ANYTHING = {"linear", "mlp"}  # encoders that flatten what they are given
 
 
@@ -73,9 +77,28 @@ def _of_function(cell: Cell, trainer: TrainerSection, code: str) -> Cell:
     return replace(cell, metrics=(trainer.metric, trainer.metric), rows={}, code=code)
 
 
-def data_notes(loaded: Mapping[str, MultimodalData]) -> tuple[str, ...]:
-    """Lines on how the study's data were understood, where they allow another reading; each once."""
-    return tuple(dict.fromkeys(f"note: {line}" for data in loaded.values() for line in data.notes))
+def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed") -> tuple[str, ...]:
+    """Lines on how the study's data were understood, where they allow another reading; each once.
+
+    `splits` are those of its replicates: a split that came with the data may keep rows apart that belong together.
+    """
+    lines = [line for data in loaded.values() for line in data.notes]
+    if splits == "resampled":
+        lines += [
+            f"{data.name}: each replicate draws training and validation rows of its own, and not those of the given "
+            "split; if that keeps rows together (of one person, one recording, one place), name them as `group`, or "
+            "set replicates.splits: fixed"
+            for data in loaded.values()
+            if data.split_is_given and data.groups is None
+        ]
+        lines += [
+            f"{data.name}: the test split has {count} group{'s' * (count > 1)}, by which next to nothing can be told "
+            "of new ones, and intervals of gains will be wide; give rows of more groups, or set replicates.splits: "
+            "fixed for gains on these alone"
+            for data in loaded.values()
+            if data.groups is not None and (count := len(np.unique(data.groups[data.split == TEST]))) < _FEW_GROUPS
+        ]
+    return tuple(dict.fromkeys(f"note: {line}" for line in lines))
 
 
 def _varying(specs: Sequence[DatasetSpec]) -> list[str]:

@@ -16,6 +16,7 @@ from trainables.spec import (
     EncoderSpec,
     PackSpec,
     ReplicaSpec,
+    Rows,
     Split,
     TrainingSpec,
     derive_seed,
@@ -48,6 +49,11 @@ class Cell:
     exact_profile: Mapping[str, float] | None
     stand_in: bool
     code: str = ""
+
+    @property
+    def confirming_ratio(self) -> float | None:
+        """Test rows for each training row, where each confirming replicate has a split of its own; None elsewhere."""
+        return self.rows["test"] / self.rows["train"] if self.config.replicates.confirm_on == "resampled" else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, without the configuration; the inverse of `from_json`."""
@@ -105,7 +111,8 @@ class Cell:
     def pack(self, arm: Arm, members: Iterable[tuple[Setting, int]]) -> PackSpec:
         """The pack that trains these (setting, replicate index) members in lockstep.
 
-        Searching scores on the validation split, confirming on the test split with seeds that the search never saw.
+        Searching scores on the validation split, confirming on the test split (or a test split of the replicate's own,
+        by `replicates.confirm_on`) with seeds that the search never saw.
         Both train on the training split alone: λ* depends on the number of training rows, so that adding the
         validation split would confirm another λ* than the one that was found. The final encoders, with the confirming
         seeds, have the validation split too.
@@ -134,8 +141,15 @@ class Cell:
             ),
             fit=("train", "valid") if arm == "final" else ("train",),
             evaluate="test" if on_test else "valid",
-            rows="fixed" if arm == "final" else self.config.replicates.splits,
+            rows=self._rows(arm),
         )
+
+    def _rows(self, arm: Arm) -> Rows:
+        """How the rows of an arm's replicates come about."""
+        replicates = self.config.replicates
+        if arm == "final":
+            return "fixed"
+        return "redrawn" if arm == "confirm" and replicates.confirm_on == "resampled" else replicates.splits
 
 
 def alignment_of(config: StudyConfig, arm: Arm) -> AlignmentSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from trainables.functions.spec import Value
 from trainables.spec import ReplicateResult
@@ -110,3 +110,11 @@ class Asked:
         """Mean of `scores`; NaN where every training diverged."""
         finite = [score for score in self.scores if score is not None]
         return sum(finite) / len(finite) if finite else math.nan
+
+
+class Trials(Protocol):
+    """Where trials are known from: a ledger, which is written, or a record that is only read."""
+
+    def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
+        """Everything asked so far in one arm of a cell, ordered by round and slot."""
+        ...

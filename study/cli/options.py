@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+OUT = Path("studies")  # the folder of all studies, unless another one is named
+
 
 def add_study_file(options: argparse.ArgumentParser) -> None:
     """Add `--space` and `--set`, which name a study: `space` and `overrides` of the result."""
@@ -28,5 +30,5 @@ def add_stand_in(options: argparse.ArgumentParser) -> None:
 def add_out(options: argparse.ArgumentParser) -> None:
     """Add `--out`, the folder of all studies on this machine: `out` of the result."""
     options.add_argument(
-        "--out", type=Path, default=Path("studies"), metavar="DIR", help="folder of all studies (default: studies)"
+        "--out", type=Path, default=OUT, metavar="DIR", help="folder of all studies (default: studies)"
     )

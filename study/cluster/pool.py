@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import ray
-from trainables.functions.code import Code
 
 from study.cluster.joining import join
 from study.cluster.starting import end_own, start_here
 from study.config import ConfigError, ResourcesSection
 from study.config.schema import AUTO_GPUS
 from trainables.datasets import MultimodalData
+from trainables.functions.code import Code
 
 _OBJECT_STORE_BYTES = 512 * 2**20  # besides the data; memory that is not used costs nothing
 _QUIET = {

@@ -16,22 +16,27 @@ from pydantic import (
 )
 
 from study.config.section import Section
-from study.config.values import Positive, Real
+from study.config.values import MOST, Positive, Real
 from trainables.functions.spec import Value
 
 OF_PACKS = ("learning_rate", "weight_decay", "temperature")  # that the built-in trainer knows
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 _MOST_CHOICES = 1000
+_LONGEST = 200  # characters of a choice
 
 
 def _plain(value: object) -> object:
     """A choice as it is, since pydantic would make a number of true."""
-    if not isinstance(value, float | int | str) or (isinstance(value, float) and not math.isfinite(value)):
+    if not isinstance(value, float | int | str):
         raise ValueError("a choice is a number, a text, true or false")
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise ValueError(f"a choice has {len(value):,} characters, at most {_LONGEST} are allowed")
+    if not isinstance(value, str) and not -MOST <= value <= MOST:
+        raise ValueError(f"a choice that is a number lies between -{MOST:,} and {MOST:,}")
     return value
 
 
-_KINDS = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}]}
+_KINDS = {"anyOf": [{"type": "number", "minimum": -MOST, "maximum": MOST}, {"type": "string"}, {"type": "boolean"}]}
 Choice = Annotated[Any, AfterValidator(_plain), WithJsonSchema(_KINDS)]
 
 

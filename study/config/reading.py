@@ -17,7 +17,7 @@ from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
 from study.config.nuisance import NuisanceRange
 from study.config.schema import EncoderSection
 from study.config.secrets import redacted
-from study.config.study_file import StudyConfig
+from study.config.study_file import StudyConfig, in_full
 from study.config.trainer import TrainerSection
 
 StandIn = Literal["full", "small"]
@@ -42,7 +42,7 @@ def to_yaml(config: StudyConfig) -> str:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One `key: old -> new` for every leaf in which two configurations (as `identity` gives them) differ."""
-    left, right = dict(_leaves(old)), dict(_leaves(new))
+    left, right = dict(_leaves(in_full(old))), dict(_leaves(in_full(new)))
     return [
         f"{key}: {left.get(key, '(none)')} -> {right.get(key, '(none)')}"
         for key in sorted({*left, *right})
@@ -60,14 +60,7 @@ def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn 
     Raises:
         ConfigError: the file is missing, no regular file or no YAML, or a key or value in it is not allowed.
     """
-    try:
-        text = read_regular(path, most=4 * MOST_CHARACTERS).decode("utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or (
-            "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-        )
-        raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
-    return parse_config(text, source=str(path), overrides=overrides, stand_in=stand_in, folder=path.parent)
+    return parse_config(_read(path), source=str(path), overrides=overrides, stand_in=stand_in, folder=path.parent)
 
 
 def parse_config(
@@ -90,10 +83,39 @@ def parse_config(
     return config if stand_in is None else _on_stand_in(config, stand_in)
 
 
+def load_resolved(path: Path) -> StudyConfig:
+    """As `parse_resolved`, from a file."""
+    return parse_resolved(_read(path), source=str(path))
+
+
+def parse_resolved(text: str, *, source: str) -> StudyConfig:
+    """The configuration that `to_yaml` wrote, in this version or one before; `source` names it in messages.
+
+    Raises:
+        ConfigError: it was not, or holds what this version does not have.
+    """
+    value = _parse_yaml(text, source)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
+    return _validated(in_full(value), source)
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_regular(path, most=4 * MOST_CHARACTERS).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
+        raise ConfigError(f"cannot read the study file {path}: {reason}; give the path of a YAML file") from None
+
+
 def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
     if config.trainer is not None:
         raise ConfigError("--stand-in is for the built-in training: trainer.call reads data of its own; leave it out")
     value = config.to_json()
+    for section, key in config.left_out:
+        del value[section][key]
     value["dataset"]["stand_in"] = "small" if size == "small" else True
     value["study"] = f"{config.study}-stand-in"
     if size == "small":
@@ -151,6 +173,11 @@ def _describe(errors: list[ErrorDetails]) -> str:
         near = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
         return f"unknown key {key}; {hint}"
+    if error["type"] == "invalid_key" or (error["type"] == "string_type" and error["loc"][-1:] == ("[key]",)):
+        return f"{key}: the key {_short(error['input'])} is no text; write a name in quotes"
+    if error["type"] == "missing" and path[-1].isdecimal():  # of a list of a certain length
+        length = len(error["input"]) + sum(one["type"] == "missing" for one in errors)
+        return f"{key.rpartition('.')[0]} is {_short(error['input'])}, but must be a list of {length}"
     if error["type"] == "missing":
         return f"the key {error.get('ctx', {}).get('key', key)} is missing; add it"
     if error["type"] == "value_error":
@@ -176,6 +203,8 @@ def _expectation(error: ErrorDetails) -> str:
         return f"a list of at most {error['ctx']['max_length']:,}"
     if error["type"] == "tuple_type":
         return "a list"
+    if error["type"] == "int_parsing_size":
+        return "a whole number of fewer digits"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return message[0].lower() + message[1:]
 

@@ -34,8 +34,9 @@ from study.config.values import (
     objectives,
 )
 from trainables.datasets import cells
-from trainables.spec import DatasetSpec, Direction, Precision, Rows
+from trainables.spec import DatasetSpec, Direction, Precision
 
+Splits = Literal["fixed", "resampled"]
 AUTO_GPUS = 0.25  # of a GPU for each pack
 
 
@@ -161,10 +162,20 @@ class ReplicatesSection(Section):
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""
     confirm: Annotated[int, Field(ge=0, le=10_000), BeforeValidator(number)] = 10
     """Fresh seeds on the test split; 0 skips the confirmation and takes gains from the search seeds."""
-    splits: Rows = "fixed"
-    """Rows of a replicate: `fixed`, those of the split, as the papers train; or `resampled`, a draw of its own for
-    training and validation (whole groups, where the data have some). Test rows are set aside once. Only with
-    `resampled` do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
+    splits: Splits = "resampled"
+    """Rows of a replicate: `resampled`, a draw of its own for training and validation (whole groups, where the data
+    have some); or `fixed`, those of the split, as the papers train. Test rows are set aside once. Only with `resampled`
+    do confirmed gains hold for new rows: their intervals then count the luck of the rows too."""
+    confirm_on: Literal["holdout", "resampled"] = "holdout"
+    """Where gains are confirmed: `holdout`, on the test rows, which the search never sees; or `resampled`, on a new
+    split of all rows for each seed, for data so small that the few rows set aside would say little. λ* has then seen
+    rows that its gain is measured on, and intervals are those of the corrected resampled t (Nadeau & Bengio 2003)."""
+
+    @model_validator(mode="after")
+    def _one_protocol(self) -> ReplicatesSection:
+        if self.confirm_on == "resampled" and self.splits == "fixed":
+            raise ValueError("confirm_on: resampled draws new splits, so it needs splits: resampled, given fixed")
+        return self
 
 
 class SearchSection(Section):
@@ -184,6 +195,22 @@ class SearchSection(Section):
     """Stop refining a cell once the 90 % interval of its λ* is narrower than this (0: never)."""
     stop_regret: NonNegative = 0.0
     """Stop refining a cell once its expected regret is below this (0: never)."""
+    smallest_gain: NonNegative = 0.005
+    """Smallest gain of interest, in the score's own unit: 0.005 is half a point of accuracy, and 0.005 of R². A gain or
+    loss whose 90 % interval lies within ± this is said to be too small to matter, and nothing is advised for its sake
+    (0: every confirmed gain counts). Half a point is about the standard error of an accuracy on ten thousand test rows:
+    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `trainer` whose
+    `score` is another it is 0 unless given."""
+
+    @field_validator("smallest_gain")
+    @classmethod
+    def _in_the_unit_of_the_score(cls, gain: float) -> float:
+        if gain >= 0.5:
+            raise ValueError(
+                f"{gain:g} would be half of all that an accuracy or R² can gain; the unit is the score's own, in which "
+                "half a point of accuracy is 0.005"
+            )
+        return gain
 
 
 class ResourcesSection(Section):

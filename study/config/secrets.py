@@ -15,6 +15,10 @@ from study.config.files import read_regular
 
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*))\}")
 _WORDS = ("password", "sslpassword", "passwd", "pwd", "token")
+_MORE_WORDS = ("secret", "api_key", "apikey", "access_key", "signature")  # of texts of any kind, such as S3's
+_IN_ANY_NAME = re.compile(
+    rf"(?i)([a-z_-]*(?:{'|'.join((*_WORDS, *_MORE_WORDS))})[a-z_]*)(?:=|%3d)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)"
+)
 _KEYS = "|".join("".join(f"(?:{c}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in word) for word in _WORDS)
 _IN_QUERY = re.compile(rf"(?i)[?&;\s](?:{_KEYS})=[^&]")
 _IN_TEXT = re.compile(rf"(?i)(?:\b|(?<=%[0-9a-f]{{2}}))({_KEYS})(?:=|%3d)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)")
@@ -129,7 +133,7 @@ def tells_password(text: str, address: str) -> bool:
 
 def redacted(text: str) -> str:
     """`text` without the user names and passwords of the addresses in it, rather too much than too little."""
-    return _IN_TEXT.sub(r"\1=…", _CUT_SHORT.sub("://…", _USER_INFO.sub("://…@", text)))
+    return _IN_ANY_NAME.sub(r"\1=…", _IN_TEXT.sub(r"\1=…", _CUT_SHORT.sub("://…", _USER_INFO.sub("://…@", text))))
 
 
 def shown(given: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -32,6 +33,16 @@ from study.config.section import Section
 from study.config.trainer import TrainerSection, own_keys, ruled_out
 from study.config.values import Flag, number
 from trainables.spec import content_hash
+
+Key = tuple[str, str]  # a section and a key of it
+_KNOWN_SCORES = ("accuracy", "sign_accuracy", "r2")  # whose unit the smallest gain of interest is given in
+
+# What a study means by a key that its record lacks: it was begun before there was such a key.
+_BEFORE: Mapping[Key, object] = {
+    ("replicates", "splits"): "fixed",
+    ("replicates", "confirm_on"): "holdout",
+    ("search", "smallest_gain"): 0.0,
+}
 
 
 class StudyConfig(Section):
@@ -79,10 +90,18 @@ class StudyConfig(Section):
             return value
         if problem := ruled_out({key: one for key, one in value.items() if key != "dataset" or one is not None}):
             raise ValueError(problem)
-        alignment = value.get("alignment", {})
-        if isinstance(alignment, dict):
-            alignment = {"one_sided": "never", **alignment}
-        return {"models": False, **value, "alignment": alignment}
+        trainer = value["trainer"]
+        score = trainer.get("score") if isinstance(trainer, dict) else getattr(trainer, "score", None)
+        defaults: dict[str, dict[str, object]] = {
+            "alignment": {"one_sided": "never"},
+            "replicates": {"splits": "fixed"},
+            "search": {} if score in _KNOWN_SCORES else {"smallest_gain": 0.0},
+        }
+        filled = {"models": False, **value}
+        for section, keys in defaults.items():
+            given = filled.get(section, {})
+            filled[section] = {**keys, **given} if isinstance(given, dict) else given
+        return filled
 
     @model_validator(mode="after")
     def _fits_trainer(self) -> StudyConfig:
@@ -154,11 +173,50 @@ class StudyConfig(Section):
             del value["resources"]
             return value
         value["resources"] = {"pack": value["resources"]["pack"]}
-        if self.replicates.splits == "fixed":
-            del value["replicates"]["splits"]  # a study of the version before is one of fixed splits
+        for (section, key), before in _BEFORE.items():
+            if value[section][key] == before:
+                del value[section][key]
         return value
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any]) -> StudyConfig:
+        """The configuration of a study on record, perhaps of a version before, from what `identity` gave there.
+
+        Raises:
+            ValueError: it holds what this version does not have.
+        """
+        return cls.model_validate(in_full(identity))
+
+    def as_begun(self, identity: Mapping[str, Any]) -> StudyConfig:
+        """The configuration for a study on record: keys that the study file leaves out and the record lacks mean what
+        they meant when the study began, whatever their default is now.
+        """
+        value = self.to_json()
+        for section, key in self.left_out:
+            if key not in identity.get(section, {}):
+                value[section][key] = _BEFORE[section, key]
+        return type(self).model_validate(value)
+
+    @property
+    def left_out(self) -> list[Key]:
+        """Keys with a default that was another once, of those that the study file does not give."""
+        if self.trainer is not None:  # of which no version before knew
+            return []
+        return [(section, key) for section, key in _BEFORE if key not in getattr(self, section).model_fields_set]
 
     @property
     def hash(self) -> str:
         """Content hash of `identity`; a study of one name has one."""
         return content_hash(self.identity)
+
+
+def in_full(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that was written by this version or one before, with the keys that it lacks for being older."""
+    filled = dict(value)
+    if filled.get("trainer") is not None:  # of which no version before knew
+        return filled
+    for (section, key), before in _BEFORE.items():
+        given = filled.get(section, {})
+        if isinstance(given, Mapping):  # else it is no configuration, which is for others to say
+            filled[section] = {key: before, **given}
+    return filled

@@ -96,7 +96,7 @@ _RULED_OUT: Mapping[str, tuple[str, ...]] = {
     "encoders": (),
     "training": (),
     "alignment": ("objective", "direction", "projector", "projector_width"),
-    "replicates": ("splits",),
+    "replicates": ("splits", "confirm_on"),
     "resources": ("pack",),
 }
 

@@ -47,7 +47,7 @@ def build_report(
     """The report of the study's cells, from everything recorded so far; `profiles` and `forecasts` by cell id."""
     config = cells[0].config
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
-    decisions = decide(answers)
+    decisions = decide(answers, smallest_gain=config.search.smallest_gain)
     results = [
         _with_encoders(
             _cell(cell, ledger, profiles.get(cell.id), answers.get(cell.id), decisions.get(cell.id), run),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.results.flat import answer_numbers
 from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
+from study.results.text.amounts import standing, told_gain
 
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
@@ -18,7 +19,8 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
     `pairs`: a row per cell, its profile (bits), strategy and gain. `encoders`: a row per encoder, λ*, interval, gain,
     verdict. `curves`: a row per encoder and strength. `scores`: a row per training of those. `alignment`: a row per
     cell and strength. `numbers`: the same, where a function of the user's returned other numbers than scores. All but
-    `pairs` carry `cell`, the id that `pairs` has too.
+    `pairs` carry `cell`, the id that `pairs` has too. `standing` is what a gain may be told as
+    (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
     """
     cells = report.cells
     tables: dict[str, Iterator[dict[str, Any]]] = {
@@ -98,13 +100,15 @@ def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
 
 
 def _answer(answer: SubjectResult) -> dict[str, Any]:
-    gain = answer.gain_over_zero or GainResult()
+    gain, (told, _) = answer.gain_over_zero or GainResult(), told_gain(answer)
     return {
         **answer_numbers(answer),
         "p_value": gain.p_value,
         "p_adjusted": gain.p_adjusted,
         "seeds": _as_float(gain.seeds),
         "verdict": answer.verdict,
+        "standing": standing(told),
+        "for_new_rows": None if told.mean is None else told.is_for_new_rows,
     }
 
 

@@ -42,7 +42,7 @@ def encoder_result(
     if answer and decision:
         decided = as_decided(cell, ledger, answer, subject, decision)
         arm = decided.answer.arm
-        result = _subject(decided, decision.p_needed)
+        result = _subject(decided, decision)
         if arm != "shared":  # told by its own curve; beside the other encoder stands the one of one strength for both
             own_side = OwnSide(curve=result.curve, posterior=result.posterior)
             shared = answer.subjects[subject]
@@ -64,17 +64,20 @@ def _told(result: SubjectResult) -> dict[str, Any]:
     return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
 
 
-def _subject(decided: Decided, p_needed: float) -> SubjectResult:
+def _subject(decided: Decided, decision: Decision) -> SubjectResult:
     subject, adjusted_p, used = decided
-    selection = subject.selection
-    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p, used=used)
-    tried = replace(_gain(subject.gain, source=subject.source), p_adjusted=adjusted_p, p_needed=p_needed)
+    selection, smallest = subject.selection, decision.smallest_gain
+    concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p, used=used, smallest_gain=smallest)
+    tried = _gain(subject.gain, source=subject.source, smallest=smallest)
+    tried = replace(tried, p_adjusted=adjusted_p, p_needed=decision.p_needed)
     claimed = tried
     if concluded.gain is not subject.gain:
-        claimed = replace(_gain(concluded.gain, source=subject.source), p_adjusted=1.0, p_needed=p_needed)
+        claimed = _gain(concluded.gain, source=subject.source, smallest=0.0)
+        claimed = replace(claimed, p_adjusted=1.0, p_needed=decision.p_needed)
     low, high = concluded.interval
     return SubjectResult(
-        lambda_star=rounded(concluded.lambda_star),
+        # that which the gain was measured at: on another machine the search may end in another third digit
+        lambda_star=subject.lambda_star if concluded.lambda_star else 0.0,
         interval=(rounded(low), rounded(high)),
         lambda_1se=rounded(concluded.lambda_1se),
         expected_regret=selection.expected_regret,
@@ -112,6 +115,7 @@ def _posterior(selection: Selection) -> PosteriorCurve:
         mean=tuple(drawn.mean.tolist()),
         low=tuple(drawn.low.tolist()),
         high=tuple(drawn.high.tolist()),
+        scale=drawn.scale,
     )
 
 
@@ -124,17 +128,22 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
         Alternative(
             strategy=strategy,
             strengths=answer.strengths[strategy],
-            gains=tuple(_gain(gain, source=answer.sources[strategy]) for gain in (gains.gain_1, gains.gain_2)),
+            gains=tuple(
+                _gain(gain, source=answer.sources[strategy], smallest=decision.smallest_gain)
+                for gain in (gains.gain_1, gains.gain_2)
+            ),
             gain_mean=replace(
-                _gain(gains.gain_mean, source=answer.sources[strategy]),
+                _gain(gains.gain_mean, source=answer.sources[strategy], smallest=decision.smallest_gain),
                 p_adjusted=choice.adjusted_p[strategy],
                 p_needed=decision.p_needed,
             ),
         )
         for strategy, gains in answer.candidates.items()
     )
+    # What one λ for both would do at its strong end is no reason to avoid what the pair is advised to do.
+    used = None if choice.strategy == "none" else answer.candidates[choice.strategy].gain_mean
     return PairResult(
-        **_told(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], None), decision.p_needed)),
+        **_told(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], used), decision)),
         strategy=choice.strategy,
         strengths=decision.strengths,
         reason=choice.reason,
@@ -142,7 +151,7 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
     )
 
 
-def _gain(gain: Gain, *, source: str) -> GainResult:
+def _gain(gain: Gain, *, source: str, smallest: float) -> GainResult:
     low, high = gain.interval
     return GainResult(
         mean=finite(gain.mean),
@@ -153,6 +162,8 @@ def _gain(gain: Gain, *, source: str) -> GainResult:
         units=gain.units,
         unit=None if gain.units is None else gain.unit,
         units_share=None if gain.units is None else round(gain.units_share, 3),
+        splits=gain.splits,
+        smallest_gain=smallest or None,
     )
 
 

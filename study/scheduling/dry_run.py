@@ -34,7 +34,7 @@ def dry_run(
     if code is None and try_seconds is not None:
         raise ConfigError("--try is for a trainer of your own; leave it out")
     cells, datasets = build_cells(config, code=code.hash if code else "")
-    for line in data_notes(datasets):
+    for line in data_notes(datasets, splits=config.replicates.splits):
         print(line, file=sys.stderr)
     import torch
 

@@ -10,12 +10,11 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from trainables.functions.code import Code
-
 from study.cells.cell import Cell, Job
 from study.cells.trials import Arm, Setting
 from study.config import ConfigError
 from study.search.design import nuisance_settings
+from trainables.functions.code import Code
 from trainables.saving.scratch import scratch
 
 _START_SECONDS = 600.0  # in which a process that imports the function's modules must have begun to train
@@ -111,10 +110,10 @@ def _train(
 ) -> None:  # pragma: no cover - in a process of its own
     """Train, and tell every moment how far it is: an `Attempt`, or what is wrong in one line."""
     import torch
+
     from trainables.functions.errors import UserError
     from trainables.functions.loading import load
     from trainables.functions.running import FunctionTrainer
-
     from trainables.functions.spec import FunctionSpec
     from trainables.saving.place import Place
     from trainables.trainer import Context, RefusedError

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject
-from study.search import Ledger
+from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject, Trials
 from study.search.curves import ScoreCurve, confirmed_by_setting, curve, has_one_score, select_curve
 from study.search.one_sided import ONE_SIDED
 from study.search.rounds import has_answer, rounded, searched
@@ -49,13 +48,15 @@ class SubjectAnswer:
 class Decision:
     """The strategy chosen for a pair, its strengths, and the p-values of all its claims as corrected for the study.
 
-    `p_needed` is the uncorrected p-value with which one claim more of the study would be confirmed.
+    `p_needed` is the uncorrected p-value with which one claim more of the study would be confirmed; `smallest_gain` is
+    what a gain must not be shown to lie below, in the score's unit.
     """
 
     choice: StrategyChoice
     strengths: StrengthPair
     adjusted_p: Mapping[Claimant, float]
     p_needed: float
+    smallest_gain: float = 0.0
 
 
 class Decided(NamedTuple):
@@ -87,9 +88,9 @@ _ARMS: Mapping[Subject, Literal["to_1", "to_2"]] = dict(
 )  # that pull an encoder alone
 
 
-def evaluate(cell: Cell, ledger: Ledger) -> Answer:
+def evaluate(cell: Cell, ledger: Trials) -> Answer:
     """The answer of a cell that has a curve."""
-    scores = confirmed_by_setting(ledger.trials(cell.id, "confirm"))
+    scores = confirmed_by_setting(ledger.trials(cell.id, "confirm"), ratio=cell.confirming_ratio)
     subjects: dict[Subject, SubjectAnswer] = {}
     one_score = has_one_score(cell, ledger)
     for subject in SUBJECTS[-1:] if one_score else SUBJECTS:
@@ -104,22 +105,32 @@ def evaluate(cell: Cell, ledger: Ledger) -> Answer:
     return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources, one_score=one_score)
 
 
-def as_decided(cell: Cell, ledger: Ledger, answer: Answer, subject: Subject, decision: Decision) -> Decided:
+def as_decided(cell: Cell, ledger: Trials, answer: Answer, subject: Subject, decision: Decision) -> Decided:
     """The answer for an encoder where the decision would use it.
 
     One that is to be aligned on its own side is judged by its one-sided curve, and not by what one strength for both
-    would do to it; its gain there is the claim of the strategy.
+    would do to it; its gain there is the claim of the strategy. So is one whose gain on its own side is confirmed,
+    though its pair is to be left alone or has a simpler strategy: nobody may be told that nothing is worth having.
     """
     strategy, arm = decision.choice.strategy, _ARMS[subject]
-    if strategy in (arm, "per_encoder") and (own := _one_sided(cell, ledger, answer, subject)):
-        claimed = decision.adjusted_p[strategy]
-        return Decided(own, claimed if strategy == arm else max(claimed, own.gain.p_value), own.gain)
+    own_is_told = strategy in (arm, "per_encoder") or (strategy != "shared" and _is_claimed(answer, decision, arm))
+    if own_is_told and (own := _one_sided(cell, ledger, answer, subject)):
+        claimed = decision.adjusted_p[arm]
+        return Decided(own, claimed, own.gain)
     is_pulled = strategy == "shared" and decision.strengths[0]
     used = _gain_of(answer.candidates["shared"], subject) if is_pulled else None
     return Decided(answer.subjects[subject], decision.adjusted_p[subject], used)
 
 
-def _one_sided(cell: Cell, ledger: Ledger, answer: Answer, subject: Subject) -> SubjectAnswer | None:
+def _is_claimed(answer: Answer, decision: Decision, arm: Strategy) -> bool:
+    """Whether a strategy's gain for the pair is confirmed, and not too small to matter."""
+    if arm not in answer.candidates:
+        return False
+    gain = answer.candidates[arm].gain_mean
+    return decision.adjusted_p[arm] <= SIZE and gain.mean > 0 and not gain.is_too_small(decision.smallest_gain)
+
+
+def _one_sided(cell: Cell, ledger: Trials, answer: Answer, subject: Subject) -> SubjectAnswer | None:
     """The answer for an encoder by the curve of the arm that pulls it; None where that cannot be drawn."""
     arm = _ARMS[subject]
     own = curve(searched(cell, ledger, arm), subject)
@@ -139,10 +150,11 @@ def _gain_of(gains: StrategyGains, subject: Subject) -> Gain:
     return (gains.gain_1, gains.gain_2)[ENCODERS.index(subject)]
 
 
-def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
+def decide(answers: Mapping[str, Answer], *, smallest_gain: float = 0.0) -> dict[str, Decision]:
     """The decision for each pair of a study, by cell id: what its report says and its encoders are trained for.
 
-    The claims of all pairs are corrected together, so it takes the answers of all of them.
+    The claims of all pairs are corrected together, so it takes the answers of all of them. `smallest_gain` is as
+    `choose_strategy` has it.
     """
     adjusted = adjusted_p_values(answers)
     claims = [p for (cell, claimant), p in adjusted.items() if claimant not in _echoes(answers[cell])]
@@ -150,9 +162,17 @@ def decide(answers: Mapping[str, Answer]) -> dict[str, Decision]:
     decisions = {}
     for cell, answer in answers.items():
         own = {claimant: adjusted[cell, claimant] for claimant in (*SUBJECTS, *answer.candidates)}
-        choice = choose_strategy(answer.candidates, adjusted_p={name: own[name] for name in answer.candidates})
+        choice = choose_strategy(
+            answer.candidates,
+            adjusted_p={name: own[name] for name in answer.candidates},
+            smallest_gain=smallest_gain,
+        )
         decisions[cell] = Decision(
-            choice=choice, strengths=answer.strengths[choice.strategy], adjusted_p=own, p_needed=needed
+            choice=choice,
+            strengths=answer.strengths[choice.strategy],
+            adjusted_p=own,
+            p_needed=needed,
+            smallest_gain=smallest_gain,
         )
     return decisions
 
@@ -167,11 +187,13 @@ def p_needed(adjusted: Sequence[float]) -> float:
     return SIZE / max(1, sum(p_value > SIZE for p_value in adjusted))
 
 
-def recommended_settings(cells: Sequence[Cell], ledger: Ledger) -> dict[str, tuple[Setting, Setting]]:
+def recommended_settings(cells: Sequence[Cell], ledger: Trials) -> dict[str, tuple[Setting, Setting]]:
     """The confirmed setting that each encoder of each confirmed cell should be trained with, by what is decided."""
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
+    smallest_gain = cells[0].config.search.smallest_gain if cells else 0.0
     recommended = {
-        cell: encoder_settings(ledger.trials(cell, "confirm"), decision) for cell, decision in decide(answers).items()
+        cell: encoder_settings(ledger.trials(cell, "confirm"), decision)
+        for cell, decision in decide(answers, smallest_gain=smallest_gain).items()
     }
     return {cell: settings for cell, settings in recommended.items() if settings}
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, score_of
-from study.search import Ledger
+from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, Trials, score_of
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
 from trainables.functions.spec import Value
@@ -64,7 +63,7 @@ def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
     )
 
 
-def has_one_score(cell: Cell, ledger: Ledger) -> bool:
+def has_one_score(cell: Cell, ledger: Trials) -> bool:
     """Whether the user's function has one score for the pair, which stands for both encoders."""
     return any(one.one_score for trial in ledger.trials(cell.id, "shared") for one in trial.results.values())
 
@@ -85,19 +84,24 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     )
 
 
-def confirmed_by_setting(trials: Iterable[Asked]) -> dict[Subject, dict[StrengthPair, Confirmed]]:
-    """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere."""
+def confirmed_by_setting(
+    trials: Iterable[Asked], *, ratio: float | None = None
+) -> dict[Subject, dict[StrengthPair, Confirmed]]:
+    """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere.
+
+    `ratio` is as `Confirmed` has it.
+    """
     by_setting = {
-        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates])
+        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates], ratio=ratio)
         for trial in trials
         if trial.results
     }
     return {subject: {at: known[subject] for at, known in by_setting.items()} for subject in SUBJECTS}
 
 
-def confirmed_of(results: Sequence[ReplicateResult | None]) -> dict[Subject, Confirmed]:
+def confirmed_of(results: Sequence[ReplicateResult | None], *, ratio: float | None = None) -> dict[Subject, Confirmed]:
     """Scores of confirming replicates at one setting, and how each did on every unit of the test split if that is on
-    record, by subject; None is one that is missing.
+    record, by subject; None is one that is missing. `ratio` is as `Confirmed` has it.
     """
     outcomes = _outcomes(
         [None if one is None or one.by_unit is None else ByUnit.from_json(one.by_unit) for one in results]
@@ -106,6 +110,7 @@ def confirmed_of(results: Sequence[ReplicateResult | None]) -> dict[Subject, Con
         subject: Confirmed(
             scores=np.array([math.nan if one is None else score_of(one, subject) for one in results]),
             outcomes=outcomes.get(subject),
+            ratio=ratio,
         )
         for subject in SUBJECTS
     }

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting
+from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting, Trials
 from study.search import Ledger
 from study.search.curves import ScoreCurve, curve, select_curve
 from study.search.design import nuisance_settings
@@ -20,6 +20,7 @@ from study.search.one_sided import ONE_SIDED, begun_before, first_strengths, may
 from study.search.record.notes import LEARNT
 from study.search.samplers import suggest
 from study.selection import Unit, warp_scale
+from study.selection import rounded as rounded
 from trainables.spec import derive_seed
 
 Round = tuple[Asked, ...]
@@ -61,13 +62,13 @@ def learnt(cell: Cell, ledger: Ledger) -> Sequence[Experience]:
     return (ledger.note(LEARNT) or {}).get(cell.id, ())
 
 
-def has_answer(cell: Cell, ledger: Ledger) -> bool:
+def has_answer(cell: Cell, ledger: Trials) -> bool:
     """Whether the shared arm has a curve of both encoders and of the pair to select from."""
     trials = ledger.trials(cell.id, "shared")
     return all(curve(trials, subject).is_drawable for subject in SUBJECTS)
 
 
-def searched(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[Asked, ...]:
+def searched(cell: Cell, ledger: Trials, arm: Arm) -> tuple[Asked, ...]:
     """The trials that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
     trials = ledger.trials(cell.id, arm)
     if arm == "shared" or not trials:
@@ -90,11 +91,6 @@ def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
             if own.is_drawable and (star := rounded(select_curve(cell, own).lambda_star)):
                 settings.append(_like_nearest(own, star, arm))
     return tuple(settings)
-
-
-def rounded(strength: float) -> float:
-    """A strength to three significant digits: what is confirmed is what is reported."""
-    return float(f"{strength:.3g}")
 
 
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:

@@ -1,12 +1,12 @@
 """Selection: replicate results to λ*, its interval, its gain, a verdict and a strategy. Pure numpy and scipy."""
 
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
-from study.selection.confirm import Gain, holm, paired_gain
+from study.selection.confirm import Gain, corrected_gain, holm, paired_gain
 from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
-from study.selection.optimum import Curve, Flag, Selection, select
-from study.selection.placement import Unit, free_columns, next_strength
+from study.selection.optimum import Curve, Flag, Selection, rounded, select
+from study.selection.placement import Unit, free_columns, next_strength, next_units
 from study.selection.posterior import Posterior, sample_posterior
-from study.selection.prospect import Prospect, prospect
+from study.selection.prospect import Prospect, prospect, seeds_to_show
 from study.selection.shape import Shape
 from study.selection.strategy import (
     STRATEGIES,
@@ -39,15 +39,19 @@ __all__ = [
     "Verdict",
     "choose_strategy",
     "conclude",
+    "corrected_gain",
     "counted",
     "crossed_gain",
     "free_columns",
     "has_curve",
     "holm",
     "next_strength",
+    "next_units",
     "paired_gain",
     "prospect",
+    "rounded",
     "sample_posterior",
+    "seeds_to_show",
     "select",
     "strengths_by_encoder",
     "unwarp",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,8 @@ class Gain:
     two-sided p-value; NaN limits and p = 1 where one seed or none is left.
 
     With `units` the interval is for new rows: it counts the luck of so many rows, or groups, of the test split, whose
-    share of its variance is `units_share`. Without, it is for the rows that were tested on, and knows seeds alone.
+    share of its variance is `units_share`. With `splits` it is for new rows too, by so many random splits. Without
+    either it is for the rows that were tested on, and knows seeds alone.
     """
 
     mean: float
@@ -29,6 +30,16 @@ class Gain:
     units: int | None = None
     unit: Literal["rows", "groups"] = "rows"
     units_share: float = 0.0
+    splits: int | None = None
+
+    def is_too_small(self, smallest: float) -> bool:
+        """Whether it is shown to be too small to matter, be it gain or loss: its interval lies within ± `smallest`.
+
+        With a 90 % interval this is the pair of one-sided tests at 5 % for equivalence (Schuirmann 1987). Nothing is
+        too small for a `smallest` of 0.
+        """
+        low, high = self.interval
+        return smallest > 0 and -smallest <= low and high <= smallest
 
 
 def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9) -> Gain:
@@ -60,6 +71,26 @@ def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9
         p_value = 1.0 if abs(mean) <= 1e-12 * size else 2.0 ** (1 - count)
         return Gain(mean=mean, interval=(mean, mean), p_value=p_value, seeds=count, standard_error=0.0, level=level)
     return gain_by_t(mean, error, count - 1, seeds=count, level=level)
+
+
+def corrected_gain(baseline: ArrayLike, candidate: ArrayLike, *, ratio: float, level: float = 0.9) -> Gain:
+    """As `paired_gain`, where every pair has a random split of its own with `ratio` test rows for each training row.
+
+    Splits share rows, so that their gains vary together and less than those on new rows would: the variance of the mean
+    is (1/n + ratio) times that of one gain, not 1/n times (Nadeau & Bengio 2003, eq. 9; Bouckaert & Frank 2004). It
+    hardly falls as splits are added, which is honest: there are no more rows.
+
+    Raises:
+        ValueError: as `paired_gain`, or `ratio` is not above 0.
+    """
+    if not ratio > 0:
+        raise ValueError(f"ratio is test rows for each training row, above 0, given {ratio}")
+    alone = paired_gain(baseline, candidate, level=level)
+    if alone.seeds < 2 or alone.standard_error == 0:
+        return replace(alone, splits=alone.seeds or None)
+    error = alone.standard_error * float(np.sqrt(1 + ratio * alone.seeds))
+    told = gain_by_t(alone.mean, error, alone.seeds - 1, seeds=alone.seeds, level=level)
+    return replace(told, splits=alone.seeds)
 
 
 def gain_by_t(mean: float, error: float, degrees: float, *, seeds: int, level: float) -> Gain:

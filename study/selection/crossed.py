@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from study.selection.confirm import Gain, gain_by_t, paired_gain
+from study.selection.confirm import Gain, corrected_gain, gain_by_t, paired_gain
 
 OutcomeUnit = Literal["rows", "groups"]
 
@@ -42,21 +42,27 @@ class Outcomes:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Confirmed:
     """Scores (R,) of the confirming trainings at one setting, NaN where one diverged, and how each did on every unit
-    of the test split, where that is on record.
+    of the test split, where that is on record. `ratio` is test rows for each training row where every training has a
+    random split of its own.
     """
 
     scores: NDArray[np.float64]
     outcomes: Outcomes | None = None
+    ratio: float | None = None
 
     def joined(self, other: Confirmed) -> Confirmed:
         """The mean of both, as of the two encoders of a pair."""
         outcomes = None
         if self.outcomes and other.outcomes and self.outcomes.values.shape == other.outcomes.values.shape:
             outcomes = replace(self.outcomes, values=(self.outcomes.values + other.outcomes.values) / 2)
-        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes)
+        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes, ratio=self.ratio)
 
     def over(self, baseline: Confirmed) -> Gain:
-        """The gain over a baseline of the same seeds: on new rows where outcomes are known, else on these rows."""
+        """The gain over a baseline of the same seeds: on new rows where outcomes are known, or every seed had a split
+        of its own, else on these rows.
+        """
+        if self.ratio is not None:
+            return corrected_gain(baseline.scores, self.scores, ratio=self.ratio)
         if self.outcomes is None or baseline.outcomes is None:
             return paired_gain(baseline.scores, self.scores)
         return crossed_gain(baseline.outcomes, self.outcomes)
@@ -69,7 +75,8 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     Trainings and units are crossed random effects: D_rn = μ + a_r + b_n + e_rn, of which the variance of the mean is
     estimated by that of two-way analysis of variance, (MS_a + MS_b − MS_e) / RN (Searle, Casella & McCulloch 1992, ch.
     4), with units weighted by their rows; never below what either axis says alone. The interval is that of t with
-    Satterthwaite's degrees of freedom, of which few groups leave few.
+    Satterthwaite's degrees of freedom, of which few groups leave few. Of one unit nobody knows how others differ: its
+    limits are NaN, and p is 1.
 
     Raises:
         ValueError: as `Outcomes.minus`, or level does not lie between 0 and 1.
@@ -80,7 +87,9 @@ def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9)
     by_training = change @ weights
     trainings, units = change.shape
     alone = replace(paired_gain(np.zeros(len(by_training)), by_training, level=level), units=units, unit=baseline.unit)
-    if trainings < 2 or units < 2:
+    if units < 2:
+        return replace(alone, interval=(np.nan, np.nan), p_value=1.0, standard_error=np.nan, units_share=1.0)
+    if trainings < 2:
         return alone
     mean = float(by_training.mean())
     by_unit = change.mean(axis=0)

@@ -8,6 +8,9 @@ ten strengths of one seed look like ten witnesses. So the covariance of a seed's
 
 with the offset's variance infinite (only differences within a seed count). Which line of NOISES holds is unknown, and
 learnt from how seeds differ from one another.
+
+Trainings of which nobody knows the seed are not paired: each is taken for a seed of its own, whose offset is a part of
+its noise, about one level that all share. Then luck cannot be shared, and only the lines without a share are left.
 """
 
 from __future__ import annotations
@@ -93,40 +96,87 @@ def centred(scores: Floats) -> Floats:
     return less_mean
 
 
-def differences(scores: Floats, axis: Floats) -> tuple[Differences, ...]:
-    """The scores (S, R) under each noise that they leave plausible, `weight` summing to 1.
+def differences(scores: Floats, axis: Floats, *, paired: bool = True) -> tuple[Differences, ...]:
+    """The scores (S, R) under each noise that they leave plausible, `weight` summing to 1; not `paired`: of which no
+    two are known to be of one seed.
 
     A noise is weighed with the curve free at every strength (restricted likelihood), that is by how seeds differ from
     one another; a single seed leaves the priors as they are.
     """
+    return _plausible(_paired(scores, axis) if paired else _unpaired(scores, axis))
+
+
+def _paired(scores: Floats, axis: Floats) -> list[Differences]:
+    """Under each noise, only differences within a seed."""
     scores = scores[:, np.isfinite(scores).sum(axis=0) > 1]
     present = np.isfinite(scores)
     values = centred(scores)
     freedom = int(present.sum() - present.shape[1])
-    # Differences below rounding error are none: the floor stands in for a noise too small to be seen.
-    floor = freedom * (1e-13 * max(float(np.abs(scores[present]).max()), 1e-100)) ** 2
+    floor = _floor(scores, freedom)
     if (values**2).sum() <= floor:
         values = np.zeros_like(values)
-    plausible, log_weights = [], []
+    every = []
     for noise in NOISES:
         per_seed = [_precision(axis.tobytes(), column.tobytes(), noise) for column in present.T]
         projected = [precision @ column for (precision, _), column in zip(per_seed, values.T, strict=True)]
-        statistics = Differences(
-            noise=noise,
-            information=np.sum([precision for precision, _ in per_seed], axis=0),
-            totals=np.sum(projected, axis=0),
-            squares=max(float((values.T * projected).sum()), floor),
-            freedom=freedom,
-            log_volume=sum(log_volume for _, log_volume in per_seed),
+        every.append(
+            Differences(
+                noise=noise,
+                information=np.sum([precision for precision, _ in per_seed], axis=0),
+                totals=np.sum(projected, axis=0),
+                squares=max(float((values.T * projected).sum()), floor),
+                freedom=freedom,
+                log_volume=sum(log_volume for _, log_volume in per_seed),
+            )
         )
-        plausible.append(statistics)
-        log_weights.append(np.log(noise.prior) + _restricted_log_likelihood(statistics))
+    return every
+
+
+def _unpaired(scores: Floats, axis: Floats) -> list[Differences]:
+    """Under each noise without a share, all differences: with the precisions p of a strength's mean, Σp f² − (Σp f)²/Σp
+    about the common level, and the squares within each strength.
+    """
+    present = np.isfinite(scores)
+    counts = present.sum(axis=1)
+    sums = np.where(present, scores, 0.0).sum(axis=1)
+    level = sums.sum() / counts.sum()
+    means = np.where(counts > 0, sums / np.maximum(counts, 1) - level, 0.0)
+    within = np.where(present, (scores - level - means[:, None]) ** 2, 0.0).sum(axis=1)
+    freedom = int(counts.sum() - 1)
+    floor = _floor(scores, freedom)
+    if (within + counts * means**2).sum() <= floor:
+        means, within = np.zeros_like(means), np.zeros_like(within)
+    every = []
+    for noise in (noise for noise in NOISES if not noise.share):
+        variances = np.diag(noise.covariance(axis))
+        precisions = counts / variances
+        whole = precisions.sum()
+        mean = float(precisions @ means / whole)
+        every.append(
+            Differences(
+                noise=noise,
+                information=np.diag(precisions) - np.outer(precisions, precisions) / whole,
+                totals=precisions * (means - mean),
+                squares=max(float((within / variances).sum() + precisions @ (means - mean) ** 2), floor),
+                freedom=freedom,
+                log_volume=float(-0.5 * (counts @ np.log(variances) + np.log(whole))),
+            )
+        )
+    return every
+
+
+def _floor(scores: Floats, freedom: int) -> float:
+    """The least sum of squares: differences below rounding error are none."""
+    known = scores[np.isfinite(scores)]
+    return float(freedom * (1e-13 * max(float(np.abs(known).max()), 1e-100)) ** 2)
+
+
+def _plausible(every: list[Differences]) -> tuple[Differences, ...]:
+    log_weights = [np.log(one.noise.prior) + _restricted_log_likelihood(one) for one in every]
     weights = np.exp(np.array(log_weights) - max(log_weights))
     weights = np.where(weights < NEGLIGIBLE * weights.sum(), 0.0, weights)
     weights /= weights.sum()
-    return tuple(
-        replace(one, weight=float(weight)) for one, weight in zip(plausible, weights, strict=True) if weight > 0
-    )
+    return tuple(replace(one, weight=float(weight)) for one, weight in zip(every, weights, strict=True) if weight > 0)
 
 
 def _restricted_log_likelihood(statistics: Differences) -> float:

@@ -19,12 +19,16 @@ FEW_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point."""
+    """The posterior of the curve on a grid of strengths, for a figure: `low` and `high` bound `level` at each point.
+
+    `scale` is that of the warp on which it is smooth.
+    """
 
     strengths: Floats
     mean: Floats
     low: Floats
     high: Floats
+    scale: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +65,7 @@ def select(
     range_: tuple[float, float] | None = None,
     scale: float | None = None,
     diverged: ArrayLike | None = None,
+    paired: bool = True,
 ) -> Selection:
     """λ*, its interval and the curve's shape, from the scores of every training.
 
@@ -72,14 +77,15 @@ def select(
         range_: of strengths that λ* is sought in; None: from the smallest to the largest given.
         scale: of the warp, see `warp_scale`; None: from the design.
         diverged: (S, R) True where a training blew up, if some NaN are only trainings not run; None: all NaN diverged.
+        paired: False where columns are no seeds: each training is then taken for one of a seed of its own.
 
     Raises:
-        ValueError: shapes disagree, strengths are negative or repeated, fewer than two have a score, or no seed was
-            trained at two strengths.
+        ValueError: shapes disagree, strengths are negative or repeated, fewer than two have a score, or, of paired
+            scores, no seed was trained at two strengths.
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, given {level}")
-    trainings = Trainings.of(strengths, scores, diverged=diverged, range_=range_)
+    trainings = Trainings.of(strengths, scores, diverged=diverged, range_=range_, paired=paired)
     fitted = fit(trainings, scale=scale)
     posterior = draw(fitted, draws=DRAWS, seed=seed)
     best = posterior.best
@@ -108,9 +114,15 @@ def select(
             mean=posterior.mean,
             low=ordered[:, tail],
             high=ordered[:, -1 - tail],
+            scale=fitted.scale,
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
     )
+
+
+def rounded(strength: float) -> float:
+    """A strength to three significant digits: what is confirmed is what is reported."""
+    return float(f"{strength:.3g}")
 
 
 def _interval(axis: Floats, probability: Floats, star: int, level: float) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -32,7 +32,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Trainings of one strength: which seeds, by their column in the table of scores."""
+    """Trainings of one strength: which seeds, by their column in the table of scores; none where no seed is known."""
 
     strength: float
     columns: tuple[int, ...]
@@ -64,8 +64,34 @@ def next_strength(
     Raises:
         ValueError: as `select`.
     """
+    (unit,) = next_units(
+        strengths, scores, running=running, seeds=seeds, range_=range_, scale=scale, diverged=diverged, seed=seed
+    )
+    return unit.strength
+
+
+def next_units(
+    strengths: ArrayLike,
+    scores: ArrayLike,
+    *,
+    count: int = 1,
+    running: Sequence[Unit] = (),
+    seeds: int = 1,
+    range_: tuple[float, float] | None = None,
+    scale: float | None = None,
+    diverged: ArrayLike | None = None,
+    seed: int = 0,
+    paired: bool = True,
+) -> tuple[Unit, ...]:
+    """The units that tell most, `count` of them one after another, each as if those before it had been trained.
+
+    The arguments are those of `next_strength`; `paired` as for `select`.
+
+    Raises:
+        ValueError: as `select`.
+    """
     blown = np.zeros(np.shape(scores), bool) if diverged is None else np.asarray(diverged, bool)
-    fitted = fit(Trainings.of(strengths, scores, diverged=blown, range_=range_), scale=scale)
+    fitted = fit(Trainings.of(strengths, scores, diverged=blown, range_=range_, paired=paired), scale=scale)
     posterior = draw(fitted, draws=DRAWS, seed=seed)
     grid = posterior.strengths
     taken: dict[int, set[int]] = {}
@@ -76,7 +102,13 @@ def next_strength(
     for unit in running:
         place = int(np.abs(grid - unit.strength).argmin())
         known = known.after(place, unit.columns)
-    return float(grid[known.most_informative(seeds)])
+    units: list[Unit] = []
+    while len(units) < count:
+        place = known.most_informative(seeds)
+        columns = free_columns(known.taken.get(place, set()), seeds)
+        units.append(Unit(strength=float(grid[place]), columns=columns if paired else ()))
+        known = known.after(place, columns) if len(units) < count else known
+    return tuple(units)
 
 
 def free_columns(taken: set[int], seeds: int) -> tuple[int, ...]:
@@ -94,6 +126,7 @@ class _Knowledge:
     admissible: NDArray[np.bool_]
     noise: Floats  # (G, G) covariance of the deviations of one seed
     taken: Mapping[int, set[int]]
+    paired: bool
 
     @classmethod
     def of(cls, fitted: Fit, posterior: Posterior, taken: Mapping[int, set[int]]) -> _Knowledge:
@@ -104,6 +137,7 @@ class _Knowledge:
             admissible=posterior.admissible,
             noise=np.asarray(kinds) * float(np.median(posterior.noise_sd**2)),
             taken=taken,
+            paired=fitted.trainings.paired,
         )
 
     def after(self, place: int, columns: Sequence[int]) -> _Knowledge:
@@ -114,9 +148,7 @@ class _Knowledge:
             change = self._change(contrasts, errors)
             covariance = covariance - change @ change.T
         taken = {**self.taken, place: self.taken.get(place, set()) | set(columns)}
-        return _Knowledge(
-            mean=self.mean, covariance=covariance, admissible=self.admissible, noise=self.noise, taken=taken
-        )
+        return replace(self, covariance=covariance, taken=taken)
 
     def most_informative(self, seeds: int) -> int:
         """Grid point of the unit of greatest value."""
@@ -137,6 +169,8 @@ class _Knowledge:
         columns = free_columns(self.taken.get(place, set()), seeds)
         contrasts, errors = self._contrasts(place, columns)
         value = self._gain(self._change(contrasts, errors)) if len(contrasts) else 0.0
+        if not self.paired:
+            return value
         fresh = [column for column in columns if not any(column in held for held in self.taken.values())]
         if len(fresh) < len(columns):
             return value
@@ -163,8 +197,16 @@ class _Knowledge:
         """What the seeds would say at `place`: (k, G) contrasts of the curve and (k,) variances of their means.
 
         Seeds that were trained at the same strengths say the same. The prediction of a seed's deviation from its others
-        is the best linear unbiased one with an unknown offset.
+        is the best linear unbiased one with an unknown offset. Of trainings that are not paired each tells how far its
+        strength lies above the mean of all that were tried.
         """
+        if not self.paired:
+            points = [other for other, taken in self.taken.items() if taken]
+            contrast = np.zeros((1, len(self.mean)))
+            contrast[0, points] = -1 / len(points)
+            contrast[0, place] += 1.0
+            trained = sum(len(taken) for taken in self.taken.values())
+            return contrast, np.array([self.noise[place, place] * (1 / len(columns) + 1 / trained)])
         held: Counter[tuple[int, ...]] = Counter()
         for column in columns:
             if pattern := tuple(sorted(other for other, taken in self.taken.items() if column in taken)):

@@ -103,7 +103,7 @@ def fit(trainings: Trainings, *, scale: float | None = None) -> Fit:
     gaps = _gaps(trainings)
     parts = [
         Part.of(statistics, design(tried, statistics.information, gaps))
-        for statistics in differences(trainings.scores, tried)
+        for statistics in differences(trainings.scores, tried, paired=trainings.paired)
     ]
     total = logsumexp([logsumexp(part.log_weights) for part in parts])
     return Fit(
@@ -119,7 +119,8 @@ def _gaps(trainings: Trainings) -> tuple[int, ...]:
     count = len(trainings.strengths) - 1
     if count <= MOST_GAPS:
         return tuple(range(count))
-    seeds, scores = trainings.seeds, centred(trainings.scores)
+    seeds = trainings.seeds
+    scores = centred(trainings.scores) if trainings.paired else np.nan_to_num(trainings.scores)
     means = scores.sum(axis=1) / np.maximum(seeds, 1)
     jumps = np.where((seeds[1:] > 0) & (seeds[:-1] > 0), np.abs(np.diff(means)), 0.0)
     return tuple(sorted(int(gap) for gap in np.argsort(-jumps, kind="stable")[:MOST_GAPS]))
@@ -184,11 +185,12 @@ def sample_posterior(
     range_: tuple[float, float] | None = None,
     scale: float | None = None,
     diverged: ArrayLike | None = None,
+    paired: bool = True,
 ) -> Posterior:
     """Joint posterior draws of the curve, as an acquisition function needs them; arguments as of `select`.
 
     Raises:
         ValueError: as `select`.
     """
-    trainings = Trainings.of(strengths, scores, diverged=diverged, range_=range_)
+    trainings = Trainings.of(strengths, scores, diverged=diverged, range_=range_, paired=paired)
     return draw(fit(trainings, scale=scale), draws=draws, seed=seed)

@@ -90,3 +90,16 @@ def _standard_error(changes: Floats, confirm: int) -> float:
         return float("nan")
     spread = float(np.median([row.std(ddof=1) for row in known if len(row) > 1]))
     return float(spread / np.sqrt(confirm))
+
+
+def seeds_to_show(gain: float, *, sd: float, level: float, most: int = 200) -> int | None:
+    """Fresh seeds at which a true gain (score units) is shown by a paired test at `level` with a probability of 80 %.
+
+    `sd` is that of one seed's difference. With Guenther's allowance for the t test (1981, The American Statistician
+    35:243). None where there is no gain above 0, or `most` seeds would not do.
+    """
+    tail, power = stats.norm.ppf(1 - level / 2), stats.norm.ppf(0.8)
+    if gain <= 0 or ((tail + power) * sd) ** 2 > most * gain**2:
+        return None
+    needed = max(2, int(np.ceil(((tail + power) * sd / gain) ** 2 + tail**2 / 2)))
+    return needed if needed <= most else None

@@ -49,14 +49,17 @@ def choose_strategy(
     candidates: Mapping[Strategy, StrategyGains],
     *,
     adjusted_p: Mapping[Strategy, float] | None = None,
+    smallest_gain: float = 0.0,
     size: float = 0.05,
 ) -> StrategyChoice:
     """The simplest strategy that the evidence cannot tell from the best.
 
     A strategy is eligible if its gain for the pair as one is above 0 with a p-value of at most `size`: `adjusted_p`
-    where a whole study is corrected for, else Holm-adjusted over the strategies compared. Of these, the one with the
-    largest mean gain is best; recommended is the first in the order of `STRATEGIES` whose mean gain is within one
-    standard error of it. Without an eligible one it is `none`.
+    where a whole study is corrected for, else Holm-adjusted over the strategies compared; unless that gain is shown to
+    be too small to matter, for `smallest_gain`. `per_encoder` must gain both encoders something, since else one of the
+    one-sided strategies gains more with less. Of the eligible ones, the one with the largest mean gain is best;
+    recommended is the first in the order of `STRATEGIES` whose mean gain is within one standard error of it. Without
+    an eligible one it is `none`.
 
     Raises:
         ValueError: no candidate is given, or one that does not exist.
@@ -67,9 +70,14 @@ def choose_strategy(
     names: list[Strategy] = [name for name in STRATEGIES if name in candidates and name != "none"]
     corrected = holm([candidates[name].gain_mean.p_value for name in names])
     adjusted: dict[Strategy, float] = dict(adjusted_p or zip(names, corrected, strict=True))
-    eligible = [name for name in names if adjusted[name] <= size and candidates[name].gain_mean.mean > 0]
+    confirmed = [name for name in names if adjusted[name] <= size and candidates[name].gain_mean.mean > 0]
+    confirmed = [name for name in confirmed if name != "per_encoder" or _gains_both(candidates[name])]
+    eligible = [name for name in confirmed if not candidates[name].gain_mean.is_too_small(smallest_gain)]
     if not eligible:
-        return StrategyChoice(strategy="none", reason="no strategy has a confirmed gain", adjusted_p=adjusted)
+        reason = "no strategy has a confirmed gain"
+        if confirmed:
+            reason = f"the confirmed gain of {' and of '.join(confirmed)} is too small to matter"
+        return StrategyChoice(strategy="none", reason=reason, adjusted_p=adjusted)
     best = max(eligible, key=lambda name: candidates[name].gain_mean.mean)
     top = candidates[best].gain_mean
     near = [name for name in eligible if candidates[name].gain_mean.mean >= top.mean - top.standard_error]
@@ -78,3 +86,7 @@ def choose_strategy(
     if chosen != best:
         reason = f"{chosen} is simpler than {best} and within one standard error of its gain"
     return StrategyChoice(strategy=chosen, reason=reason, adjusted_p=adjusted)
+
+
+def _gains_both(gains: StrategyGains) -> bool:
+    return gains.gain_1.mean > 0 and gains.gain_2.mean > 0

@@ -53,16 +53,16 @@ def counted(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> Bools:
     return counts
 
 
-def has_curve(scores: ArrayLike, *, diverged: ArrayLike | None = None) -> bool:
+def has_curve(scores: ArrayLike, *, diverged: ArrayLike | None = None, paired: bool = True) -> bool:
     """Whether `select` finds a curve in these scores (S, R), arguments as there; it raises where this is False."""
-    return _shortage(counted(scores, diverged=diverged)) is None
+    return _shortage(counted(scores, diverged=diverged), paired=paired) is None
 
 
-def _shortage(usable: Bools) -> str | None:
+def _shortage(usable: Bools, *, paired: bool = True) -> str | None:
     scored = int(usable.any(axis=1).sum())
     if scored < 2:
         return f"{scored} strength(s) have a score that counts, a curve needs at least 2; try more strengths"
-    if usable.sum(axis=0).max() < 2:
+    if paired and usable.sum(axis=0).max() < 2:
         return "no seed has scores at two strengths; train the same seeds at every strength"
     return None
 
@@ -72,7 +72,8 @@ class Trainings:
     """Scores of all trainings, by ascending strength and by seed.
 
     `strengths` (S,); `scores` (S, R), NaN for none; `dead` (S,) True where trainings diverge, and then without a
-    score; `diverged` True if any training did; `range` of strengths in which the optimum is sought.
+    score; `diverged` True if any training did; `range` of strengths in which the optimum is sought; `paired`: a column
+    is a seed, else columns mean nothing.
     """
 
     strengths: Floats
@@ -80,6 +81,7 @@ class Trainings:
     dead: Bools
     diverged: bool
     range: tuple[float, float]
+    paired: bool = True
 
     @property
     def seeds(self) -> NDArray[np.intp]:
@@ -95,6 +97,7 @@ class Trainings:
         *,
         diverged: ArrayLike | None = None,
         range_: tuple[float, float] | None = None,
+        paired: bool = True,
     ) -> Trainings:
         """Checks and sorts what was measured; the arguments are those of `select`.
 
@@ -102,7 +105,7 @@ class Trainings:
 
         Raises:
             ValueError: shapes disagree, a strength is negative, not finite, repeated or outside the range, fewer than
-                two strengths have a score that counts, or no seed has such scores at two strengths.
+                two strengths have a score that counts, or, of paired ones, no seed has such scores at two strengths.
         """
         axis, values = np.asarray(strengths, float), np.asarray(scores, float)
         if axis.ndim != 1 or values.ndim != 2 or len(axis) != len(values):
@@ -117,7 +120,7 @@ class Trainings:
         if blown.shape != values.shape:
             raise ValueError(f"diverged has shape {blown.shape}, scores {values.shape}; they must agree")
         usable = counted(values, diverged=blown)
-        if shortage := _shortage(usable):
+        if shortage := _shortage(usable, paired=paired):
             raise ValueError(shortage)
         dead: Bools = (blown.sum(axis=1) > 0) & (usable.sum(axis=1) == 0)
         low, high = (float(axis.min()), float(axis.max())) if range_ is None else range_
@@ -130,4 +133,5 @@ class Trainings:
             dead=dead[order],
             diverged=bool(blown.any()),
             range=(float(low), float(high)),
+            paired=paired,
         )

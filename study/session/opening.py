@@ -132,6 +132,10 @@ def check_in(
     ledger.take_over()
     known, recorded = ledger.note(CONFIGURATION), ledger.note(CELLS) or ()
     if known is not None:
+        if left_out := differences(config.identity, config.as_begun(known).identity):
+            say(
+                f"the study {config.study} goes on as it began, where the default is another now: {'; '.join(left_out)}"
+            )
         config = as_recorded(config, known, datasets, cells=recorded)
     if known is None:
         ledger.set_note(DATA, digests(cells, datasets))

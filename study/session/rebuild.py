@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study.cells.same_data import check_same, data_at_hand, digests
 from study.cli.display import Display
-from study.config import ConfigError, StudyConfig, differences, load_config, parse_config, to_yaml
+from study.config import ConfigError, StudyConfig, differences, load_resolved, parse_resolved, to_yaml
 from study.config.folder import StudyFolder
 from study.results.model import Report
 from study.search import Ledger, close_storage, open_storage, read_notes
@@ -36,7 +36,7 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
     from study.session.publishing import publish, recorded_report
 
     files = StudyFolder(folder)
-    own = load_config(files.config) if files.config.exists() else None
+    own = load_resolved(files.config) if files.config.exists() else None
     place = Storage(storage or (own.storage if own else "journal"))
     name = own.study if own and storage is None else folder.name
     config = _recorded_config(place, name, files)
@@ -85,5 +85,12 @@ def _recorded_config(place: Storage, name: str, files: StudyFolder) -> StudyConf
             f"{where} holds no study {name} that has begun; run it first, "
             "or name one of those that python -m study.status lists"
         )
-    text = STUDY_FILE.among(notes) or to_yaml(StudyConfig.model_validate(identity))
-    return parse_config(text, source=f"the record of {name}")
+    text = STUDY_FILE.among(notes)
+    if text is None:
+        try:
+            text = to_yaml(StudyConfig.of_identity(identity))
+        except ValueError:
+            raise ConfigError(
+                f"the record of {name} has a configuration of another version; read it with the version that wrote it"
+            ) from None
+    return parse_resolved(text, source=f"the record of {name}")

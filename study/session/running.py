@@ -53,7 +53,7 @@ def run_study(
     """
     code = read_function(config, function, out=out)
     cells, datasets = build_cells(config, code=code.hash if code else "")
-    for line in data_notes(datasets):
+    for line in data_notes(datasets, splits=config.replicates.splits):
         display.say(line)
     with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)

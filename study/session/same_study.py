@@ -33,15 +33,18 @@ def as_recorded(
 ) -> StudyConfig:
     """The configuration with the words of the recorded one (as `identity` gave it) wherever they mean the same.
 
+    What the study file leaves out means what it meant when the study began.
+
     Args:
         config: of the study file.
         known: the recorded configuration, perhaps of the version before.
         loaded: the data of `config`.
         cells: recorded.
     """
+    config = config.as_begun(known)
     given = config.to_json()
     try:
-        before = StudyConfig.model_validate({**given, **known, "resources": given["resources"]})
+        before = StudyConfig.of_identity({**given, **known, "resources": given["resources"]})
     except ValueError:  # an option that this version does not have
         return config
     if before.dataset is None or config.dataset is None or before.dataset.name != config.dataset.name:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from study.cells.cell import Cell
+from study.cells.trials import Arm, Asked
 from study.config import ConfigError, StudyConfig
 from study.config.folder import recorded
 from study.config.secrets import redacted
 from study.scheduling.ahead import planned_in_record
 from study.search import StudyRecord, close_storage, open_storage, read_studies
+from study.search.answers import decide, evaluate
 from study.search.curves import curve, select_curve
 from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, RUN
 from study.search.record.storage import Storage
+from study.search.rounds import has_answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellStatus:
-    """One cell: trainings with a result, likely in the end, diverged; best shared λ and its 90 % interval so far."""
+    """One cell: trainings with a result, likely in the end, diverged; best shared λ and its 90 % interval so far.
+
+    Once the study has ended, `strategy` is what is decided for the pair, with the strength of each encoder, what the
+    pair as one gains by it, its interval and its p-value after Holm (None where it is not to be aligned), and `advice`
+    says all that in words.
+    """
 
     cell: str
     done: int
@@ -28,6 +37,12 @@ class CellStatus:
     diverged: int
     lambda_star: float | None
     interval: tuple[float, float] | None
+    strategy: str | None = None
+    strengths: tuple[float, float] | None = None
+    gain: float | None = None
+    gain_interval: tuple[float, float] | None = None
+    p_adjusted: float | None = None
+    advice: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +64,17 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     cells, identity = CELLS.among(record.notes), CONFIGURATION.among(record.notes)
     if not cells or not identity:
         return None
-    config = StudyConfig.model_validate(identity)
+    config = StudyConfig.of_identity(identity)
     run = RUN.among(record.notes)
     ended = run is not None and run.complete
     known = tuple(cell.cell(config) for cell in cells)
     failed = dict(run.errors if run is not None and ended else ERRORS.among(record.notes) or {})
     given_up = {cell.id for cell in known} if ended else failed.keys()
     planned = planned_in_record(known, record.trials, given_up=given_up)
-    states = tuple(_cell_status(cell, record, planned=planned[cell.id]) for cell in known)
+    told = _decided(known, record) if ended else {}
+    states = tuple(
+        replace(_cell_status(cell, record, planned=planned[cell.id]), **told.get(cell.id, {})) for cell in known
+    )
     age = None if record.last_result is None else max(0.0, (now - record.last_result).total_seconds())
     return StudyStatus(
         study=record.name,
@@ -68,6 +86,47 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
         last_result_seconds=age,
         cells=states,
     )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A record that is only read, as a ledger."""
+
+    record: StudyRecord
+
+    def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
+        """As `Ledger.trials`; of a trial that was made twice the one with more results."""
+        known: dict[tuple[int, int], Asked] = {}
+        for trial in sorted(self.record.trials.get((cell, arm), ()), key=lambda trial: -len(trial.results)):
+            known.setdefault((trial.round, trial.slot), trial)
+        return tuple(known[place] for place in sorted(known))
+
+
+def _decided(cells: Sequence[Cell], record: StudyRecord) -> dict[str, dict[str, Any]]:
+    """What the report of a study that has ended advises for each of its pairs, as fields of `CellStatus`."""
+    # Here, not above: they bring the profiles and the theory, and nothing of a study that runs needs them.
+    from study.results.model import GainResult
+    from study.results.profiles import named
+    from study.results.subjects import pair_result
+    from study.results.text.pair import advice_with_gain
+
+    trials = _Recorded(record)
+    answers = {cell.id: evaluate(cell, trials) for cell in cells if has_answer(cell, trials)}
+    decisions = decide(answers, smallest_gain=cells[0].config.search.smallest_gain)
+    told = {}
+    for cell in cells:
+        if cell.id in decisions:
+            result = replace(named(cell), pair_choice=pair_result(answers[cell.id], decisions[cell.id]))
+            gain = result.advised.gain_over_zero or GainResult()
+            told[cell.id] = {
+                "strategy": result.pair_choice.strategy,
+                "strengths": result.pair_choice.strengths,
+                "gain": gain.mean,
+                "gain_interval": gain.interval,
+                "p_adjusted": gain.p_adjusted,
+                "advice": advice_with_gain(result),
+            }
+    return told
 
 
 def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus:

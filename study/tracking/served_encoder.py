@@ -58,7 +58,7 @@ def _inputs(given: Any, name: str, mask: str) -> tuple[Any, Any]:
     if hasattr(given, "columns"):  # a data frame
         columns = list(given.columns)
         if name not in columns and mask not in columns:
-            return given.to_numpy(), None
+            return given, None  # columns of single features
         given = {column: _stacked(given[column]) for column in columns}
         if name in given and given[name].ndim == 1:  # of one feature
             given[name] = given[name][:, None]

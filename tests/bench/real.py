@@ -67,6 +67,13 @@ _SHARED: Mapping[str, tuple[str, str]] = {
         training: {epochs: 20, batch_size: 64, learning_rate: 1e-3, temperature: 0.1}
         """,
     ),
+    "speakers": (
+        "avdigits/avdigits.npz",
+        """
+        encoder: {kind: mlp, layers: 2, width: 32}
+        training: {epochs: 20, batch_size: 64, learning_rate: 1e-3, temperature: 0.1}
+        """,
+    ),
     "mfeat": (
         "mfeat/mfeat.npz",
         """
@@ -84,7 +91,12 @@ _SHARED: Mapping[str, tuple[str, str]] = {
     ),
 }
 # mosi752: the split of the file has five videos to validate on, which differ from the rest; this one is balanced.
-_OPTIONS: Mapping[str, str] = {"avdigits": ", modalities: [image, audio]", "mosi752": ", group: video"}
+# speakers: avdigits for voices that were never heard.
+_OPTIONS: Mapping[str, str] = {
+    "avdigits": ", modalities: [image, audio]",
+    "speakers": ", modalities: [image, audio], group: speaker",
+    "mosi752": ", group: video",
+}
 
 
 def configurations() -> dict[str, StudyConfig]:

@@ -196,14 +196,15 @@ def print_tables(outcomes: list[Outcome]) -> None:
         rows.append([name, cover, *shown])
     table(["curve", "all", *levels], rows)
 
-    print("Coverage by how much the interval leaves out\n")
+    print("Coverage by how much the interval leaves out, for optima inside the range and for those at an end of it\n")
     limits = (0.0, 0.2, 0.4, 0.6, 0.8, 0.95, 1.01)
     rows = []
-    for low, high in pairwise(limits):
-        group = [o.covered for o in peaked if low <= o.width < high]
-        if group:
-            rows.append([f"{low:g} to {min(high, 1):g}", f"{len(group) / len(peaked):.0%}", float(np.mean(group))])
-    table(["width", "share of draws", "coverage"], rows)
+    for low, high in [*pairwise(limits), (0.0, 0.8)]:
+        group = [o for o in peaked if low <= o.width < high]
+        sides = [[o.covered for o in group if CURVES[o.curve].located == located] for located in (True, False)]
+        cover = [float(np.mean(side)) if side else "–" for side in sides]
+        rows.append([f"{low:g} to {min(high, 1):g}", f"{len(group) / len(peaked):.0%}", *cover])
+    table(["width", "share of draws", "inside", "at an end"], rows)
 
     head = ["λ*", "best mean", "best run", "λ*/mean", "λ*/run", "oracle", "regret λ*", "of best mean", "of best run"]
     print("Median error, and mean regret in units of the gain\n")

@@ -171,7 +171,8 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["--out", str(tmp_path)]) == 0
     listed = capsys.readouterr().out
     assert "half" in listed
-    assert "best shared λ of each pair" in listed
+    assert "λ of each pair (?: so far)" in listed
+    assert "1.8?" in listed
     assert "90 %" not in listed  # an interval stands beside each pair alone
     assert main(["half", "--out", str(tmp_path)]) == 0
     alone = capsys.readouterr().out
@@ -245,6 +246,8 @@ def test_all_studies_of_a_database_are_listed(
         (["half", "--storage", "sqlite:///:memory:"], "there is no file :memory:"),
         (["--out", "/dev/null"], "--out /dev/null is a file; give the folder"),
         (["--out", "x" * 300], "…: File name too long; give the folder"),
+        (["--out", "nowhere"], "--out nowhere is not there; give the folder"),
+        (["half", "--out", "studies"], "there is no study half in studies"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -261,6 +264,18 @@ def test_mistakes_are_one_line(
     assert said in error
     assert "hunter2" not in error
     assert error.count("\n") == 1
+
+
+def test_where_no_study_has_begun_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0  # the usual folder need not be there before the first study
+    assert capsys.readouterr().err == "no study in studies has begun\n"
+    (tmp_path / "empty").mkdir()
+    assert main(["--out", "empty", "--json"]) == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out), said.err) == ([], "no study in empty has begun\n")
 
 
 def test_an_ended_study_is_said_to_have_ended_pair_by_pair_too(

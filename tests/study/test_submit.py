@@ -304,7 +304,8 @@ def test_a_function_is_submitted_with_its_code(head: dict[str, str], tmp_path: P
     (work / "code" / "beside.py").write_text("PEAK = 1.0")
     (work / "code" / "own.py").write_text(
         "import random\nfrom beside import PEAK\n"
-        "def train(trial):\n    return {'score': -(trial.strength - PEAK) ** 2 + random.Random(trial.seed).random() / 99}"
+        "def train(trial):\n"
+        "    return {'score': -(trial.strength - PEAK) ** 2 + random.Random(trial.seed).random() / 99}"
     )
     until = time.monotonic() + 90
     while "no job of the study" not in (ready := submit(work, head, "--status")).stderr:

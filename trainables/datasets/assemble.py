@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 from trainables.datasets.base import DataError, Modality, MultimodalData, Target
 from trainables.datasets.given_split import constant_parts, read_split, unseen_classes
 from trainables.datasets.labels import Labels, read_labels
-from trainables.datasets.leaks import columns_of_target, leak_note, shared_note
+from trainables.datasets.leaks import columns_of_target, counting_note, leak_note, shared_note
 from trainables.datasets.missing import spelt_numbers
 from trainables.datasets.table import Option, unknown
-from trainables.datasets.values import Arrays, get_array, impute, longer_lengths, read_numbers, read_real_steps
+from trainables.datasets.values import (
+    Arrays,
+    get_array,
+    impute,
+    longer_lengths,
+    misplaced_steps,
+    read_numbers,
+    read_real_steps,
+    unmasked_padding,
+)
 from trainables.metrics.scores import SCORES
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
@@ -72,6 +81,8 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     targets = {key: made[source] for key, source in _sources(modalities, options["target"]).items()}
     first = next(iter(targets.values()))
     split, told = read_split(name, arrays, first, options)
+    is_given = options["group"] is None and bool(options["split"] or "split" in arrays)
+    is_given = is_given and not told  # else it came without rows to validate, which were drawn here
     standardise = options["standardise"]
     for given in [] if isinstance(standardise, bool) else standardise:
         if given not in modalities:
@@ -92,7 +103,16 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         *(
             note
             for key, source in masks.items()
-            for note in longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key])
+            for note in (
+                *longer_lengths(f"{name}: the mask of {key}", get_array(name, arrays, source), values[key]),
+                *misplaced_steps(f"{name}: the mask of {key}", real_steps[key], values[key]),
+            )
+        ),
+        *(
+            note
+            for key, array in values.items()
+            if key not in masks
+            for note in unmasked_padding(f"{name}: {key}", array)
         ),
         *(
             note
@@ -104,8 +124,14 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
     leaks = [
         note
         for key, array in values.items()
-        for source, one in labels.items()
-        for note in leak_note(name, key, source, columns_of_target(array, one))
+        for note in (
+            *(
+                told
+                for source, one in labels.items()
+                for told in leak_note(name, key, source, columns_of_target(array, one))
+            ),
+            *counting_note(name, key, array),
+        )
     ]
     return MultimodalData(
         name=name,
@@ -121,6 +147,7 @@ def assemble(name: str, arrays: Arrays, modalities: Mapping[str, str], options: 
         targets=targets,
         split=split,
         groups=None if options["group"] is None else _numbered(get_array(name, arrays, options["group"])),
+        split_is_given=is_given,
         notes=(*(note for one in labels.values() for note in one.notes), *told, *leaks, *shared_note(name, values)),
     )
 
@@ -150,7 +177,9 @@ def _labels(
     """What each array that is a target holds, by its name."""
     given = options["target"]
     if isinstance(given, dict) and set(given) != set(modalities):
-        raise DataError(f"{dataset}: target names {', '.join(given)}; give one for each of {', '.join(modalities)}")
+        raise DataError(
+            f"{dataset}: target names {', '.join(given) or 'no modality'}; give one for each of {', '.join(modalities)}"
+        )
     return {
         name: read_labels(
             f"{dataset}: target {name}",

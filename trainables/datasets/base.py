@@ -23,13 +23,14 @@ class Modality:
 
     `mask` (N, T) is True at real time steps (None: all real). Values are raw, in the precision that their unit needs,
     and may be read-only or memory-mapped; whoever trains on them scales them by the training split, in their precision,
-    unless `standardise` is False (embeddings).
+    unless `standardise` is False (embeddings). `columns` are the names of the d columns, where a table has some.
     """
 
     name: str
     values: NDArray[np.float32] | NDArray[np.float64]
     mask: NDArray[np.bool_] | None = None
     standardise: bool = True
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,8 @@ class MultimodalData:
 
     `exact_profiles` are known for generated data only, and given for one order of each pair. `notes` are lines on how
     the user's arrays were understood, where they allow another reading. `groups` (N,) are those whose rows the split
-    keeps together, numbered, where the user named some.
+    keeps together, numbered, where the user named some. `split_is_given` where the split came with the data: what it
+    keeps apart, and has no groups for, is not known here.
     """
 
     name: str
@@ -93,6 +95,7 @@ class MultimodalData:
     stand_in: bool = False
     notes: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
+    split_is_given: bool = False
 
     @property
     def n_bytes(self) -> int:

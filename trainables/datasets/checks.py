@@ -82,7 +82,14 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
     else:
         if values.ndim not in (1, 2) or values.dtype.kind != "f" or not all_finite(values):
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
-        if not columns_of(train.reshape(len(train), -1)).varies.all():
+        columns = train.reshape(len(train), -1)
+        if not (varies := columns_of(columns).varies).all():
+            one = columns[:, np.flatnonzero(~varies)[0]]
+            if one.min() < one.max():
+                raise DataError(
+                    f"{where} runs from {float(one.min())!r} to {float(one.max())!r} over the training split, which is "
+                    "no more than its precision tells apart; subtract a constant, or give it in another unit"
+                )
             raise DataError(f"{where} is constant over the training split; there is nothing to learn")
     score = SCORES.get(target.metric)
     if score is not None and score.signed and len(np.unique(train > 0, axis=0)) < 2:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trainables.datasets.alike import may_be_one, one_text
 from trainables.datasets.base import SPLITS, TRAIN, DataError, Target
 from trainables.datasets.columns import columns_of
-from trainables.datasets.missing import missing, missing_words
+from trainables.datasets.missing import missing, missing_words, unknown_words
 from trainables.datasets.splits import carve_validation, group_split, strata, stratified_split
 from trainables.datasets.values import Arrays, get_array
 
@@ -94,7 +94,6 @@ def constant_parts(where: str, target: Target, split: NDArray[np.int8]) -> tuple
         constant = np.flatnonzero(~columns_of(rows).varies)
         if len(rows) and len(constant):
             shown = ", ".join(str(column + 1) for column in constant)
-            shown = ", ".join(str(column + 1) for column in constant)
             which = f" in column {shown}" if target.values.ndim > 1 else ""
             told.append(f"{where} is constant over the {part} split{which}: its R² tells nothing; choose another split")
     return tuple(told)
@@ -162,7 +161,13 @@ def check_groups(where: str, groups: NDArray[Any], n: int) -> tuple[str, ...]:
     if len(names) < 2:
         return doubts
     second, first = np.partition(sizes, -2)[-2:]
-    if first < _LARGE_GROUP * n or first < _LARGER * second:
-        return doubts
-    told = f"{where}: group {names[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
-    return (*doubts, f"{told}; if it stands for unknown, give each of these rows a group of its own, or remove them")
+    remedy = "if it stands for unknown, give each of these rows a group of its own, or remove them"
+    if first >= _LARGE_GROUP * n and first >= _LARGER * second:
+        told = f"{where}: group {names[sizes.argmax()]} is {first} of {n} rows, the next largest {second}"
+        return (*doubts, f"{told}; {remedy}")
+    unknown: list[Any] = list(unknown_words(groups))
+    if groups.dtype.kind in "if" and names[0] < 0 <= names[1]:
+        unknown.append(names[0])
+    sizes_of = dict(zip(names.tolist(), sizes.tolist(), strict=True))
+    several = [(name, size) for name in unknown if (size := sizes_of[name]) > 1]
+    return (*doubts, *(f"{where}: group {name} is {size} of {n} rows; {remedy}" for name, size in several))

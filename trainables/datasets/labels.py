@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from trainables.datasets.alike import may_be_one, one_text
 from trainables.datasets.base import DataError
-from trainables.datasets.missing import is_number, marked_number, missing, missing_words, spelt_numbers, texts_of
+from trainables.datasets.missing import (
+    is_number,
+    marked_number,
+    missing,
+    missing_words,
+    spelt_numbers,
+    texts_of,
+    unknown_words,
+)
 from trainables.metrics.scores import SCORES
 
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
+_FEWEST_OTHERS = 10  # different numbers that show where one that stands apart from them is far
 _PLAIN = "write it with a decimal point and without other marks, 1234.5"
 _ASK_REAL, _ASK_CLASSES = "set task: real if it is a number", "set task: classes if these are labels"
 
@@ -128,19 +137,45 @@ def _code_notes(where: str, values: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) -> Labels:
-    notes: tuple[str, ...] = ()
+    notes = _far_notes(where, values)
     binary = bool(np.isin(values, (0, 1)).all())
-    if values.ndim == 2 and binary and not asked:
-        notes = (
-            f"{where} has {values.shape[1]} columns of 0 and 1, but not one 1 a row: taken as real numbers; "
-            "give one column for classes",
-        )
+    if values.ndim == 2 and not asked and (what := _several_classes(values)):
+        notes = (*notes, f"{where} has {values.shape[1]} columns of {what}: taken as real numbers; "
+                         "give one column for classes")  # fmt: skip
     if _is_signed(metric) and np.ptp(values.astype(float)):
         if binary:
             notes = (*notes, f"{where} is 0 and 1: taken as -1 and 1, for {metric.replace('_', ' ')}")
             values = np.where(values > 0, 1.0, -1.0)
         check_signs(where, values, instead="set metric: r2 or task: classes in place of it")
     return Labels(values=values, kind="real", notes=notes)
+
+
+def _several_classes(values: NDArray[Any]) -> str:
+    """What the columns of a target (N, m) hold that may be classes; empty where they are plainly numbers."""
+    if np.isin(values, (0, 1)).all():
+        return "0 and 1, but not one 1 a row"
+    if (values == np.round(values)).all():
+        return "whole numbers"
+    if (values >= 0).all() and np.allclose(values.sum(axis=1, dtype=np.float64), 1, atol=1e-3):
+        return "shares that sum to 1"
+    return ""
+
+
+def _far_notes(where: str, values: NDArray[Any]) -> tuple[str, ...]:
+    """A line for each column with one number, the lowest or highest, that several rows share far from all others."""
+    told = []
+    for column in values.astype(np.float64).reshape(len(values), -1).T:
+        different, counts = np.unique(column, return_counts=True)
+        for end, others in ((0, different[1:]), (-1, different[:-1])):
+            far = different[end]
+            if len(others) < _FEWEST_OTHERS or counts[end] < 2:
+                continue
+            if min(abs(others - far)) > np.ptp(others):
+                told.append(
+                    f"{where} is {far:g} in {counts[end]} of {len(column)} rows, far from all others, which are "
+                    f"{others[0]:g} to {others[-1]:g}; if it stands for no value, remove these rows"
+                )
+    return tuple(told)
 
 
 def _is_signed(metric: str | None) -> TypeGuard[str]:
@@ -170,7 +205,7 @@ def _text_notes(where: str, values: NDArray[Any], *, asked: bool) -> tuple[str, 
         told = f"{where} has {len(numbers)} different numbers as text ({shown}): taken as classes"
         plain = all(map(is_number, numbers))
         notes = (*notes, f"{told}; {_ASK_REAL if plain else f'if it is a number, {_PLAIN}'}")
-    if words := missing_words(values):
+    if words := [*missing_words(values), *unknown_words(values)]:
         count = int(np.isin(values.astype(str), words).sum())
         shown = " and ".join(map(repr, words))
         told = f"{where} is {shown} in {count} of {len(values)} rows: a class like others"

@@ -1,5 +1,5 @@
-"""Features that are the target by another name, such as its one-hot columns beside it in a file, or that two modalities
-share.
+"""Features that are none: the target by another name, such as its one-hot columns beside it in a file, the number of
+the row, or what two modalities share.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from trainables.datasets.columns import columns_of
 from trainables.datasets.labels import Labels
 
 _FEWEST, _TOLERANCE = 4, 1e-9
+_FEWEST_COUNTED = 10  # rows that chance does not number
 _SAMPLE = 256  # rows that rule out almost every column, so that few are read whole
 
 
@@ -73,11 +74,29 @@ def leak_note(dataset: str, modality: str, source: str, columns: NDArray[np.int6
     """The line to say of such columns; none where there are none."""
     if not len(columns):
         return ()
-    shown = ", ".join(str(column + 1) for column in columns[:4]) + (", …" if len(columns) > 4 else "")
     return (
-        f"{dataset}: of {modality}, column {shown} follows from the target {source} in every row; leave out what is "
-        "the label by another name",
+        f"{dataset}: of {modality}, column {_shown(columns)} follows from the target {source} in every row; leave out "
+        "what is the label by another name",
     )
+
+
+def counting_note(dataset: str, modality: str, values: NDArray[np.floating[Any]]) -> tuple[str, ...]:
+    """A line on columns of a modality (N, d) that count the rows, from any number in any step."""
+    if values.ndim != 2 or len(values) < _FEWEST_COUNTED:
+        return ()
+    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
+    near = np.flatnonzero(_are_lines(values[rows], rows))
+    columns = near[_are_lines(values[:, near], np.arange(len(values)))]
+    if not len(columns):
+        return ()
+    return (
+        f"{dataset}: of {modality}, column {_shown(columns)} counts the rows, and so tells how they are sorted; leave "
+        "it out unless it is measured",
+    )
+
+
+def _shown(columns: NDArray[np.int64]) -> str:
+    return ", ".join(str(column + 1) for column in columns[:4]) + (", …" if len(columns) > 4 else "")
 
 
 def shared_note(dataset: str, modalities: Mapping[str, NDArray[np.floating[Any]]]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING_WORDS = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "none", "null", "nat", "nil", "missing"})  # lower case
+_UNKNOWN_WORDS = frozenset({"?", "??", "-", "--", "unknown", "unk", "undefined", "unspecified", "anonymous", "anon"})
 _MARKED = re.compile(r"[$€£]?([-+]?[0-9]+(?:,[0-9]{3})*(?:[.,][0-9]+)?)\s*%?")
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 
@@ -32,11 +33,19 @@ def missing_words(values: NDArray[Any]) -> list[str]:
     return [text for text in texts_of(values) if text.strip().lower() in MISSING_WORDS]
 
 
+def unknown_words(values: NDArray[Any]) -> list[str]:
+    """The texts among these that often stand for what nobody knows, such as `?`, as they are written; none of others.
+
+    A file says such things on purpose, so that they are less surely missing than `missing_words`.
+    """
+    return [text for text in texts_of(values) if text.strip().lower() in _UNKNOWN_WORDS]
+
+
 def spelt_numbers(values: NDArray[Any]) -> list[str]:
     """Different texts, words for nothing aside, that all are numbers, some of them with fractions or with marks that
     only numbers have (1,250 or 12%); none of others.
     """
-    words = missing_words(values)
+    words = [*missing_words(values), *unknown_words(values)]
     numbers = {text: marked_number(text) for text in texts_of(values) if text not in words}
     known = {text: number for text, number in numbers.items() if number is not None}
     if len(known) < len(numbers) or all(number.is_integer() and is_number(text) for text, number in known.items()):

@@ -15,10 +15,12 @@ _QUANTILES = 10  # of a real target, within which rows are drawn in proportion
 
 
 class DrawnRows(NamedTuple):
-    """Positions in `pool_of(data)`: as many to train on, and to validate on, as the data's own split has."""
+    """Positions in the rows that were drawn from, ascending: as many to train on, and to be scored on, as the data's
+    own splits have.
+    """
 
     train: NDArray[np.int64]
-    valid: NDArray[np.int64]
+    scored: NDArray[np.int64]
 
 
 def pool_of(data: PairData) -> NDArray[np.int64]:
@@ -27,7 +29,8 @@ def pool_of(data: PairData) -> NDArray[np.int64]:
 
 
 def draw_rows(data: PairData, *, seed: int) -> DrawnRows:
-    """The rows of one replicate, the same for one seed whatever else it is trained with.
+    """The rows of one replicate in `pool_of(data)`, the same for one seed whatever else it is trained with: to train
+    on, and to be validated on.
 
     Without groups, classes (tenths of a real target, of encoder 1's) are in proportion. With groups none has rows on
     both sides: they are validated on in random order until the rows of the split's own validation are reached as nearly
@@ -39,28 +42,48 @@ def draw_rows(data: PairData, *, seed: int) -> DrawnRows:
     """
     rng = np.random.default_rng(seed)
     pool = pool_of(data)
-    n_train, n_valid = len(data.rows("train")), len(data.rows("valid"))
+    train, valid = _apart(data, pool, len(data.rows("valid")), rng, "training and validation")
+    return DrawnRows(_exactly(train, len(data.rows("train")), rng), _exactly(valid, len(data.rows("valid")), rng))
+
+
+def draw_split(data: PairData, *, seed: int) -> DrawnRows:
+    """A whole new split for one replicate, drawn as by `draw_rows` from all rows: to train on, and to be tested on.
+
+    First the test rows are set aside, then as many to validate on as the data's split has, which nobody uses: what is
+    trained on is as much as in the search.
+
+    Raises:
+        DataError: all rows, or all but the test rows, are of one group.
+    """
+    rng = np.random.default_rng(seed)
+    everything = np.arange(len(data.split), dtype=np.int64)
+    rest, test = _apart(data, everything, len(data.rows("test")), rng, "a new split")
+    train, _ = _apart(data, rest, len(data.rows("valid")), rng, "training and validation")
+    return DrawnRows(_exactly(rest[train], len(data.rows("train")), rng), _exactly(test, len(data.rows("test")), rng))
+
+
+def _apart(
+    data: PairData, pool: NDArray[np.int64], size: int, rng: np.random.Generator, what: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in these rows, those that stay and those that are set aside, which are about `size`."""
     if data.groups is None:
         chosen = np.zeros(len(pool), bool)
         target = replace(data.targets[0], values=data.targets[0].values[pool])
         labels = strata(target, quantiles=min(_QUANTILES, max(1, len(pool) // 2)))
-        chosen[stratified_rows(labels, n_valid, rng=rng)] = True
+        chosen[stratified_rows(labels, size, rng=rng)] = True
     else:
-        chosen = _whole_groups(data.groups[pool], n_valid, rng, data.dataset)
-    return DrawnRows(_exactly(np.flatnonzero(~chosen), n_train, rng), _exactly(np.flatnonzero(chosen), n_valid, rng))
+        chosen = _whole_groups(data.groups[pool], size, rng, f"{data.dataset}: the rows for {what}")
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def _whole_groups(groups: NDArray[np.int64], n_valid: int, rng: np.random.Generator, dataset: str) -> NDArray[np.bool_]:
-    """Which rows (N,) are of groups to validate on."""
+def _whole_groups(groups: NDArray[np.int64], size: int, rng: np.random.Generator, where: str) -> NDArray[np.bool_]:
+    """Which rows (N,) are of the groups that are set aside."""
     _, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
-        raise DataError(
-            f"{dataset}: the rows for training and validation are all of one group, so that none can be drawn anew; "
-            "set replicates.splits: fixed"
-        )
+        raise DataError(f"{where} are all of one group, so that none can be drawn anew; set replicates.splits: fixed")
     order = rng.permutation(len(sizes))
     filled = np.cumsum(sizes[order])[:-1]  # after so many groups; one at least is left to train on
-    count = 1 + int(np.abs(filled - n_valid).argmin())
+    count = 1 + int(np.abs(filled - size).argmin())
     return np.asarray(np.isin(code, order[:count]))
 
 

@@ -23,7 +23,7 @@ class Option:
     A value passes if its type is one of `types` (an int passes for float) and, where given, it is one of `choices` or
     lies in `bounds` (inclusive). Where the choices are lines of a table, they are a function that reads it. `None`
     passes where it is the default: the key was not given. Where `cells` is set, a list of values is allowed as well,
-    and each makes a cell of its own. No text in a list or mapping is blank.
+    and each makes a cell of its own. No text is blank.
     A list holds texts, none of them twice. Keys of
     a mapping are texts; its values are of the types `of`, and a list among them is such a list and not empty.
     """
@@ -59,6 +59,8 @@ class Option:
         if type(value) not in kinds:
             return False
         if isinstance(value, float) and not isfinite(value):
+            return False
+        if isinstance(value, str) and not value.strip() and not self.required:  # of those the reader says more
             return False
         if isinstance(value, list):
             return all(type(one) is str and one.strip() for one in value) and len(set(value)) == len(value)

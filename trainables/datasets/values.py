@@ -13,7 +13,9 @@ from trainables.datasets.table import unknown
 
 Arrays = Mapping[str, NDArray[Any]]
 Numbers = NDArray[np.float32] | NDArray[np.float64]
-_SAMPLE = 256  # rows that rule out almost every turned mask, so that few are read whole
+_SAMPLE = 256  # rows that rule out almost every turned mask, so that few are read whole; and that are looked at at once
+_MISPLACED = 0.01  # of the rows: a real step may be empty, too
+_PADDED, _EMPTY_INSIDE = 0.1, 0.02  # of the rows whose ends are zeros, and of the steps before those that are
 
 
 def get_array(dataset: str, arrays: Arrays, name: str) -> NDArray[Any]:
@@ -114,6 +116,42 @@ def longer_lengths(where: str, lengths: NDArray[Any], values: Numbers) -> tuple[
     if lengths.ndim != 1 or not (count := int((lengths > steps).sum())):
         return ()
     return (f"{where} has lengths up to {lengths.max()}, {count} of them beyond its {steps} steps: taken as {steps}",)
+
+
+def misplaced_steps(where: str, mask: NDArray[np.bool_], values: Numbers) -> tuple[str, ...]:
+    """A line on rows whose real steps, by the mask, are empty (0 or NaN) where its padded ones hold numbers."""
+    count = 0
+    for start in range(0, len(values), _SAMPLE):
+        rows = slice(start, start + _SAMPLE)
+        empty = ((values[rows] == 0) | np.isnan(values[rows])).all(axis=2)
+        count += int(((empty & mask[rows]).any(axis=1) & (~empty & ~mask[rows]).any(axis=1)).sum())
+    if count < _MISPLACED * len(values):
+        return ()
+    return (f"{where} calls empty steps real, and steps with numbers padding, in {count} of {len(values)} rows; check "
+            "at which end the sequences are padded",)  # fmt: skip
+
+
+def unmasked_padding(where: str, values: Numbers) -> tuple[str, ...]:
+    """A line on sequences without a mask that seem to be padded: zeros at one end, to a length that differs by row."""
+    if values.ndim != 3 or values.shape[1] < 2:
+        return ()
+    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
+    filled = (values[rows] != 0).any(axis=2)
+    steps = values.shape[1]
+    for end, turned in (("end", filled), ("start", filled[:, ::-1])):
+        lengths = np.where(turned.any(axis=1), steps - turned[:, ::-1].argmax(axis=1), 0)
+        short = (lengths > 0) & (lengths < steps)
+        inside = np.arange(steps) < lengths[:, None]
+        at_one_end = turned[:, 0].mean() > 1 - _EMPTY_INSIDE  # pictures are empty at both
+        if (
+            at_one_end
+            and short.mean() >= _PADDED
+            and len(np.unique(lengths)) > 2
+            and turned[inside].mean() > 1 - _EMPTY_INSIDE
+        ):
+            return (f"{where} has zeros at the {end} of its sequences, to other lengths in other rows: taken as data; "
+                    "if they are padding, give `mask`",)  # fmt: skip
+    return ()
 
 
 def _is_one_step(steps: Numbers) -> bool:

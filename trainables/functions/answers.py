@@ -96,7 +96,7 @@ def _number(value: Any, what: str, name: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf  # infinite either way, and so diverged
 
 
 def _turned(values: list[float], *, maximise: bool) -> tuple[float, float]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import builtins
 import hashlib
 import inspect
+import io
 import linecache
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -94,11 +96,25 @@ def _is_in_no_folder(name: str | None, root: Path) -> bool:
 def _pickled(function: Callable[..., Any], by_value: list[str]) -> bytes:
     for name in by_value:
         cloudpickle.register_pickle_by_value(sys.modules[name])
+    content = io.BytesIO()
     try:
-        return bytes(cloudpickle.dumps(function))
+        _Pickler(content).dump(function)
+        return content.getvalue()
     finally:
         for name in by_value:
             cloudpickle.unregister_pickle_by_value(sys.modules[name])
+
+
+def _code_with_filename(code: types.CodeType) -> tuple[Any, ...]:
+    """As cloudpickle takes it apart, but for the file's name, in whose place it puts one that means none."""
+    kind, parts = cloudpickle.Pickler.dispatch_table[types.CodeType](code)
+    return kind, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """A pickler that lets tracebacks say where they lead."""
+
+    dispatch_table: ClassVar = ChainMap({types.CodeType: _code_with_filename}, cloudpickle.Pickler.dispatch_table)
 
 
 def _code_objects(function: object) -> Iterator[tuple[object, types.CodeType | None]]:

@@ -7,6 +7,7 @@ their way to features: the architecture, the weights, the scaling of the trainin
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from numbers import Real
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # whoever only uses an encoder needs neither
 
 FORMAT = 2
 _FORMATS = (1, FORMAT)  # the first one knows no padding, and was trained on real targets in their own unit
+_COLUMNS_SHOWN = 8
 _CHUNK_VALUES = 2**24  # input numbers that are encoded at once
 
 
@@ -36,7 +38,7 @@ class TrainedEncoder:
 
     `padding` says how sequences are padded, where the encoder was trained with a mask; of all kinds of encoder, each
     sees padded steps as it did in training. `unit` holds centre and scale (outputs,) of a real target's columns: what
-    brings predictions into the data's unit.
+    brings predictions into the data's unit. `columns` are the names of the inputs, where they came from a table.
     """
 
     modality: str
@@ -47,6 +49,7 @@ class TrainedEncoder:
     module: SoloEncoder
     padding: Padding | None = None
     unit: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -58,7 +61,8 @@ class TrainedEncoder:
         """What it reads, in words."""
         shape = ", ".join(map(str, ("N", *self.shape)))
         padding = f" {self.padding.told}" if self.padding else ""
-        return f"Reads raw {self.modality}, numbers of shape ({shape}).{padding}"
+        columns = f", the columns {_shown(self.columns)} in this order" if self.columns else ""
+        return f"Reads raw {self.modality}, numbers of shape ({shape}){columns}.{padding}"
 
     def predict(self, values: ArrayLike, *, mask: ArrayLike | None = None) -> dict[str, NDArray[np.floating[Any]]]:
         """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
@@ -66,7 +70,8 @@ class TrainedEncoder:
         Predictions are in the unit of the data's own target, and float64 for that: numbers like times need it.
 
         Args:
-            values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame.
+            values: raw inputs (N, *shape) as the dataset has them, or flattened to (N, size) as in a data frame, whose
+                columns are found by name where the encoder's have names, in whatever order they stand.
             mask: of sequences, (N, T), true at real steps, or their lengths (N,): a missing value there is imputed as
                 in training, by the caller. Without it `padding` tells.
 
@@ -74,6 +79,7 @@ class TrainedEncoder:
             ValueError: another shape, a real value that is not finite or so large that an output is not, a row without
                 a real step, or a mask that is needed and not given, or given and not known from training.
         """
+        values = self._in_order(values)
         try:
             if isinstance(values, np.ma.MaskedArray):  # what is masked is missing, whatever number lies there
                 values = np.ma.filled(values.astype(np.float64), np.nan)
@@ -108,6 +114,18 @@ class TrainedEncoder:
                 )
         return encoded
 
+    def _in_order(self, values: Any) -> Any:
+        """The columns of a data frame in the order of training; numbered ones, and what is no frame, as they are."""
+        names = list(getattr(values, "columns", ()))
+        if not self.columns or not any(isinstance(name, str) for name in names):
+            return values
+        where = f"the encoder of {self.modality} reads the columns {_shown(self.columns)}"
+        if missing := [name for name in self.columns if name not in names]:
+            raise ValueError(f"{where}: {missing[0]!r} is not among those given, {_shown(names)}")
+        if more := [name for name in names if name not in self.columns]:
+            raise ValueError(f"{where}: given {more[0]!r}, too; leave it out")
+        return values[list(self.columns)]
+
     def _real(self, x: NDArray[np.floating[Any]], mask: ArrayLike | None) -> NDArray[np.bool_] | None:
         """Which steps are real (N, T); None of an encoder that was trained without a mask."""
         if self.padding is None:
@@ -132,6 +150,7 @@ class TrainedEncoder:
             "spec": asdict(self.spec),
             "padding": None if self.padding is None else asdict(self.padding),
             "unit": self.unit and [list(part) for part in self.unit],
+            "columns": list(self.columns),
             "weights": {name: tensor.cpu() for name, tensor in self.module.state_dict().items()},
         }
         write_checkpoint(state, path)
@@ -144,6 +163,10 @@ class TrainedEncoder:
             predictions = outputs.double().numpy() * np.asarray(scale) + np.asarray(centre)
             return {"features": features.numpy(), "predictions": predictions}
         return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
+
+
+def _shown(columns: Sequence[object]) -> str:
+    return ", ".join(map(str, columns[:_COLUMNS_SHOWN])) + (", …" if len(columns) > _COLUMNS_SHOWN else "")
 
 
 def _odd_kind(values: NDArray[Any]) -> str:
@@ -181,6 +204,7 @@ def load_encoder(path: str | os.PathLike[str]) -> TrainedEncoder:
         module=module,
         padding=padding,
         unit=state.get("unit") and (tuple(state["unit"][0]), tuple(state["unit"][1])),
+        columns=tuple(state.get("columns", ())),
     )
 
 
@@ -224,6 +248,7 @@ def trained_encoders(pack: Pack, data: PairData, replica: int) -> tuple[TrainedE
             ),
             padding=None if modality.mask is None else find_padding(modality.values, modality.mask),
             unit=None if unit is None else (tuple(unit.centre.tolist()), tuple(unit.scale.tolist())),
+            columns=modality.columns,
         )
         for modality, target, spec, module, unit in zip(
             data.modalities, data.targets, pack.spec.encoders, pack.encoders(replica), units, strict=True

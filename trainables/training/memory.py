@@ -27,6 +27,7 @@ from trainables.spec import PackSpec
 from trainables.training.feed import stays_shared
 from trainables.training.group import group_size
 from trainables.training.pack import ALIGNMENT_ROWS, Pack
+from trainables.training.rows import splits_in_memory
 from trainables.training.threads import one_thread
 
 # What the model may be wrong by, and what allocators lose to fragments.
@@ -82,10 +83,10 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
     Raises:
         ValueError: as `Pack`.
     """
-    fit = spec.fit if spec.rows == "fixed" else ("train", "valid")
-    fit_rows, evaluate_rows = len(data.rows(*fit)), len(data.rows(spec.evaluate))
+    splits = splits_in_memory(spec)
+    fit_rows, evaluate_rows = len(data.rows(*splits[0])), len(data.rows(spec.evaluate))
     held = 0
-    for n in (fit_rows, evaluate_rows):
+    for n in {names: len(data.rows(*names)) for names in splits}.values():
         held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
         held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
         held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)

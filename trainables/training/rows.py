@@ -9,8 +9,20 @@ import torch
 from torch import Tensor
 
 from trainables.datasets.base import PairData
-from trainables.datasets.resampling import draw_rows
-from trainables.spec import PackSpec, derive_seed
+from trainables.datasets.resampling import draw_rows, draw_split
+from trainables.spec import PackSpec, Split, derive_seed
+
+_POOL: tuple[Split, ...] = ("train", "valid")
+_ALL: tuple[Split, ...] = (*_POOL, "test")
+
+
+def splits_in_memory(spec: PackSpec) -> tuple[tuple[Split, ...], tuple[Split, ...]]:
+    """The splits whose rows a pack trains on, and those whose rows it is scored on."""
+    if spec.rows == "fixed":
+        return spec.fit, (spec.evaluate,)
+    if spec.rows == "redrawn":
+        return _ALL, _ALL
+    return _POOL, ("test",) if spec.evaluate == "test" else _POOL
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,12 @@ class ReplicateRows:
         Raises:
             DataError: there are none to draw.
         """
+        splits = splits_in_memory(spec)
         if spec.rows == "fixed":
-            return cls(spec.fit, (spec.evaluate,))
-        drawn = [draw_rows(data, seed=derive_seed(seed, "rows")) for seed in seeds]
-        pool = ("train", "valid")
+            return cls(*splits)
+        draw = draw_split if spec.rows == "redrawn" else draw_rows
+        drawn = [draw(data, seed=derive_seed(seed, "rows")) for seed in seeds]
         trained = torch.stack([torch.from_numpy(rows.train) for rows in drawn]).to(device)
-        if spec.evaluate == "test":
-            return cls(pool, ("test",), trained)
-        return cls(pool, pool, trained, torch.stack([torch.from_numpy(rows.valid) for rows in drawn]).to(device))
+        if splits[0] != splits[1]:  # the rows of the test split, which all share
+            return cls(*splits, trained)
+        return cls(*splits, trained, torch.stack([torch.from_numpy(rows.scored) for rows in drawn]).to(device))

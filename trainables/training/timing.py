@@ -54,7 +54,8 @@ def few_rows(spec: PackSpec, data: PairData) -> PairData:
     first, second = (_rows_of(modality, rows) for modality in data.modalities)
     target_1, target_2 = (replace(target, values=target.values[rows]) for target in data.targets)
     split = np.array([TRAIN] * len(fit) + [VALID] * len(evaluated), np.int8)
-    return replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
+    # So few rows may be of one group, of which none could be drawn anew; how long it takes does not hang on groups.
+    return replace(data, modalities=(first, second), targets=(target_1, target_2), split=split, groups=None)
 
 
 def time_pack(spec: PackSpec, data: PairData, n_replicas: int, *, seconds: float, device: str = "cpu") -> PackSeconds:

@@ -21,7 +21,7 @@ from study.results.figures.canvas import (
     scale_strengths,
     shortened,
 )
-from study.results.model import CellResult, CurvePoint, PosteriorCurve, SubjectResult, ToldEncoder
+from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
@@ -31,6 +31,9 @@ _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mutual_knn": ("mutual k-NN", {"color": GREEN, "marker": "^", "linestyle": ":"}),
 }
 _MOST_NUMBERS = 9  # drawn of those that a function returns
+
+
+_FEW_STRENGTHS = 40  # of which a mean of a single training each is drawn
 
 
 def has_similarity(cell: CellResult) -> bool:
@@ -62,12 +65,31 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     metric = cell.metric(index)
     verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
     name = name if encoder.own_side is None else f"{name}, pulled alone"
-    figure, axes = blank(f"{name}: {verdict}" if verdict else name)
-    look = ENCODER_STYLES[index]
+    return answer_figure(
+        encoder,
+        title=f"{name}: {verdict}" if verdict else name,
+        look=ENCODER_STYLES[index],
+        strength="alignment strength λ",
+        score=f"{metric.replace('_', ' ')} (validation)",
+    )
+
+
+def answer_figure(
+    answer: EncoderResult,
+    *,
+    title: str,
+    look: Mapping[str, Any],
+    strength: str,
+    score: str,
+    symbol: str = "λ",
+    best: tuple[float, float] | None = None,
+) -> Figure:
+    """An answer's scores against the strength, whose axis is called so; `best`: the place of the luckiest training."""
+    figure, axes = blank(title)
     color = look["color"]
     seeds = [
         (point.strength, score)
-        for point in encoder.told_curve
+        for point in answer.told_curve
         if point.strength is not None
         for score in point.scores
         if score is not None
@@ -75,23 +97,30 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     if seeds:
         strengths, scores = zip(*seeds, strict=True)
         axes.scatter(strengths, scores, s=9, color=color, alpha=0.35, linewidths=0, label="one seed", zorder=2)
-    if band := _band(encoder.told_posterior):
+    if band := _band(answer.told_posterior):
         axes.fill_between(band[0], band[2], band[3], color=color, alpha=0.16, linewidth=0, label="90 % posterior")
         axes.plot(band[0], band[1], color=color, linestyle=look["linestyle"], zorder=3)
-    draw_means(
-        axes, encoder.told_curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
-        label="mean, 90 % CI", zorder=4,
-    )  # fmt: skip
-    base = next((point.mean for point in encoder.told_curve if point.strength == 0), None)
+    repeated = [point for point in answer.told_curve if (point.seeds or 0) > 1]
+    if repeated or len(answer.told_curve) <= _FEW_STRENGTHS:
+        draw_means(
+            axes, answer.told_curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
+            label="mean, 90 % CI", zorder=4,
+        )  # fmt: skip
+    base = next((point.mean for point in answer.told_curve if point.strength == 0), None)
     if base is not None:
-        axes.axhline(base, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label="level at λ = 0", zorder=1)
+        axes.axhline(base, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label=f"level at {symbol} = 0", zorder=1)
+    if best is not None:
+        axes.plot(
+            *best, color=INK, marker="*", markersize=9, markerfacecolor="white", linestyle="none", zorder=5,
+            label="best trial",
+        )  # fmt: skip
     axes.margins(y=0.06)
-    answer = (encoder.lambda_star, *(encoder.interval or ()))
-    tried = [point.strength for point in encoder.told_curve if point.strength is not None]
-    scale_strengths(axes, "x", tried, upto=max((value for value in answer if value is not None), default=0.0))
-    _mark_strength(axes, encoder)
-    axes.set_xlabel("alignment strength λ")
-    axes.set_ylabel(f"{metric.replace('_', ' ')} (validation)")
+    limits = (answer.lambda_star, *(answer.interval or ()))
+    tried = [point.strength for point in answer.told_curve if point.strength is not None]
+    scale_strengths(axes, "x", tried, upto=max((value for value in limits if value is not None), default=0.0))
+    _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best")
+    axes.set_xlabel(strength)
+    axes.set_ylabel(score)
     legend(figure, axes)
     return figure
 
@@ -137,7 +166,7 @@ def numbers_figure(cell: CellResult) -> Figure | None:
     return figure
 
 
-def _mark_strength(axes: Axes, answer: SubjectResult) -> None:
+def _mark_strength(axes: Axes, answer: SubjectResult, *, star: str) -> None:
     """λ* as a diamond on the lower edge, its interval as a bar, `lambda_1se` as an open triangle."""
     low, high = axes.get_ylim()
     floor = low - 0.08 * (high - low)
@@ -147,7 +176,13 @@ def _mark_strength(axes: Axes, answer: SubjectResult) -> None:
     if answer.lambda_star is not None:
         axes.axvline(answer.lambda_star, color=INK, linewidth=0.8, linestyle=(0, (6, 3)), zorder=1)
         axes.plot(
-            answer.lambda_star, floor, color=INK, marker="D", linestyle="none", zorder=5, label="λ*, 90 % interval"
+            answer.lambda_star,
+            floor,
+            color=INK,
+            marker="D",
+            linestyle="none",
+            zorder=5,
+            label=f"{star}, 90 % interval",
         )
     if answer.lambda_1se is not None:
         axes.plot(

@@ -30,5 +30,10 @@ from study.results.model.cells import ToldEncoder as ToldEncoder
 from study.results.model.cells import Transfer as Transfer
 from study.results.model.containers import from_json as from_json
 from study.results.model.containers import to_json as to_json
+from study.results.model.outside import BestTrial as BestTrial
+from study.results.model.outside import NextTraining as NextTraining
+from study.results.model.outside import OtherHyperparameter as OtherHyperparameter
+from study.results.model.outside import OutsideResult as OutsideResult
+from study.results.model.outside import TrainingCounts as TrainingCounts
 from study.results.model.report import ForecastAgreement as ForecastAgreement
 from study.results.model.report import Report as Report

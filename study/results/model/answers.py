@@ -30,7 +30,8 @@ class GainResult:
         "uncorrected p-value with which one gain more of this study would be confirmed", above=0, maximum=1
     )
     source: str | None = said(
-        "fresh seeds on the test split, or the seeds of the search", choices=("confirm", "search")
+        "fresh seeds on the test split, the seeds of the search on it, or the search alone",
+        choices=("confirm", "split", "search"),
     )
     units: int | None = said(
         "how many rows, or groups, of the test split the interval counts the luck of: it is for new ones; without it "
@@ -39,6 +40,21 @@ class GainResult:
     )
     unit: str | None = said("what `units` are", choices=("rows", "groups"))
     units_share: float | None = said("their part of the interval's variance", minimum=0, maximum=1)
+    splits: int | None = said("of so many random splits, one a seed: the interval is for new rows", minimum=1)
+    smallest_gain: float | None = said(
+        "smallest gain of interest: one whose interval lies within ± this is too small to matter", above=0
+    )
+
+    @property
+    def is_too_small(self) -> bool:
+        """Whether it is shown to be too small to matter, be it gain or loss; as `study.selection.Gain` has it."""
+        smallest, bounds = self.smallest_gain, self.interval
+        return smallest is not None and bounds is not None and -smallest <= bounds[0] and bounds[1] <= smallest
+
+    @property
+    def is_for_new_rows(self) -> bool:
+        """Whether its interval counts the luck of the rows, and so holds for new ones of the same population."""
+        return self.units is not None or self.splits is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +79,7 @@ class PosteriorCurve:
     mean: tuple[float | None, ...] = said(default=())
     low: tuple[float | None, ...] = said(default=())
     high: tuple[float | None, ...] = said(default=())
+    scale: float | None = said("of the axis log(1 + strength/scale) on which it is smooth", above=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from importlib import resources
+from collections.abc import Iterator, Mapping, Sequence
 
 from study.results.claims.published import published_sentence
 from study.results.figures import theory
 from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
 from study.results.names import capital, one_line
-from study.results.page.tables import alternatives_table, answer_table, curve_table, escaped
-from study.results.text.amounts import correlation_text, duration
+from study.results.page.parts import definitions, document, escaped, figure, section, sentence
+from study.results.page.tables import alternatives_table, answer_table, curve_table
+from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
@@ -41,47 +39,43 @@ _CAPTIONS = {  # {first} and {second} stand for the modalities
 _METHOD = (
     "The same seeds are trained at every strength, λ = 0 among them. A Gaussian process smooths the validation scores "
     "over λ; λ* and its 90 % interval come from the posterior of where that curve is highest. Gains are paired "
-    "differences to λ = 0 on the test split, with 90 % intervals; where a study confirms, they come from fresh seeds.",
+    "differences to λ = 0 on test rows, with 90 % intervals; where a study confirms, they come from fresh seeds.",
     "Verdicts: align, the gain is above 0 after Holm's correction for all claims of the study; avoid, the curve is "
     "shown to fall and λ = 0 may be its best, which is then reported; indifferent, neither. A curve is flat unless a "
     "test says otherwise; an inverted U lies at λ* above the strong end and above λ = 0, by the search or by the "
     "confirmed gain. “Within 1 s.e.” marks the smallest strength within one standard error of the best.",
 )
+_TARGETS = {  # what a gain is, by how it was confirmed
+    "rows": "A gain is the expected gain of this way of training on new rows of this population: its interval counts "
+    "the luck of the seeds, of the training rows, which each replicate draws anew, and of the {units} test rows.",
+    "groups": "A gain is the expected gain of this way of training on new groups of this population (new people, where "
+    "rows are grouped by person): its interval counts the luck of the seeds, of the training rows, which each "
+    "replicate draws anew, and of the {units} groups of test rows.",
+    "splits": "A gain is the expected gain of this way of training on new rows of this population: each of its seeds "
+    "has a random split of all rows, and its interval allows for what splits share (corrected resampled t). λ* was "
+    "found with rows that its gain is measured on.",
+    "fixed": "A gain is that of this way of training on these very rows: all replicates share one split, and its "
+    "interval counts the luck of the seeds alone. What is to be expected on new rows it does not tell.",
+}
 
 
 def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
     """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
     cells, drawings = report.cells, figures or {}
     title = f"How strongly to align: {escaped(report.study or 'study')}"
-    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
     versions = sorted((escaped(name), escaped(value)) for name, value in report.versions.items())
     whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
-    overview = "".join(_figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
+    overview = "".join(figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
     evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
     sections = (
         _answers(report, title),
-        _section("The answer in numbers", answer_table(cells)),
-        _section("The evidence", overview, *evidence),
-        _section("What would change the answer", _caveats(cells)),
-        _section("How it was computed", *(f"<p>{line}</p>" for line in _METHOD), _facts(report)),
-        _section("Versions", _definitions(versions)),
+        section("The answer in numbers", answer_table(cells)),
+        section("The evidence", overview, *evidence),
+        section("What would change the answer", _caveats(cells)),
+        section("How it was computed", *(f"<p>{line}</p>" for line in _method(report)), _facts(report)),
+        section("Versions", definitions(versions)),
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<main>
-{"".join(sections)}</main>
-</body>
-</html>
-"""
+    return document(title, *sections)
 
 
 def _answers(report: Report, title: str) -> str:
@@ -99,7 +93,7 @@ def _answers(report: Report, title: str) -> str:
         )
     told = "".join(f'<p class="banner" role="note">{banner}</p>\n' for banner in banners)
     items = "".join(
-        f"<li>{_sentence(cell_sentence(cell))}"
+        f"<li>{sentence(cell_sentence(cell))}"
         f'<span class="where">{escaped("; ".join(filter(None, (cell.title, profile_text(cell)))))}</span></li>\n'
         for cell in report.cells
     )
@@ -120,7 +114,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     }
     first, second = cell.names
     drawn = "".join(
-        _figure(
+        figure(
             figures.get(f"{stem}-{kind}"),
             f"{position}{kind}",
             _CAPTIONS[kind].format(first=first, second=second),
@@ -131,14 +125,38 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     return (
         f"<h3>{position} · {escaped(cell.title)}</h3>\n"
         + "".join(
-            f"<p>{_sentence(capital(sentence))}</p>\n"
-            for sentence in [*sentences, told["theory"], published_sentence(cell)]
-            if sentence
+            f"<p>{sentence(capital(line))}</p>\n"
+            for line in [*sentences, told["theory"], published_sentence(cell)]
+            if line
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + alternatives_table(cell)
         + curve_table(cell)
     )
+
+
+def _method(report: Report) -> Iterator[str]:
+    """How the answers were computed, and what a gain of this study is the gain of."""
+    yield from _METHOD
+    alternatives = [one for cell in report.cells for one in cell.pair_choice.alternatives]
+    gains = [one.gain_mean for one in alternatives if one.gain_mean and one.gain_mean.source == "confirm"]
+    targets = dict.fromkeys(
+        _TARGETS["splits" if gain.splits else "fixed" if gain.units is None else gain.unit or "rows"].format(
+            units=gain.units
+        )
+        for gain in gains
+    )
+    yield from targets
+    if smallest := next((gain.smallest_gain for gain in gains if gain.smallest_gain), None):
+        told = dict.fromkeys(
+            f"{in_unit(smallest, metric):g} {gain_unit(metric)}"
+            for cell in report.cells
+            for metric in cell.metrics or ("accuracy",)
+        )
+        yield (
+            f"The smallest gain of interest is {escaped(' or '.join(told))}: a gain or loss whose interval lies within "
+            "± that is called too small to matter, and nothing is advised for its sake."
+        )
 
 
 def _caveats(cells: Sequence[CellResult]) -> str:
@@ -148,7 +166,8 @@ def _caveats(cells: Sequence[CellResult]) -> str:
             doubts.append(f'<h3>{position} · {escaped(cell.title)}</h3>\n<ul class="plain">{lines}</ul>\n')
     nothing = (
         "Nothing among what is looked for: an optimum at the edge of the range, trainings cut short or lost, few "
-        "seeds, a gain that more seeds would confirm, validation and test split that disagree."
+        "seeds or groups, a gain that more seeds or rows would confirm, an answer near a limit, validation and test "
+        "split that disagree."
     )
     return "".join(doubts) or f"<p>{nothing}</p>\n"
 
@@ -176,7 +195,7 @@ def _facts(report: Report) -> str:
     facts += [(label, duration(seconds)) for label, seconds in times if seconds is not None]
     if peak := report.peak_memory_bytes:
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
-    return _definitions(facts)
+    return definitions(facts)
 
 
 def _trained(cell: CellResult) -> str:
@@ -198,27 +217,3 @@ def _own(training: OwnTraining) -> str:
     told += [] if training.maximise else ["it returns losses: scores are their negatives"]
     told += ["one score stands for both encoders"] if training.one_score else []
     return one_line("; ".join(told))
-
-
-def _figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
-    """Inline SVG, its ids made unique to the page so that no figure's clip paths serve another; "" without one."""
-    start = (svg or "").find("<svg")
-    if svg is None or start < 0:
-        return ""
-    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
-    told = escape(f"{caption} {more}".strip())
-    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
-    return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
-
-
-def _section(title: str, *content: str) -> str:
-    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
-
-
-def _definitions(facts: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
-
-
-def _sentence(text: str) -> str:
-    """A sentence in HTML whose intervals and equations do not break at the end of a line."""
-    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda match: match.group().replace(" ", "\u00a0"), escaped(text))

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 from study.results.model import CellResult, GainResult, ToldEncoder
+from study.results.page.parts import escaped
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
 from study.results.text.pair import advice_with_gain, is_unaligned, reason_text, strategy_name
 
 _SIMILARITIES = {"cka": "CKA", "svcca": "SVCCA", "mutual_knn": "mutual k-NN"}  # the columns, and their heads
-
-
-def escaped(value: object) -> str:
-    """A value as text in HTML."""
-    return escape(str(value))
 
 
 def answer_table(cells: Sequence[CellResult]) -> str:
@@ -33,7 +29,7 @@ def answer_table(cells: Sequence[CellResult]) -> str:
     caption = (
         "The strategy in the first line of each pair weighs both encoders; its gain is that of the pair as one. λ* is "
         "each encoder's own best strength when one λ is shared; gain and p are those of the difference to λ = 0 there, "
-        "or at the strength named: where the searched curve is highest, if λ* is 0. On the test split, unless marked."
+        "or at the strength named: where the searched curve is highest, if λ* is 0. On test rows, unless marked."
     )
     table = f'<table class="answer"><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{"".join(rows)}'
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")

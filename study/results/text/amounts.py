@@ -16,6 +16,8 @@ class _Unit(NamedTuple):
 
 
 _SIZE = 0.05  # of a test; as `study.selection` has it, which would bring SciPy along
+_NEAR = 2.0  # times more or less than that: what other seeds, or another make of CPU, may turn over
+TOO_SMALL = "too small to matter"
 
 # How a difference of each score is said; a score that is not listed is said as it is, under its own name.
 _UNITS = {"accuracy": _Unit("points", 100, 1), "sign_accuracy": _Unit("points", 100, 1), "r2": _Unit("of R²", 1, 3)}
@@ -65,14 +67,16 @@ def told_gain(answer: SubjectResult) -> tuple[GainResult, float]:
 def gain_text(answer: SubjectResult, metric: str) -> str:
     """An encoder's gain in its score's unit, with the strength where it is not λ*: `−0.4 [−0.9, +0.1] points at 0.15`.
 
-    Marked where it comes from the seeds of the search, which are scored on the validation split.
+    Marked where it comes from the seeds of the search, which are scored on the validation split, and where it is too
+    small to matter.
     """
     gain, strength = told_gain(answer)
     told = gain_with_interval(gain, metric)
     if told == "–":
         return told
     place = "" if answer.lambda_star else f" at {strength_text(strength)}"
-    return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.source == 'search' else ''}"
+    small = f", {TOO_SMALL}" if gain.is_too_small else ""
+    return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.source == 'search' else ''}{small}"
 
 
 def p_text(gain: GainResult) -> str:
@@ -82,10 +86,30 @@ def p_text(gain: GainResult) -> str:
 
 
 def p_in_words(gain: GainResult) -> str:
-    """The p-value of a gain and whether it is corrected: `p = 0.03 after Holm`; "" without one."""
+    """The p-value of a gain and whether it is corrected: `p = 0.03 after Holm, near 0.05`; "" without one."""
     told = p_text(gain)
     after = " after Holm" if gain.p_adjusted is not None else ""
-    return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}"
+    near = ", near 0.05" if is_near_the_limit(gain) else ""
+    return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}{near}"
+
+
+def is_near_the_limit(gain: GainResult) -> bool:
+    """Whether a gain's p-value, corrected for the study, lies so near 0.05 that little would turn the answer over."""
+    p_value = gain.p_adjusted
+    return p_value is not None and _SIZE / _NEAR <= p_value <= _SIZE * _NEAR
+
+
+def standing(gain: GainResult) -> str | None:
+    """What a gain may be told as: `too small to matter`, a `confirmed gain` or `loss`, or `not confirmed`; None where
+    it was not measured.
+    """
+    if gain.mean is None:
+        return None
+    if gain.is_too_small:
+        return TOO_SMALL
+    if not is_shown(gain):
+        return "not confirmed"
+    return "confirmed gain" if gain.mean > 0 else "confirmed loss" if gain.mean < 0 else "not confirmed"
 
 
 def is_shown(gain: GainResult) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
 
 from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult
 from study.results.names import one_line
@@ -13,6 +14,8 @@ from study.results.text.amounts import (
     common_metric,
     gain_unit,
     in_unit,
+    is_near_the_limit,
+    p_text,
     score_text,
     size_text,
     strength_text,
@@ -30,6 +33,8 @@ _FLAGS_OF_FUNCTIONS = {
     "undertrained": "its score was still improving at the last report of progress: train for longer",
     "diverged": "some of its trainings diverged: lower its learning rate or the upper end of strength.range",
 }
+_NEAR = 0.05  # of an interval's width, from a line at which the answer turns
+_MOST, _FEW_GROUPS = 0.5, 10  # share of an interval's variance; groups of test rows
 _APART, _CHANGES_APART = 0.05, 0.03  # a score, and its change by alignment, from split to split; see `_far`
 _T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 10: 1.83}  # 0.95 quantile by seeds
 
@@ -44,6 +49,7 @@ def caveats(cell: CellResult) -> list[str]:
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
     doubts += _of_pair(cell)
+    doubts += _of_these_rows(cell)
     if not cell.pair_choice.strategy and not cell.error:
         doubts.append("the search of this pair has not ended: run the same command again.")
     if cell.error:
@@ -71,16 +77,33 @@ def _of_function(cell: CellResult) -> list[str]:
 
 
 def _of_pair(cell: CellResult) -> list[str]:
-    """What it would take to confirm the strategy that comes closest, where none is confirmed."""
-    chosen, closest = told_alternative(cell.pair_choice)
-    if chosen or is_unaligned(closest) or cell.has_one_score:
+    """What the answer for the pair hangs on, and what it would take to confirm the strategy that comes closest, where
+    none is confirmed.
+    """
+    chosen, told_one = told_alternative(cell.pair_choice)
+    if is_unaligned(told_one) or cell.has_one_score:
         return []
-    told = _in_how_many_seeds(closest.gain_mean or GainResult(), common_metric(cell.metric(0), cell.metric(1)))
-    return (
-        [f"the pair as one, by “{strategy_name(cell, closest.strategy or 'another strategy')}”: {told}."]
-        if told
-        else []
-    )
+    gain = told_one.gain_mean or GainResult()
+    who = f"the pair as one, by “{strategy_name(cell, told_one.strategy or 'another strategy')}”"
+    general = [_at_a_threshold(gain), _few_groups(gain)]
+    if chosen:
+        return [f"{who}: {line}." for line in general if line]
+    told = _what_would_show(gain, common_metric(cell.metric(0), cell.metric(1)))
+    return [f"{who}: {line}." for line in (*general, told) if line]
+
+
+def _of_these_rows(cell: CellResult) -> list[str]:
+    """What confirmed gains of one split cannot tell."""
+    told = [one.gain_mean for one in cell.pair_choice.alternatives if one.gain_mean]
+    if not any(gain.source == "confirm" and not gain.is_for_new_rows for gain in told):
+        return []
+    return [
+        "all replicates share one split of the rows: intervals and p-values count the luck of the seeds alone, and do "
+        "not tell what is to be expected on other rows; for that, set replicates.splits: resampled."
+        if cell.own_training is None
+        else "intervals and p-values count the luck of the seeds, and that of the rows only as far as its function "
+        "draws them by trial.seed."
+    ]
 
 
 def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:
@@ -97,8 +120,9 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
         doubts.append("its gain comes from the seeds of the search; confirm it on fresh ones")
     elif gain.seeds is not None and gain.seeds < 5:
         doubts.append(f"only {gain.seeds} confirming seeds: raise replicates.confirm")
-    if encoder.verdict == "indifferent" and (told := _in_how_many_seeds(gain, metric)):
+    if encoder.verdict == "indifferent" and (told := _what_would_show(gain, metric)):
         doubts.append(told)
+    doubts += [told for told in (_at_a_threshold(told_gain(encoder)[0]), _few_groups(gain)) if told]
     doubts += _splits_apart(cell, index, encoder)
     bounds, tried = encoder.interval, encoder.tried
     if bounds and tried and encoder.verdict == "align" and bounds[1] - bounds[0] > 0.5 * max(tried) > 0:
@@ -107,35 +131,102 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
     return doubts
 
 
-def _in_how_many_seeds(gain: GainResult, metric: str) -> str:
-    """How many confirming seeds would show a gain that is not confirmed; "" where that is not known."""
-    needed = _seeds_needed(gain)
+def _what_would_show(gain: GainResult, metric: str) -> str:
+    """What it would take to show a gain that is not confirmed: seeds, or rows where these are what is missing; "" where
+    that is not known.
+    """
+    needed = _needed(gain)
     if gain.mean is None or needed is None:
         return ""
+    real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about"
+    if needed.of == "seeds":
+        return f"{real} {needed.many} confirming seeds would show it with 80 % probability: raise replicates.confirm"
+    what = "groups of rows (people, recordings …)" if needed.of == "groups" else "rows"
     return (
-        f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about {needed} confirming seeds "
-        "would show it with 80 % probability: raise replicates.confirm"
+        f"{real} {_roughly(needed.many):,} {what} in the test split, where it has {gain.units}, would show it with 80 "
+        "% probability: these are what is missing, and not seeds"
     )
 
 
-def _seeds_needed(gain: GainResult) -> int | None:
-    """Confirming seeds at which a gain as measured would be confirmed with a probability of 80 %.
+def _roughly(count: int) -> int:
+    """A count to two significant digits: it is an estimate."""
+    size = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // size) * size
+
+
+class _Needed(NamedTuple):
+    many: int
+    of: str
+
+
+def _needed(gain: GainResult) -> _Needed | None:
+    """Confirming seeds at which a gain as measured would be confirmed with a probability of 80 %; or rows or groups of
+    the test split, where no number of seeds would do, as the luck of these is too large.
 
     By the p-value that Holm's correction asks of it among the claims that are not confirmed either; with Guenther's
     allowance for the t test (1981, The American Statistician 35:243). None where there is no gain, it has as many
-    already, hundreds would not do, or the correction is not known.
+    already, hundreds of seeds (or a hundred times the rows) would not do, or the correction is not known.
     """
     mean, bounds, seeds, level = gain.mean, gain.interval, gain.seeds, gain.p_needed
     if mean is None or bounds is None or seeds is None or seeds < 2 or mean <= 0 or gain.source == "search":
+        return None
+    if gain.splits is not None or gain.is_too_small:  # neither would show more
         return None
     if level is None:
         if gain.p_adjusted is not None:  # of a version that did not say what would do
             return None
         level = 0.05
-    sd = (bounds[1] - bounds[0]) / (2 * _T90.get(seeds, 1.65)) * math.sqrt(seeds)
+    units, share = gain.units or 0, (gain.units_share or 0.0) if gain.units else 0.0
+    degrees = seeds if not units else min(seeds, units)
+    variance = ((bounds[1] - bounds[0]) / (2 * _T90.get(degrees, 1.65))) ** 2
     tail, power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(0.8)
-    needed = math.ceil(((tail + power) * sd / mean) ** 2 + tail**2 / 2)
-    return needed if seeds < needed <= 200 else None
+    wanted = (mean / (tail + power)) ** 2  # variance at which it would be shown
+    of_seeds, of_units = (1 - share) * variance, share * variance
+    if wanted > of_units:
+        needed = math.ceil(of_seeds * seeds / (wanted - of_units) + tail**2 / 2)
+        if seeds < needed <= 200:
+            return _Needed(needed, "seeds")
+    if units and wanted > of_seeds:
+        needed = math.ceil(of_units * units / (wanted - of_seeds))
+        if units < needed <= 100 * units:
+            return _Needed(needed, gain.unit or "rows")
+    return None
+
+
+def _few_groups(gain: GainResult) -> str:
+    """Whether the groups of the test split, and not the seeds, are what an interval is wide for; "" where not."""
+    share = gain.units_share or 0.0
+    if gain.unit != "groups" or gain.units is None or (share < _MOST and gain.units >= _FEW_GROUPS):
+        return ""
+    if gain.units == 1:
+        return "all test rows are of one group, so that nothing tells how much others would differ: test on more groups"
+    return (
+        f"its gain rests on {gain.units} groups of test rows, whose luck is {100 * share:.0f} % of the interval's "
+        "variance: more groups (people, recordings …) would make it narrower, and more seeds would not"
+        if share >= _MOST
+        else f"its gain rests on {gain.units} groups of test rows alone: others may differ more than these do"
+    )
+
+
+def _at_a_threshold(gain: GainResult) -> str:
+    """Where an answer would be another if little moved; "" where it would not."""
+    if is_near_the_limit(gain):
+        return (
+            f"p = {p_text(gain)} after Holm lies near 0.05, where the answer turns: other seeds, or a machine that "
+            "rounds otherwise, may turn it"
+        )
+    bounds, smallest = gain.interval, gain.smallest_gain
+    if bounds is None or not bounds[0] < bounds[1]:
+        return ""
+    near = _NEAR * (bounds[1] - bounds[0])
+    if min(map(abs, bounds)) <= near:
+        return "the interval of its gain ends near 0: with other seeds it may hold 0, or not"
+    if smallest and abs(max(map(abs, bounds)) - smallest) <= near:  # the limit that decides whether it lies within
+        return (
+            "the interval of its gain ends near the smallest gain of interest: whether it is too small to matter may "
+            "turn with other seeds"
+        )
+    return ""
 
 
 def _splits_apart(cell: CellResult, index: int, encoder: EncoderResult) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from study.results.model import CellResult, EncoderResult, GainResult, SearchedResult
 from study.results.names import one_line
 from study.results.text.amounts import (
+    TOO_SMALL,
     change_in_validation,
     gain_unit,
     gain_with_interval,
@@ -49,6 +50,7 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         sentences += [f"At λ* it gets {_evidence(gain, metric)}"] if gain.mean is not None else []
     else:  # the curve, its highest point and what that is worth hang together
         worth = "it loses" if is_shown(gain) and gain.mean < 0 else "it shows no confirmed gain"
+        worth = "it changes too little to matter" if gain.is_too_small else worth
         whole = f"{curve} on the whole, and " if curve else ""
         peak = f"at λ = {strength_text(place)}, where the searched curve is highest,"
         sentences = [f"{verdict}, as {whole}{peak} {worth}: {_evidence(gain, metric)}"]
@@ -58,10 +60,13 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
 def effect(gain: GainResult, metric: str) -> str:
     """What a gain comes to for the encoder whose it is: `gains 1.4 points [0.6, 2.2]`, `is indifferent`.
 
-    A gain or loss is told as one only where it is confirmed: `shows no confirmed gain (+0.4 [+0.1, +0.7] points)`.
+    A gain or loss is told as one only where it is confirmed: `shows no confirmed gain (+0.4 [+0.1, +0.7] points)`, and
+    may matter: `changes too little to matter (+0.1 [−0.1, +0.3] points)`.
     """
     if gain.mean is None:
         return "was not measured"
+    if gain.is_too_small:
+        return f"changes too little to matter ({_numbers(gain, metric)})"
     if gain.interval is not None and gain.interval[0] <= 0 <= gain.interval[1]:
         return "is indifferent"
     if not is_shown(gain):
@@ -75,6 +80,8 @@ def without_alignment(answer: EncoderResult, metric: str) -> str:
     bounds = gain.interval
     if answer.verdict == "align":
         return f"alone would gain {_size(gain, metric)} at λ ≈ {strength_text(place)}"
+    if gain.is_too_small:
+        return f"changes too little to matter ({_numbers(gain, metric)} at λ = {strength_text(place)})"
     if answer.verdict == "avoid":
         if bounds is not None and bounds[1] < 0:
             if is_shown(gain):
@@ -121,7 +128,8 @@ def _evidence(gain: GainResult, metric: str) -> str:
     """A gain with its seeds and its p-value: `+1.4 [+0.6, +2.2] points over λ = 0 (10 fresh seeds, p = 0.003)`."""
     details = ", ".join(detail for detail in (_seeds(gain), p_in_words(gain)) if detail)
     told = f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0"
-    return f"{told} ({details})" if details else told
+    told = f"{told} ({details})" if details else told
+    return f"{told}, {TOO_SMALL}" if gain.is_too_small else told
 
 
 def _seeds(gain: GainResult) -> str:

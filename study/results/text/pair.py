@@ -12,9 +12,12 @@ from dataclasses import replace
 from study.results.model import Alternative, CellResult, GainResult, PairResult
 from study.results.names import capital, one_line
 from study.results.text.amounts import (
+    TOO_SMALL,
     common_metric,
     gain_unit,
     gain_with_interval,
+    in_unit,
+    is_shown,
     p_in_words,
     strength_text,
     strength_with_interval,
@@ -60,10 +63,15 @@ def advice(cell: CellResult) -> str:
 
 
 def advice_with_gain(cell: CellResult) -> str:
-    """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`."""
+    """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`.
+
+    Of `do not align` it is what the strategy that comes closest would gain: `do not align; closest: one λ for both at λ
+    = 0.6, +0.1 points over λ = 0`.
+    """
     chosen, _ = told_alternative(cell.pair_choice)
-    gain = pair_gain_text(cell) if chosen else ""
-    return f"{advice(cell)}: {gain}" if gain else advice(cell)
+    if not (gain := pair_gain_text(cell)):
+        return advice(cell)
+    return f"{advice(cell)}: {gain}" if chosen else f"{advice(cell)}; closest: {_closest(cell)}, {gain}"
 
 
 def cell_sentence(cell: CellResult) -> str:
@@ -74,7 +82,7 @@ def cell_sentence(cell: CellResult) -> str:
         return f"{capital(cell.title)}: no answer{_because(cell)}."
     one, two = _strengths(choice)
     told = {
-        "none": f"Do not align {first} and {second}, as no strategy's gain for the pair is confirmed",
+        "none": f"Do not align {first} and {second}, as {_no_reason(choice)}",
         "shared": f"Align {first} and {second} at λ ≈ {strength_with_interval(choice)}",
         "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
         "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
@@ -96,8 +104,22 @@ def pair_gain_text(cell: CellResult) -> str:
     if gain.mean is None:
         return ""
     split = " in validation" if gain.source == "search" else ""
-    told = p_in_words(gain)
-    return f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0{split}" + (f", {told}" if told else "")
+    told = [f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0{split}", p_in_words(gain)]
+    if gain.is_too_small:
+        told.append(TOO_SMALL)
+    elif gain.smallest_gain is not None and 0 < gain.mean < gain.smallest_gain and is_shown(gain):
+        told.append(f"which may be {TOO_SMALL} (less than {in_unit(gain.smallest_gain, metric):g} {gain_unit(metric)})")
+    return ", ".join(part for part in told if part)
+
+
+def _no_reason(choice: PairResult) -> str:
+    """Why a pair is not to be aligned."""
+    closest = told_alternative(choice)[1].gain_mean
+    gains = [one.gain_mean for one in choice.alternatives if one.gain_mean and one.gain_mean.mean is not None]
+    small = [gain for gain in gains if gain.is_too_small and is_shown(gain) and (gain.mean or 0.0) > 0]
+    if closest in small:
+        return f"what the pair would gain is confirmed, and {TOO_SMALL}"
+    return f"no strategy's gain for the pair is confirmed{' that would matter' if small else ''}"
 
 
 def _because(cell: CellResult) -> str:
@@ -162,15 +184,21 @@ def told_alternative(choice: PairResult) -> tuple[bool, Alternative]:
 
 def _pair_gain(cell: CellResult) -> list[str]:
     """The pair's own gain in a sentence, if it was measured."""
-    chosen, alternative = told_alternative(cell.pair_choice)
+    chosen, _ = told_alternative(cell.pair_choice)
     if not (told := pair_gain_text(cell)) or cell.has_one_score:  # else it was told a moment ago
         return []
     if chosen:
         return [f"The pair as one: {told}."]
+    return [f"Closest comes {_closest(cell)}: {told}."]
+
+
+def _closest(cell: CellResult) -> str:
+    """The strategy that comes closest where none is chosen, and its strengths: `“one λ for both” at λ = 0.6`."""
+    _, alternative = told_alternative(cell.pair_choice)
     name = strategy_name(cell, alternative.strategy or "another strategy")
     strengths = [strength_text(strength) for strength in alternative.strengths or () if strength]
     at = f" at λ = {' and '.join(dict.fromkeys(strengths))}" if strengths else ""
-    return [f"Closest comes “{name}”{at}: {told}."]
+    return f"“{name}”{at}"
 
 
 def _unconfirmed(cell: CellResult, strategy: str) -> bool:

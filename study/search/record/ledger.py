@@ -93,7 +93,15 @@ class Ledger:
         """What the other studies in this storage stored as this note, by their names."""
         studies = self._durably(self._storage.get_all_studies)
         named = {study.study_name: study.user_attrs for study in studies if study.study_name != self._name}
-        return {name: note.decode(named[name][note.key]) for name in sorted(named) if note.key in named[name]}
+        told: dict[str, T] = {}
+        for name in sorted(named):
+            try:
+                value = note.among(named[name])
+            except ConfigError:  # of another study, which says so itself
+                continue
+            if value is not None:
+                told[name] = value
+        return told
 
     def take_over(self) -> None:
         """Sign as the one who writes from now on: a coordinator that lost its lock for a while finds out by this."""

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from study.cells.cell import Cell
 from study.cells.same_data import Digests
-from study.config import StudyConfig
+from study.config import ConfigError, StudyConfig
 from study.search.earlier import Experience
+from study.search.record.forms import Form, has_form
 from study.search.record.versions import library_versions
 from trainables.spec import DatasetSpec
 
@@ -47,20 +48,32 @@ def _unchanged(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Note(Generic[T]):
-    """A value of one type under one key of the record; `kind` is what JSON makes of it.
+    """A value of one type under one key of the record; `kind` is what JSON makes of it, and `form` what that holds.
 
     `encode` gives plain containers, `decode` is its inverse and reads what earlier versions have written too.
     """
 
     key: str
     kind: type
+    form: Form = None
     encode: Callable[[T], Any] = _unchanged
     decode: Callable[[Any], T] = _unchanged
 
     def among(self, notes: Mapping[str, Any]) -> T | None:
-        """The value among the notes of a study, as its storage holds them; None where it was not written."""
+        """The value among the notes of a study, as its storage holds them; None where it was not written.
+
+        Raises:
+            ConfigError: somebody else has written it.
+        """
         value = notes.get(self.key)
-        return None if value is None else self.decode(value)
+        if value is None:
+            return None
+        if type(value) is not self.kind or not (self.form is None or has_form(value, self.form)):
+            raise ConfigError(
+                f"the record of this study has a note {self.key!r} that this program does not write; restore the "
+                "record, or run the study anew under another name"
+            )
+        return self.decode(value)
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,18 @@ class RecordedCell:
         return str(self.json["data_key"])
 
     def cell(self, config: StudyConfig) -> Cell:
-        """The cell, of a study with this configuration."""
-        return Cell.from_json(self.json, config=config)
+        """The cell, of a study with this configuration.
+
+        Raises:
+            ConfigError: it has keys or values of another version.
+        """
+        try:
+            return Cell.from_json(self.json, config=config)
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(
+                f"the record holds the pair {self.id} as no version up to this one writes it; read it with the version "
+                "that wrote it, or run the study anew under another name"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,23 +142,66 @@ class Run:
         return cls(**{"versions": {}, **{name: part for name, part in value.items() if name in known}})
 
 
+_TEXTS: Form = {str: str}
+_EXPERIENCE: Form = {
+    "study": str,
+    "label": (str, None),
+    "estimator": (str, None),
+    "profile": [float, float, float, float],
+    "lambda_star": float,
+    "interval": ([float, float], None),
+}
+_CELL: Form = {
+    "id": str,
+    "label": str,
+    "variant": dict,
+    "data_key": str,
+    "pair": [str, str],
+    "metrics": [str, str],
+    "rows": {str: int},
+    "dataset": {"name": str, "options": dict},
+    "encoders": [dict, dict],
+    "exact_profile": ({str: float}, None),
+}
+_RUN: Form = {
+    "complete": bool,
+    "wall_seconds?": float,
+    "training_seconds?": float,
+    "peak_memory_bytes?": int,
+    "errors?": _TEXTS,
+    "versions?": _TEXTS,
+}
+_PARTS = ("redundancy", "unique_1", "unique_2", "synergy")
+_BITS: Form = dict.fromkeys(_PARTS, float)
+_PID: Form = {
+    **_BITS,
+    "estimator": str,
+    "gap": (float, None),
+    "interval": {part: [float, float] for part in _PARTS},
+    "null": _BITS,
+    "significant": dict.fromkeys(_PARTS, bool),
+    "spread": {str: {str: float}},
+    "settings": dict,
+}
+
 WRITER: Note[str] = Note(key="writer", kind=str)
-DATA: Note[Digests] = Note(key="data", kind=dict)
+DATA: Note[Digests] = Note(key="data", kind=dict, form={str: _TEXTS})
 CELLS: Note[Sequence[RecordedCell]] = Note(
     key="cells",
     kind=list,
+    form=[_CELL, ...],
     encode=lambda cells: [cell.json for cell in cells],
     decode=lambda value: tuple(RecordedCell(one) for one in value),
 )
 CONFIGURATION: Note[Identity] = Note(key="configuration", kind=dict)
 STUDY_FILE: Note[str] = Note(key="study_file", kind=str)
-VERSIONS: Note[Mapping[str, str]] = Note(key="versions", kind=dict)
+VERSIONS: Note[Mapping[str, str]] = Note(key="versions", kind=dict, form=_TEXTS)
 PACK_SIZE: Note[int] = Note(key="pack_size", kind=int)
-LEARNT: Note[Mapping[str, Sequence[Experience]]] = Note(key="learnt", kind=dict)
-FORECASTS: Note[Forecasts] = Note(key="forecasts", kind=dict)
-ERRORS: Note[Mapping[str, str]] = Note(key="errors", kind=dict)
-EXPERIENCES: Note[Sequence[Experience]] = Note(key="experiences", kind=list)
-RUN: Note[Run] = Note(key="run", kind=dict, encode=asdict, decode=Run.from_json)
+LEARNT: Note[Mapping[str, Sequence[Experience]]] = Note(key="learnt", kind=dict, form={str: [_EXPERIENCE, ...]})
+FORECASTS: Note[Forecasts] = Note(key="forecasts", kind=dict, form={str: {"encoders": [dict, dict]}})
+ERRORS: Note[Mapping[str, str]] = Note(key="errors", kind=dict, form=_TEXTS)
+EXPERIENCES: Note[Sequence[Experience]] = Note(key="experiences", kind=list, form=[_EXPERIENCE, ...])
+RUN: Note[Run] = Note(key="run", kind=dict, form=_RUN, encode=asdict, decode=Run.from_json)
 
 _PROFILE = "pid:"  # followed by the cell's id
 
@@ -144,7 +210,7 @@ def profile_of(cell: str) -> Note[PIDProfile]:
     """The note of a cell's PID profile, by the cell's id."""
     from study.pid import PIDProfile  # takes seconds, and a study is checked before
 
-    return Note(key=f"{_PROFILE}{cell}", kind=dict, encode=PIDProfile.to_json, decode=PIDProfile.from_json)
+    return Note(key=f"{_PROFILE}{cell}", kind=dict, form=_PID, encode=PIDProfile.to_json, decode=PIDProfile.from_json)
 
 
 NOTES: tuple[Note[Any], ...] = (

@@ -94,6 +94,14 @@ def _open_database(storage: Storage, *, read_only: bool) -> BaseStorage:
     try:
         with nullcontext() if read_only else migrating(storage):
             return RDBStorage(storage.address, engine_kwargs=options, skip_table_creation=read_only)
-    except (ImportError, RuntimeError, SQLAlchemyError, OptunaError) as error:
+    except ConfigError:
+        raise
+    except (
+        ImportError,
+        RuntimeError,
+        ValueError,
+        SQLAlchemyError,
+        OptunaError,
+    ) as error:  # ValueError: a NUL in a path
         reason = first_line(error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error)
         raise ConfigError(f"cannot open the storage {storage.label}: {reason}; check the address") from None

@@ -12,6 +12,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
 from study.cells.trials import Arm, Asked, Setting
+from study.config import ConfigError
 from study.search.record.notes import check_kind
 from trainables.spec import ReplicateResult
 
@@ -71,22 +72,33 @@ def _read_study(storage: BaseStorage, study: FrozenStudy, all_studies: Mapping[s
 
 
 def read_trial(arm: Arm, frozen: FrozenTrial) -> Asked:
-    """A trial as it was asked, with the replicates that it has."""
-    results = {
-        int(index): ReplicateResult.from_json(result)
-        for key, payload in frozen.user_attrs.items()
-        if key.startswith(RESULTS)
-        for index, result in payload.items()
-    }
-    return Asked(
-        arm=arm,
-        number=frozen.number,
-        round=frozen.user_attrs["round"],
-        slot=frozen.user_attrs["slot"],
-        setting=Setting.from_params(arm, frozen.params),
-        replicates=tuple(frozen.user_attrs["replicates"]),
-        results=results,
-    )
+    """A trial as it was asked, with the replicates that it has.
+
+    Raises:
+        ConfigError: somebody else has written it.
+    """
+    try:
+        _check_attributes(frozen.user_attrs)
+        results = {
+            int(index): ReplicateResult.from_json(result)
+            for key, payload in frozen.user_attrs.items()
+            if key.startswith(RESULTS)
+            for index, result in payload.items()
+        }
+        return Asked(
+            arm=arm,
+            number=frozen.number,
+            round=frozen.user_attrs["round"],
+            slot=frozen.user_attrs["slot"],
+            setting=Setting.from_params(arm, frozen.params),
+            replicates=tuple(frozen.user_attrs["replicates"]),
+            results=results,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ConfigError(
+            f"the record holds a trial ({frozen.number} of {arm}) that this program does not write; restore the "
+            "record, or run the study anew under another name"
+        ) from None
 
 
 # Of `optuna.storages.journal`: what an operation must hold, by its code.

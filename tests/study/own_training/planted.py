@@ -50,7 +50,7 @@ def slowly(trial):
     for epoch in range(state["epoch"], trial.options["epochs"]):
         time.sleep(0.1)
         with Path(trial.options["log"]).open("a") as log:
-            log.write(f"{trial.folder.name} {epoch} {os.getpid()}\n")
+            log.write(f"{trial.folder.parent.name} {epoch} {os.getpid()}\n")
         (trial.folder / "new.json").write_text(json.dumps({**state, "epoch": epoch + 1}))
         (trial.folder / "new.json").replace(saved)
         trial.report(epoch + 1, of=trial.options["epochs"])
@@ -71,12 +71,6 @@ def breaks(trial):
 
 def helper(_):
     raise ValueError("no such layer")
-
-
-def breaks_late(trial):
-    if trial.strength > 3:
-        raise ValueError("too strong")
-    return {"score": peak(trial.strength, 1.0) + noise(trial, "both")}
 
 
 def diverges(trial):

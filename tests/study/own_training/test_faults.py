@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -60,9 +59,9 @@ def test_killed_drivers_and_workers_lose_an_epoch_at_most_and_come_to_the_same_a
     for worker in workers(driver):
         worker.kill()
     studies.wait_for(lambda: len(study.events("pack_done")) > 2, driver)
-    time.sleep(0.25)
+    studies.wait_for(lambda: list(study.out.glob("packs/*/*/epoch.json")), driver)
     studies.kill(driver)
-    kept = [folder for folder in study.out.glob("packs/*") if folder.is_dir()]
+    kept = {path.parents[1] for path in study.out.glob("packs/*/*/epoch.json")}
     assert kept
     study.finish("--workers", "2")
 
@@ -89,12 +88,14 @@ def test_code_that_changed_between_two_runs_is_said_by_the_command_and_the_repor
     (cell,) = study.report()["cells"]
     assert len(cell["own_training"]["code"]) == 2
     assert sum(cell["own_training"]["code"].values()) == study.report()["trainings"]
-    assert "the code of its function changed as" in (study.out / "report.html").read_text().lower()
+    assert "the code of its function changed" in (study.out / "report.html").read_text().lower()
 
 
 def test_a_training_that_hangs_is_ended_and_given_up(own_study: Make) -> None:
     study = own_study("hangs", refine=0, search=2, confirm=0, more="resources: {minutes_per_trial: 0.05}")
     ended = study.run("--workers", "2")
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode in (0, 1), ended.stderr  # what had ended before is told
     (cell,) = study.report()["cells"]
+    assert "its training failed 3 times (the trial was ended after" in cell["error"]
     assert "resources.minutes_per_trial" in cell["error"]
+    assert "no answer for hangs" in ended.stderr

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from study import load_report
 from study.results.model.schema import report_schema
+from study.session.status import read_statuses
 from tests.study.studies import TinyStudy
 
 Make = Callable[..., TinyStudy]
@@ -58,8 +59,11 @@ def test_lambda_star_of_a_function_is_found_and_told_without_what_it_does_not_gi
     again = study.run()  # nothing is left to train
     assert again.returncode == 0, again.stderr
     assert json.loads((study.out / "report.json").read_text()) == report
-    status = study.run(module="study.status")
-    assert "tiny" in status.stdout
+    rebuilt = study.run("--json", module="study.report")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert json.loads((study.out / "report.json").read_text()) == report
+    (state,) = read_statuses(study.out.parent, say=lambda _: None)
+    assert (state.ended, state.done, state.planned) == (True, report["trainings"], report["trainings"])
 
 
 def _check_mlflow(folder: Path) -> None:
@@ -127,7 +131,8 @@ def test_models_that_a_function_keeps_are_served_as_they_were(own_study: Make) -
 import mlflow
 mlflow.set_tracking_uri("sqlite:///{study.folder}/mlflow.db")
 models = [mlflow.pyfunc.load_model(f"models:/tiny.image-text.{{name}}@best") for name in ("image", "text")]
-print(models[0].predict([[2.0]]).tolist(), models[1].predict([1, 2]), models[1].unwrap_python_model().model.strength)
+image, text = models
+print(image.predict([[2.0]]).round(6).tolist(), text.predict([1, 2]), text.unwrap_python_model().model.strength)
 """
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     elsewhere = subprocess.run(  # where neither the function's file nor this package can be imported by its name

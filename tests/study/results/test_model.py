@@ -69,7 +69,7 @@ ANSWER = (
     "lambda_star interval lambda_1se expected_regret gain_over_zero searched verdict shape shape_p_value harm_p_value "
     "drop_p_value flags curve posterior"
 )
-GAIN = "mean interval p_value seeds p_adjusted p_needed source"
+GAIN = "mean interval p_value seeds p_adjusted p_needed source smallest_gain"
 ORDERS = {
     "": "schema study status config_hash seed stand_in versions wall_seconds training_seconds peak_memory_bytes "
     "trainings forecast_agreement cells",
@@ -84,12 +84,12 @@ ORDERS = {
     "cells.0.encoders.0.gain_over_zero": GAIN,
     "cells.0.encoders.0.searched": "lambda_star shape gain_over_zero",
     "cells.0.encoders.0.curve.0": "strength mean sd seeds diverged scores",
-    "cells.0.encoders.0.posterior": "strength mean low high",
+    "cells.0.encoders.0.posterior": "strength mean low high scale",
     "cells.0.encoders.0.baseline": "mean sd split",
     "cells.0.encoders.0.model": "file registered training strengths nuisance seed fit split score",
     "cells.0.pair_choice": f"{ANSWER} strategy strengths reason alternatives",
     "cells.0.pair_choice.alternatives.0": "strategy strengths gains gain_mean",
-    "cells.0.pair_choice.alternatives.0.gains.0": "mean interval p_value seeds source",
+    "cells.0.pair_choice.alternatives.0.gains.0": "mean interval p_value seeds source smallest_gain",
     "cells.0.pair_choice.alternatives.0.gain_mean": GAIN,
     "cells.0.alignment.0": "strength cka svcca mutual_knn",
     "cells.0.learning_curves.0": "strength epoch score_1 score_2 loss_1 loss_2",

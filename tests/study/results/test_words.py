@@ -136,7 +136,7 @@ def test_a_gain_of_some_strategy_that_luck_does_not_explain_is_a_difference() ->
     ]
     assert cell_sentence(read(cell)).endswith(
         "vision is indifferent, text is indifferent. Closest comes “one λ for both” at λ = 0.6: −2.0 [−3.0, −1.0] "
-        "points over λ = 0, p = 0.03 after Holm."
+        "points over λ = 0, p = 0.03 after Holm, near 0.05."
     )
     cell["pair_choice"]["alternatives"][0]["strengths"] = [0.0, 0.0]  # which is no alignment
     assert "Closest" not in cell_sentence(read(cell))
@@ -263,9 +263,96 @@ def test_what_it_would_take_is_said_of_the_pair_too() -> None:
     tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [None, None], "gain_mean": gain}
     cell = _cell("none", alternatives=[tried])
     assert caveats(read(cell)) == [
+        "the pair as one, by “one λ for both”: the interval of its gain ends near 0: with other seeds it may hold 0, "
+        "or not.",
         "the pair as one, by “one λ for both”: if the gain of +0.5 points is real, about 26 confirming seeds would "
-        "show it with 80 % probability: raise replicates.confirm."
+        "show it with 80 % probability: raise replicates.confirm.",
     ]
+
+
+def judged(**changes: Any) -> dict[str, Any]:
+    """A cell whose strategy that comes closest gains 0.5 points, as `changes` say."""
+    gain = {
+        "mean": 0.005, "interval": [-0.004, 0.014], "seeds": 10, "p_value": 0.35, "p_adjusted": 0.7, "p_needed": 0.05,
+        "source": "confirm", "units": 450, "unit": "rows", "units_share": 0.02,
+    }  # fmt: skip
+    tried = {"strategy": "shared", "strengths": [0.6, 0.6], "gains": [None, None], "gain_mean": gain | changes}
+    return _cell("none", alternatives=[tried])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "confirming seeds would show it"),
+        ({"units_share": 0.9}, "rows in the test split, where it has 450, would show it"),
+        ({"units": 9, "unit": "groups", "units_share": 0.9}, "groups of rows (people, recordings …) in the test split"),
+    ],
+)
+def test_it_is_said_whether_seeds_or_rows_or_people_are_missing(changes: dict[str, Any], told: str) -> None:
+    (line,) = [line for line in caveats(read(judged(**changes))) if "80 % probability" in line]
+    assert told in line
+    assert ("these are what is missing, and not seeds" in line) == bool(changes)
+
+
+def test_so_many_rows_would_do_as_are_said_to() -> None:
+    """All of the variance is that of 450 rows: z of mean / error × √(rows / 450) must reach 1.96 + 0.84."""
+    (line,) = [line for line in caveats(read(judged(units_share=1.0))) if "80 % probability" in line]
+    rows = int(line.split("about ")[1].split()[0].replace(",", ""))
+    error = 0.009 / 1.83
+    assert 0.005 / error * (rows / 450) ** 0.5 == pytest.approx(1.96 + 0.84, rel=0.03)
+
+
+def test_few_people_are_said_to_be_what_an_interval_is_wide_for() -> None:
+    wide = judged(units=9, unit="groups", units_share=0.8)
+    assert any(
+        "its gain rests on 9 groups of test rows, whose luck is 80 % of the interval's variance: more groups" in line
+        for line in caveats(read(wide))
+    )
+    assert not any("groups" in line for line in caveats(read(judged(units=60, unit="groups", units_share=0.1))))
+
+
+def test_gains_of_one_split_are_said_to_hold_for_it_alone() -> None:
+    fixed = judged(units=None, unit=None, units_share=None)
+    (line,) = [line for line in caveats(read(fixed)) if "share one split" in line]
+    assert "do not tell what is to be expected on other rows" in line
+    assert not any("share one split" in line for line in caveats(read(judged())))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"p_adjusted": 0.06}, "p = 0.06 after Holm lies near 0.05, where the answer turns"),
+        ({"interval": [0.0005, 0.0195]}, "the interval of its gain ends near 0"),
+        ({"mean": 0.0, "interval": [-0.0049, 0.0049], "smallest_gain": 0.005}, "near the smallest gain of interest"),
+        ({}, ""),
+        ({"interval": [-0.02, 0.03], "smallest_gain": 0.005}, ""),
+    ],
+)
+def test_an_answer_at_a_threshold_is_said_to_be(changes: dict[str, Any], told: str) -> None:
+    lines = [line for line in caveats(read(judged(**changes))) if "near" in line]
+    assert bool(lines) == bool(told)
+    assert all(told in line for line in lines)
+
+
+def test_a_gain_that_is_too_small_to_matter_is_told_so_with_its_numbers() -> None:
+    small = {"mean": 0.002, "interval": [0.001, 0.003], "p_value": 0.001, "p_adjusted": 0.004, "smallest_gain": 0.005}
+    cell = judged(**small)
+    cell["encoders"][0] |= {"gain_over_zero": small | {"seeds": 10, "source": "confirm"}}
+    sentence = cell_sentence(read(cell))
+    assert sentence.startswith(
+        "Do not align vision and text, as what the pair would gain is confirmed, and too small to matter: vision "
+        "changes too little to matter (+0.2 [+0.1, +0.3] points at λ = 0.6)"
+    )
+    assert "+0.2 [+0.1, +0.3] points over λ = 0, p = 0.004 after Holm, too small to matter." in sentence
+    assert "too small to matter" in encoder_sentence(read(cell), 0)
+    assert "too small to matter" in advice_with_gain(read(cell))
+
+
+def test_a_confirmed_gain_that_may_be_too_small_is_advised_with_that_word() -> None:
+    gain = {"mean": 0.004, "interval": [0.002, 0.006], "p_value": 0.001, "p_adjusted": 0.004, "smallest_gain": 0.005}
+    cell = judged(**gain)
+    cell["pair_choice"]["strategy"] = "shared"
+    assert advice_with_gain(read(cell)).endswith("which may be too small to matter (less than 0.5 points)")
 
 
 def test_splits_that_disagree_on_the_score_are_doubted_with_what_chance_would_give() -> None:

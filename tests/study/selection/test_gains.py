@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study.selection import Gain, Selection, StrategyGains, choose_strategy, conclude, holm, paired_gain, select
+from study.selection import (
+    Gain,
+    Selection,
+    StrategyGains,
+    choose_strategy,
+    conclude,
+    corrected_gain,
+    holm,
+    paired_gain,
+    select,
+)
 
 
 def made(mean: float, error: float = 0.005, *, seeds: int = 10) -> Gain:
@@ -267,3 +277,75 @@ def test_strategies_are_held_to_the_correction_of_the_whole_study() -> None:
 def test_unknown_strategies_are_refused(candidates: dict[str, StrategyGains]) -> None:
     with pytest.raises(ValueError, match="none, shared, to_1, to_2, per_encoder"):
         choose_strategy(candidates)
+
+
+# --- gains that are too small to matter
+
+
+def test_a_gain_is_too_small_where_its_interval_lies_within_the_smallest_one_of_interest() -> None:
+    assert made(0.001, 0.001).is_too_small(0.005)
+    assert made(-0.001, 0.001).is_too_small(0.005)
+    assert not made(0.001, 0.005).is_too_small(0.005)  # it may be more
+    assert not made(0.1, 0.001).is_too_small(0.005)
+    assert not made(0.0, 0.0001).is_too_small(0.0)  # every gain is of interest
+    assert not paired_gain([0.5], [0.5]).is_too_small(0.005)  # of one seed nothing is known
+
+
+def test_what_is_too_small_is_neither_aligned_for_nor_avoided() -> None:
+    tiny = made(0.002, 0.0005)
+    assert conclude(RISING, tiny).verdict == "align"
+    assert conclude(RISING, tiny, smallest_gain=0.005).verdict == "indifferent"
+    assert conclude(PEAKED, made(-0.002, 0.0005), smallest_gain=0.005).verdict == "indifferent"
+    assert conclude(RISING, made(0.004, 0.001), smallest_gain=0.005).verdict == "align"  # it may be 0.6 points
+
+
+def test_no_strategy_is_chosen_for_what_is_too_small() -> None:
+    small = {"shared": gains(0.002, 0.002, 0.0004)}
+    assert choose_strategy(small).strategy == "shared"
+    choice = choose_strategy(small, smallest_gain=0.005)
+    assert (choice.strategy, choice.reason) == ("none", "the confirmed gain of shared is too small to matter")
+    large = {**small, "to_2": gains(0.0, 0.02, 0.002)}
+    assert choose_strategy(large, smallest_gain=0.005).strategy == "to_2"
+
+
+def test_two_strengths_are_not_chosen_for_an_encoder_that_loses_by_its_own() -> None:
+    """One side alone gains more; that its gain happens not to be confirmed is no reason to pull the other too."""
+    candidates = {"to_2": gains(0.0, 0.03, 0.03), "per_encoder": gains(-0.002, 0.03, 0.001)}
+    assert choose_strategy(candidates).strategy == "none"
+
+
+# --- gains over random splits
+
+
+def test_random_splits_are_covered_where_they_share_rows() -> None:
+    """The mean of a sample from all that is left in each split: its own luck is common to all splits of the data."""
+    rng = np.random.default_rng(0)
+    corrected, plain = [], []
+    for _ in range(400):
+        rows = rng.normal(0.2, 1, 120)  # gains by row, of which a split tests on 30 and trains on 90
+        changes = np.array([rng.permutation(rows)[:30].mean() for _ in range(10)])
+        corrected.append(corrected_gain(np.zeros(10), changes, ratio=30 / 90))
+        plain.append(paired_gain(np.zeros(10), changes))
+    covered, too_often = (
+        np.mean([gain.interval[0] <= 0.2 <= gain.interval[1] for gain in told]) for told in (corrected, plain)
+    )
+    assert covered >= 0.87
+    assert too_often < 0.75
+
+
+def test_the_corrected_gain_is_that_of_the_paper() -> None:
+    first, second = np.random.default_rng(1).normal([[0.0], [0.4]], size=(2, 10))
+    change = second - first
+    gain = corrected_gain(first, second, ratio=0.25)
+    statistic = change.mean() / np.sqrt((1 / 10 + 0.25) * change.var(ddof=1))
+    assert gain.p_value == pytest.approx(2 * stats.t.sf(abs(statistic), 9))
+    assert (gain.splits, gain.units) == (10, None)
+    with pytest.raises(ValueError, match="ratio"):
+        corrected_gain(first, second, ratio=0.0)
+
+
+def test_a_curve_that_falls_is_not_avoided_where_a_gain_is_in_sight() -> None:
+    """Its interval lies above 0, though it is not confirmed among so many claims."""
+    selection = FALLING_LATE
+    assert conclude(selection, made(0.002), adjusted_p=0.8).verdict == "avoid"
+    assert conclude(selection, made(0.015), adjusted_p=0.8).verdict == "indifferent"

@@ -76,7 +76,7 @@ def test_its_record_is_read_and_would_be_written_in_the_same_way(tmp_path: Path)
     assert status is not None
     assert (status.ended, status.done, status.planned) == (True, 9, 9)
 
-    config = StudyConfig.model_validate(CONFIGURATION.among(found.notes))
+    config = StudyConfig.of_identity(CONFIGURATION.among(found.notes))
     cells = [cell.cell(config) for cell in CELLS.among(found.notes) or ()]
     ledger = Ledger(open_storage(folder=tmp_path), name=NAME, space=space_of(config))
     report = recorded_report(cells, ledger)
@@ -111,12 +111,13 @@ def test_a_study_that_it_began_goes_on_to_the_same_end(tmp_path: Path) -> None:
             assert resumed[place].results[index].scores == pytest.approx(result.scores, abs=0.02)
 
 
-def test_a_model_that_it_served_is_served(tmp_path: Path) -> None:
-    """In a process of its own, as by a server: the model has the modules with it that it needs."""
+@pytest.mark.parametrize("first", ["", "import trainables.saving.export, study.tracking"])
+def test_a_model_that_it_served_is_served(first: str, tmp_path: Path) -> None:
+    """In a process of its own, as by a server: it has the modules with it that it needs, or this version lends them."""
     with tarfile.open(WRITTEN / "served_model.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     ended = subprocess.run(
-        [sys.executable, "-c", PREDICTS, str(tmp_path / "model")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", first + PREDICTS, str(tmp_path / "model")], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
     served = json.loads(ended.stdout.splitlines()[-1])

@@ -155,7 +155,14 @@ class TestSplits:
         (note, _) = save(vision=VISION, text=TEXT, y=Y, who=who, fold=fold)(group="who", split="fold").notes
         assert "is 36 of 120 rows" in note
 
-    @pytest.mark.parametrize(("first", "second"), [("p{}", "p{} "), ("\u00e9{}", "e\u0301{}")])
+    @pytest.mark.parametrize("unknown", [-1, -99, "?", "-", "Unknown"])
+    def test_a_small_group_whose_name_stands_for_unknown_is_said(self, save, unknown):
+        who = np.arange(N) // 4
+        who = np.where(np.arange(N) % 12 == 0, unknown, who.astype(str) if isinstance(unknown, str) else who)
+        (note,) = save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes
+        assert note.startswith(f"mine: group who: group {unknown} is 10 of 120 rows; if it stands for unknown, give")
+
+    @pytest.mark.parametrize(("first", "second"), [("p{}", "p{} "), ("\u00e9{}", "e\u0301{}"), ("p{}", "p\u200b{}")])
     def test_groups_that_look_alike_are_not_put_on_two_sides(self, save, first, second):
         who = np.array([(second if i % 2 else first).format(i // 8) for i in range(N)])
         with pytest.raises(DataError, match=r"group who has .* which would be two groups on two sides of a split"):
@@ -169,7 +176,9 @@ class TestSplits:
         assert "two groups; if they are one, write them alike" in note
         assert repr(first) in note
 
-    @pytest.mark.parametrize("who", [np.arange(N) // 8, np.minimum(np.arange(N) // 30, 2), np.arange(N)])
+    @pytest.mark.parametrize(
+        "who", [np.arange(N) // 8, np.minimum(np.arange(N) // 30, 2), np.arange(N), np.arange(N) // 8 - 7]
+    )
     def test_nothing_is_said_of_groups_like_any(self, save, who):
         assert save(vision=VISION, text=TEXT, y=Y, who=who)(group="who").notes == ()
 
@@ -337,6 +346,33 @@ class TestMasks:
     def test_lengths_beyond_the_steps_are_said(self, save):
         data = save(vision=VISION, text=TEXT, y=Y, steps=1 + np.arange(N) % 8)(mask={"text": "steps"})
         assert data.notes == ("mine: the mask of text has lengths up to 8, 30 of them beyond its 6 steps: taken as 6",)
+
+    def test_at_the_other_end_than_the_padding_are_said(self, save):
+        text = np.where(self.SHORT[:, :, None], TEXT, 0)
+        (note,) = save(vision=VISION, text=text, y=Y, real=self.SHORT[:, ::-1])(mask={"text": "real"}).notes
+        assert note.startswith("mine: the mask of text calls empty steps real, and steps with numbers padding, in ")
+        empty = np.where(np.arange(N)[:, None, None] % 5 == 0, 0, text)
+        for values in (text, text + 1, empty, np.where(self.SHORT[:, :, None], TEXT, np.nan)):
+            assert save(vision=VISION, text=values, y=Y, real=self.SHORT)(mask={"text": "real"}).notes == ()
+
+    def test_a_sequence_without_one_that_seems_to_be_padded_is_said(self, save):
+        for end, real in (("end", self.SHORT), ("start", self.SHORT[:, ::-1])):
+            load_it = save(vision=VISION, text=np.where(real[:, :, None], TEXT, 0), y=Y, real=real)
+            (note,) = load_it(modalities=["vision", "text"]).notes
+            assert note == (
+                f"mine: text has zeros at the {end} of its sequences, to other lengths in other rows: taken as data; "
+                "if they are padding, give `mask`"
+            )
+            assert load_it(modalities=["vision", "text"], mask={"text": "real"}).notes == ()
+
+    def test_nothing_is_said_of_sequences_and_pictures_with_zeros(self, save):
+        pictures = RNG.random((N, 9, 6))
+        for row in range(N):  # drawn higher and lower, with a margin
+            pictures[row, : 1 + row % 3], pictures[row, 7 + row % 2 :] = 0, 0
+        sparse = np.where(RNG.random((N, 6, 1)) < 0.5, TEXT, 0)
+        same = np.where(np.arange(6)[:, None] < 4, TEXT, 0)
+        for text in (pictures, sparse, same, TEXT):
+            assert save(vision=VISION, text=text, y=Y)().notes == ()
 
 
 class TestBytes:

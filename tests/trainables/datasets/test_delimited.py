@@ -57,11 +57,28 @@ class TestKinds:
             "c": [3, 6],
         }
 
+    @pytest.mark.parametrize("sep", [",", ";", "\t"])
+    def test_a_header_may_be_as_long_as_it_is(self, tmp_path, sep):
+        names = [f"gene_{place}" for place in range(20_000)]
+        (tmp_path / "d.csv").write_text(f"{sep.join(names)}\n{sep.join(['1'] * len(names))}\n")
+        assert list(read_delimited(tmp_path / "d.csv")) == names
+
     def test_a_column_without_a_name_is_left_out(self, tmp_path):
         """The row's number, which data frames are written with, is no feature."""
         path = tmp_path / "d.csv"
         path.write_text(",a_1,a_2\n0,1,2\n1,3,4\n")
         assert read_table(path, {"audio": "*"})["audio"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_columns_of_a_table_keep_their_names(tmp_path):
+    path = _csv(tmp_path / "d.csv")
+    for modalities, audio in ((GROUPS, ("a_1", "a_2")), ({**GROUPS, "audio": ["v_2", "a_1"]}, ("v_2", "a_1"))):
+        assert _load(path, modalities).modalities["audio"].columns == audio
+    import pandas as pd
+
+    pd.DataFrame({"a_1": list(A), "v_1": V[:, 0], "y": Y}).to_parquet(tmp_path / "d.parquet")
+    columns = {name: one.columns for name, one in _load(tmp_path / "d.parquet").modalities.items()}
+    assert columns == {"audio": (), "video": ("v_1",)}  # of a vector none has a name
 
 
 class TestMissing:
@@ -92,6 +109,18 @@ class TestMissing:
         path.write_text(f"a{sep}b{sep}y\n1,250{sep}0.5{sep}0\n999{sep}2{sep}1\n")
         with pytest.raises(DataError, match=r"column 'a' of modality audio holds '1,250': write numbers"):
             read_table(path, {"audio": "a"})
+
+    @pytest.mark.parametrize("sep", ["\t", ";"])
+    def test_points_that_may_mark_thousands_are_no_decimal_points_beside_decimal_commas(self, tmp_path, sep):
+        path = tmp_path / "d.csv"
+        path.write_text(f"a{sep}b{sep}y\n1.250{sep}0,5{sep}0\n999{sep}2{sep}1\n")
+        with pytest.raises(
+            DataError, match=r"column 'a' of modality audio holds '1.250', whose point may mark thousands"
+        ):
+            read_table(path, {"audio": "a"})
+        for a, b in (("1.250", "0.5"), ("1.25", "0,5")):
+            path.write_text(f"a{sep}b{sep}y\n{a}{sep}{b}{sep}0\n999{sep}2{sep}1\n")
+            assert read_table(path, {})["a"].tolist() == [1.25, 999]
 
     def test_a_missing_number_among_decimal_commas(self, tmp_path):
         path = tmp_path / "d.csv"

@@ -61,7 +61,7 @@ class TestClasses:
         (note,) = load_target(np.arange(N) % 60).notes
         assert "60 different integers in 240 rows: taken as classes; set task: real" in note
 
-    @pytest.mark.parametrize("word", ["None", "NA", "nan", "n/a", "NULL"])
+    @pytest.mark.parametrize("word", ["None", "NA", "nan", "n/a", "NULL", "?", "-", "unknown"])
     def test_words_for_nothing_are_labels_with_a_line(self, load_target, word):
         data = load_target(np.array([word, "yes", "no"])[Y])
         assert data.targets["audio"].n_classes == 3
@@ -94,6 +94,43 @@ class TestNumbers:
         data = load_target(both)
         assert data.targets["audio"].kind == "real"
         assert "3 columns of 0 and 1, but not one 1 a row: taken as real numbers" in data.notes[0]
+
+    @pytest.mark.parametrize(
+        ("y", "what"),
+        [
+            (np.c_[Y, np.arange(N) % 2], "2 columns of whole numbers"),
+            (np.c_[Y, np.arange(N) % 50].astype(float), "2 columns of whole numbers"),
+            (RNG.dirichlet([0.5] * 3, N), "3 columns of shares that sum to 1"),
+            (RNG.dirichlet([0.5] * 3, N).astype(np.float16), "3 columns of shares that sum to 1"),
+        ],
+    )
+    def test_columns_that_may_be_classes_are_numbers_with_a_line(self, load_target, y, what):
+        data = load_target(y)
+        assert (data.targets["audio"].kind, data.targets["audio"].metric) == ("real", "r2")
+        assert data.notes == (f"d: target y has {what}: taken as real numbers; give one column for classes",)
+        assert load_target(y, task="real").notes == ()
+
+    @pytest.mark.parametrize("task", ["auto", "real"])
+    @pytest.mark.parametrize("far", [-999.0, 1e20, 9999.0])
+    def test_a_number_far_from_all_others_that_recurs_is_said(self, load_target, far, task):
+        (note,) = load_target(np.where(np.arange(N) % 10 == 0, far, FINE), task=task).notes
+        assert note.startswith(
+            f"d: target y is {far:g} in 24 of 240 rows, far from all others, which are -2.9749 to 3; if "
+        )
+        (note,) = load_target(np.c_[FINE, np.where(np.arange(N) < 2, far, FINE)], task=task).notes
+        assert f"is {far:g} in 2 of 240 rows" in note
+
+    @pytest.mark.parametrize(
+        "y",
+        [
+            np.where(np.arange(N) % 10 == 0, 0.0, 7 + FINE),  # no further than others lie apart
+            np.where(np.arange(N) == 7, -999, FINE),  # measured once
+            np.where(np.arange(N) % 2 == 0, 1000.5, np.arange(N) % 9 + 0.25),  # few others
+            np.r_[FINE[:200], 9 + RNG.random(40)],
+        ],
+    )
+    def test_nothing_is_said_of_other_numbers(self, load_target, y):
+        assert load_target(y, task="real").notes == ()
 
     def test_fractions_are_numbers_in_silence(self, load_target):
         assert load_target(FINE).notes == ()
@@ -259,6 +296,15 @@ class TestDoubts:
     @pytest.mark.parametrize("y", [Y - 1, Y % 2 * 2 - 1, 10 * Y - 5, np.arange(N) % 7 - 3])
     def test_codes_around_zero_are_labels_like_others(self, load_target, y):
         assert load_target(y).notes == ()
+
+    @pytest.mark.parametrize("y", [1_700_000_000 * 10**9 + 10 * np.arange(N), 1e-310 * FINE, 2.0**63 + 2048 * (Y > 1)])
+    def test_what_varies_less_than_its_precision_is_not_called_constant(self, load_target, y):
+        with pytest.raises(
+            DataError, match=r"runs from .* no more than its precision tells apart; subtract a constant"
+        ):
+            load_target(y, task="real")
+        with pytest.raises(DataError, match="is constant over the training split"):
+            load_target(np.full(N, 7.5), task="real")
 
     def test_a_real_target_that_is_constant_where_it_is_scored_is_said(self, tmp_path):
         split = np.arange(N) % 3

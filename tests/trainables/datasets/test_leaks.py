@@ -110,6 +110,14 @@ def test_nothing_is_said_of_features(tmp_path, audio):
     assert _notes(tmp_path, audio) == ()
 
 
+@pytest.mark.parametrize("number", [np.arange(N), 7 - 3 * np.arange(N), 1e-3 * np.arange(N)])
+def test_columns_that_count_the_rows_are_said(tmp_path, number):
+    (note,) = _notes(tmp_path, np.c_[AUDIO, number])
+    assert note.startswith("d: of audio, column 5 counts the rows")
+    for measured in (number[RNG.permutation(N)], np.where(np.arange(N) == 9, 0, number), number**2, np.ones(N)):
+        assert _notes(tmp_path, np.c_[AUDIO, measured]) == ()
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_columns_that_two_modalities_share_are_said(tmp_path, kind):
     rows = np.random.default_rng(1).normal(size=(300, 6)).astype(kind)

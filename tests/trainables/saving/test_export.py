@@ -259,6 +259,36 @@ def test_flat_rows_are_folded_into_the_shape_of_a_sample() -> None:
     np.testing.assert_array_equal(encoder.predict(x.reshape(len(x), -1))["features"], encoder.predict(x)["features"])
 
 
+def test_columns_of_a_data_frame_are_found_by_name(tmp_path: Path) -> None:
+    import pandas as pd
+
+    pack, data = trained("mlp")
+    names = tuple("abcde")
+    first, other = data.modalities
+    data = replace(data, modalities=(replace(first, columns=names), other))
+    trained_encoders(pack, data, 0)[0].save(tmp_path / "first.pt")
+    encoder = load_encoder(tmp_path / "first.pt")
+    assert "the columns a, b, c, d, e in this order" in encoder.reads
+    rows = np.random.default_rng(1).normal(size=(7, 5))
+    known = encoder.predict(rows)["logits"]
+    frame = pd.DataFrame(rows, columns=names)
+    for given in (frame, frame[list("ecabd")], pd.DataFrame(rows)):
+        assert np.array_equal(encoder.predict(given)["logits"], known)
+    for wrong, said in (
+        (
+            frame.rename(columns={"c": "x"}),
+            "reads the columns a, b, c, d, e: 'c' is not among those given, a, b, x, d, e",
+        ),
+        (frame.add_prefix("new "), "'a' is not among those given"),
+        (frame.assign(f=0.0), "given 'f', too; leave it out"),
+        (frame.drop(columns="e"), "'e' is not among"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            encoder.predict(wrong)
+    by_place = replace(encoder, columns=())
+    assert np.array_equal(by_place.predict(frame.add_prefix("new "))["logits"], known)
+
+
 def test_no_rows_are_no_rows() -> None:
     pack, data = trained("mlp")
     assert trained_encoders(pack, data, 0)[0].predict(np.empty((0, 5)))["logits"].shape == (0, 3)

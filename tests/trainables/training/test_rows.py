@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.datasets.base import Modality, PairData, Target
-from trainables.datasets.resampling import draw_rows, pool_of
+from trainables.datasets.resampling import draw_rows, draw_split, pool_of
 from trainables.metrics.outcomes import ByUnit
 from trainables.spec import (
     AlignmentSpec,
@@ -74,8 +75,8 @@ def test_a_replicate_is_the_training_on_its_own_draw(evaluate: str, grouped: boo
     for replica, one in zip(REPLICAS, together, strict=True):
         rows = draw_rows(pair, seed=derive_seed(replica.seed, "rows"))
         # Rows in the order of the draw, so that an epoch's order means the same ones.
-        order = np.concatenate([pool[rows.train], pool[rows.valid], pair.rows("test")])
-        split = np.repeat([0, 1, 2], [len(rows.train), len(rows.valid), len(pair.rows("test"))]).astype(np.int8)
+        order = np.concatenate([pool[rows.train], pool[rows.scored], pair.rows("test")])
+        split = np.repeat([0, 1, 2], [len(rows.train), len(rows.scored), len(pair.rows("test"))]).astype(np.int8)
         first, second = (replace(m, values=m.values[order]) for m in pair.modalities)
         target = replace(pair.targets[0], values=pair.targets[0].values[order])
         drawn = replace(pair, modalities=(first, second), targets=(target, target), split=split, groups=None)
@@ -83,6 +84,22 @@ def test_a_replicate_is_the_training_on_its_own_draw(evaluate: str, grouped: boo
         assert one.scores == pytest.approx(alone.scores, abs=1e-9)
         assert one.losses == pytest.approx(alone.losses, rel=1e-4)
         assert one.alignment == pytest.approx(alone.alignment, abs=1e-4)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_replicate_of_new_splits_is_the_training_on_its_own_split(grouped: bool) -> None:
+    pair = data(groups=np.arange(120) // 5 if grouped else None)
+    for replica, one in zip(REPLICAS, results(spec(evaluate="test", rows="redrawn"), pair), strict=True):
+        rows = draw_split(pair, seed=derive_seed(replica.seed, "rows"))
+        order = np.concatenate([rows.train, rows.scored])
+        split = np.repeat([0, 2], [len(rows.train), len(rows.scored)]).astype(np.int8)
+        first, second = (replace(m, values=m.values[order]) for m in pair.modalities)
+        target = replace(pair.targets[0], values=pair.targets[0].values[order])
+        drawn = replace(pair, modalities=(first, second), targets=(target, target), split=split, groups=None)
+        (alone,) = results(spec(replica, evaluate="test", rows="fixed"), drawn)
+        assert one.scores == pytest.approx(alone.scores, abs=1e-9)
+        assert one.losses == pytest.approx(alone.losses, rel=1e-4)
+        assert one.by_unit is None
 
 
 def test_strengths_share_the_rows_of_a_seed_and_what_is_trained_beside_it_does_not_matter() -> None:
@@ -154,3 +171,27 @@ def test_frozen_replicas_keep_nothing() -> None:
     assert (blown.status, blown.by_unit) == ("diverged", None)
     assert sound.by_unit is not None
     assert torch.tensor(sound.scores).isfinite().all()
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that compute something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_rows_of_their_own_cost_an_epoch_one_look_up() -> None:
+    counts = []
+    for rows in ("fixed", "resampled"):
+        pack = Pack(spec(rows=rows), data(rows=600))
+        with Operators() as operators:
+            pack.train_epoch()
+        counts.append(operators.count)
+    fixed, own = counts
+    assert fixed > 1000
+    assert own <= fixed + 1

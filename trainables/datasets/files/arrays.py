@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from trainables.datasets.base import DataError, MultimodalData
 from trainables.datasets.files.reading import ArrayArchive, ArrayFolder, find, open_arrays
 from trainables.datasets.files.tables import is_table, read_table
 from trainables.datasets.table import Dataset, Option
-from trainables.datasets.values import Arrays
 
 _PATHS = "an .npz file, a folder of .npy files, or a table: .parquet, .csv or .tsv, also .gz"
 
@@ -21,16 +21,16 @@ def load_arrays(options: Mapping[str, Any]) -> MultimodalData:
     path = find(options["path"], missing=f"give `path`: {_PATHS}")
     modalities = options["modalities"]
     name = Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
-    arrays: Arrays
     if is_table(path) and not path.is_dir():
         if modalities is None:
             raise DataError(f"{path}: say which columns make a modality: modalities: {{vision: 'v_*', text: [t1, t2]}}")
         groups = modalities if isinstance(modalities, dict) else {one: f"{one}_*" for one in modalities}
-        arrays = read_table(path, groups, in_use=lambda columns: in_use(columns, options))
-        modalities = {one: one for one in groups}
-    else:
-        arrays = open_arrays(path)
-        modalities = _named(path, modalities) if modalities is not None else _all_modalities(arrays, options)
+        table = read_table(path, groups, in_use=lambda columns: in_use(columns, options))
+        data = assemble(name, table, {one: one for one in groups}, options)
+        named = {key: replace(one, columns=table.names.get(key, ())) for key, one in data.modalities.items()}
+        return replace(data, modalities=named)
+    arrays = open_arrays(path)
+    modalities = _named(path, modalities) if modalities is not None else _all_modalities(arrays, options)
     return assemble(name, arrays, modalities, options)
 
 

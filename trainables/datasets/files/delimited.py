@@ -22,6 +22,7 @@ DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?"
 _THOUSANDS = r"[+-]?([1-9]\d{0,2},\d{3}|\d+)"  # or three decimals
+THOUSANDS = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"  # with points
 _SEPARATOR = re.compile(r"sep=([,;\t])[,;\t]*\s*")  # which Excel reads in a row before the header
 _LONGEST = 60  # characters of a header that are shown
 _PIECE = 1 << 20  # bytes of a packed file that are counted at once
@@ -32,8 +33,9 @@ def read_delimited(path: Path) -> dict[str, pd.Series]:
 
     Cells are separated by commas, semicolons or tabs, whichever the header has most of, or as a row `sep=;` before it
     says; without commas between cells, numbers may have a decimal comma, unless each of them could as well be a mark of
-    thousands. In a column of numbers an empty cell, NA, nan, None and the like are missing; in
-    a column with any other text, where they may be labels, only empty cells are.
+    thousands. Where some have, columns whose every point could mark thousands stay text. In a column of numbers an
+    empty cell, NA, nan, None and the like are missing; in a column with any other text, where they may be labels, only
+    empty cells are.
 
     Raises:
         DataError: a name stands twice in the header, a row has more cells than that, or there are no rows.
@@ -81,6 +83,10 @@ def read_delimited(path: Path) -> dict[str, pd.Series]:
             decimal_comma = separator != "," and not _may_be_thousands(written)
             for name in doubtful:
                 columns[name] = _as_written(written[name], decimal_comma=decimal_comma, may_be_empty=is_number[name])
+            if decimal_comma and any(_has_commas(written[name]) and columns[name].dtype == float for name in doubtful):
+                pointed = [name for name in columns if name not in doubtful and columns[name].dtype == float]
+                cells = read(usecols=[at[name] for name in pointed], dtype=str, keep_default_na=False)
+                columns |= {name: cells[at[name]] for name in pointed if _marks_thousands(cells[at[name]])}
     except pd.errors.ParserWarning:
         raise DataError(f"{path} has rows with more cells than its header, {len(header)}; name every column") from None
     except pd.errors.EmptyDataError:
@@ -95,6 +101,16 @@ def _may_be_thousands(columns: Mapping[str, pd.Series]) -> bool:
     if not any(cells.str.contains(",", regex=False).any() for cells in numbers):
         return False
     return all(bool(cells.str.fullmatch(_THOUSANDS).all()) for cells in numbers)
+
+
+def _has_commas(cells: pd.Series) -> bool:
+    return bool(cells.str.contains(",", regex=False).any())
+
+
+def _marks_thousands(cells: pd.Series) -> bool:
+    """Whether every point could mark thousands, as in 1.234, as it does where other numbers have a decimal comma."""
+    pointed = cells[cells.str.contains(".", regex=False)]
+    return len(pointed) > 0 and bool(pointed.str.strip().str.fullmatch(THOUSANDS).all())
 
 
 def _is_missing(cells: pd.Series) -> pd.Series:
@@ -119,6 +135,7 @@ def _header(path: Path) -> tuple[list[str], str, int]:
     A row `sep=;`, as Excel reads it, is none of them, and says what separates.
     """
     rows: dict[str, tuple[list[str], int]] = {}
+    error = ""
     with _opened(path) as file:
         told = _SEPARATOR.fullmatch(file.readline(_LONGEST))
     for separator in (told[1],) if told else (",", ";", "\t"):
@@ -131,9 +148,12 @@ def _header(path: Path) -> tuple[list[str], str, int]:
                     if any(cell.strip() for cell in row) and not (told and n == 1)
                 )
                 n_rows, row = next(filled, (0, []))
-            except csv.Error as error:
-                raise ValueError(str(error)) from None
+            except csv.Error as problem:  # such as a header without this separator that is too long for one cell
+                error = str(problem)
+                continue
             rows[separator] = [cell.strip() for cell in row], n_rows
+    if not rows:
+        raise ValueError(error)
     separator = max(rows, key=lambda mark: len(rows[mark][0]))
     return rows[separator][0], separator, rows[separator][1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.delimited import DELIMITED, read_delimited
+from trainables.datasets.files.delimited import DELIMITED, THOUSANDS, read_delimited
 from trainables.datasets.files.reading import MAX_BYTES, first_line, size_text
 from trainables.datasets.files.regular import check_file
 from trainables.datasets.table import unknown
@@ -29,10 +30,21 @@ TABLES = (*DELIMITED, ".parquet", ".pq")
 Columns = Mapping[str, NDArray[Any]]
 
 
-class _Table(Mapping[str, NDArray[Any]]):
-    """The columns of a table as arrays, each made when it is asked for: what nobody uses may hold anything."""
+class Table(Mapping[str, NDArray[Any]]):
+    """The columns of a table as arrays, each made when it is asked for: what nobody uses may hold anything.
 
-    def __init__(self, path: Path, columns: Mapping[str, pd.Series], *, groups: Columns | None = None) -> None:
+    `names` are those of the columns in each group of which every column is one of numbers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Mapping[str, pd.Series],
+        *,
+        groups: Columns | None = None,
+        names: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.names = dict(names or {})
         self._path, self._columns = path, columns
         self._names = [*columns, *(name for name in groups or {} if name not in columns)]
         self._arrays: dict[str, NDArray[Any]] = dict(groups or {})
@@ -59,7 +71,7 @@ def read_table(
     groups: Mapping[str, str | Sequence[str]],
     *,
     in_use: Callable[[Columns], Mapping[str, str]] | None = None,
-) -> Columns:
+) -> Table:
     """Each group of columns as one (N, d) float array under its name, and every column as (N,) under its own.
 
     A group is a list of columns, one of them, or a pattern such as `v_*`, taken in the table's order. A column of
@@ -78,18 +90,19 @@ def read_table(
         raise DataError(
             f"{path} is no readable table ({first_line(error)}); give Parquet, or CSV in UTF-8 with a header"
         ) from None
-    columns = _Table(path, series)
+    columns = Table(path, series)
     used = in_use(columns) if in_use is not None else {}
     for group in groups:
         if group in used:
             raise DataError(f"{path}: modality {group} has the name of the {used[group]}; give it another name")
-    stacked = {group: _stack(path, group, wanted, columns, used) for group, wanted in groups.items()}
-    return _Table(path, series, groups=stacked)
+    names = {group: _names(path, group, wanted, columns, used) for group, wanted in groups.items()}
+    stacked = {group: _stack(path, group, own, columns) for group, own in names.items()}
+    flat = {group: tuple(own) for group, own in names.items() if all(columns[name].ndim == 1 for name in own)}
+    return Table(path, series, groups=stacked, names=flat)
 
 
-def _stack(
-    path: Path, group: str, wanted: str | Sequence[str], columns: Columns, used: Mapping[str, str]
-) -> NDArray[np.float64]:
+def _names(path: Path, group: str, wanted: str | Sequence[str], columns: Columns, used: Mapping[str, str]) -> list[str]:
+    """The columns of a group, all of them numbers."""
     where = f"{path}: modality {group}"
     if not isinstance(wanted, str) or wanted in columns:
         names = [wanted] if isinstance(wanted, str) else list(wanted)
@@ -104,9 +117,13 @@ def _stack(
             raise DataError(f"{where}: column {name!r} is the {used[name]}, not a feature; leave it out")
         if columns[name].dtype.kind not in "biuf":
             raise DataError(f"{path}: column {name!r} of modality {group} {_no_numbers(columns[name])}")
+    return names
+
+
+def _stack(path: Path, group: str, names: Sequence[str], columns: Columns) -> NDArray[np.float64]:
     stacked = [columns[name] if columns[name].ndim > 1 else columns[name][:, None] for name in names]
     if len(stacked) > 1 and max(array.ndim for array in stacked) > 2:
-        raise DataError(f"{where}: a column of matrices is a modality by itself; name it alone")
+        raise DataError(f"{path}: modality {group}: a column of matrices is a modality by itself; name it alone")
     return np.concatenate(stacked, axis=1).astype(np.float64)
 
 
@@ -117,6 +134,8 @@ def _no_numbers(column: NDArray[Any]) -> str:
     texts = [str(text) for text in np.unique(column) if text]
     bad = next((text for text in texts if not _is_number(text)), None)
     if bad is None:
+        if pointed := next((text for text in texts if re.fullmatch(THOUSANDS, text.strip())), None):
+            return f"holds {pointed!r}, whose point may mark thousands; write numbers with a decimal point, 1234.5"
         return f"holds numbers as text ({texts[0]!r}); save them as numbers" if texts else "holds empty texts"
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
         return "holds true and false, and empty cells among them; write 1 and 0"

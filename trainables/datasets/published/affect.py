@@ -58,6 +58,7 @@ def assemble_corpus(name: str, raw: Any, options: Mapping[str, Any]) -> Multimod
         modalities={modality: modalities[modality] for modality in MODALITIES},
         targets=dict.fromkeys(MODALITIES, target),
         split=np.repeat(np.arange(3, dtype=np.int8), [len(kept[key]) for key in SPLITS]),
+        split_is_given=True,
     )
 
 

@@ -55,6 +55,7 @@ def _data(values: Mapping[str, NDArray[np.float32]], labels: NDArray[Any], split
         modalities={name: Modality(name=name, values=value) for name, value in values.items()},
         targets=dict.fromkeys(values, target),
         split=split,
+        split_is_given=True,
     )
 
 

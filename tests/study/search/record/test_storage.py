@@ -223,6 +223,19 @@ def test_a_long_text_of_addresses_ends_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["PGPASSWORD", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "access_token",
+     "client_secret", "api_key", "X-Amz-Signature", "Password"],
+)  # fmt: skip
+def test_a_secret_under_any_name_is_not_shown(name: str) -> None:
+    for text in (f"{name}=hunter2", f"run with {name}='hunter2 too'", f"https://host/x?a=1&{name}=hunter2&b=2"):
+        told = redacted(text)
+        assert "hunter2" not in told
+        assert name in told
+    assert redacted("tokens 3, secrets none, seed=3 batch_size=4") == "tokens 3, secrets none, seed=3 batch_size=4"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "http://127.0.0.1:8265 is", "(http://h:80).", "'http://h:80'", "http://h:80: no", "http://[::1]:80/",
@@ -507,6 +520,11 @@ def test_a_database_in_a_folder_that_is_not_there_is_one_line(place: str, tmp_pa
         held(Storage(f"sqlite:///{tmp_path / place}"), "x", folder=tmp_path),
     ):
         pass
+
+
+def test_a_file_of_a_name_that_none_can_have_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot open the storage sqlite:///%00x: embedded null byte"):
+        open_storage(Storage("sqlite:///%00x"), folder=tmp_path)
 
 
 def test_a_database_has_one_lock_however_its_address_is_written(tmp_path: Path) -> None:

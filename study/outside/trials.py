@@ -1,0 +1,210 @@
+"""Trials as a table or a store has them, and which of its columns are what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from study.config import ConfigError
+
+_STRENGTH = re.compile(r"(^|[_.\W])(lambda|lam|λ|strength)|align|(^|_)weight$|(^|_)alpha$|(^|_)coef", re.I)
+_SEED = re.compile(r"(^|_)(seed|replicate|repeat|rep|run_seed|fold)$", re.I)
+_ENCODER = re.compile(r"^(encoder|modality)$", re.I)
+_SPLIT = re.compile(r"^(split|subset|eval_split)$", re.I)
+_SCORES = (  # better names first
+    r"^(mean_)?(score|value|objective|target|metric)$",
+    r"^(val|valid|validation|dev|eval)[_./ -]?.*(acc|f1|auc|score|r2|map|recall|precision|bleu|ndcg|mrr)",
+    r"acc|(^|_)f1|auc|score|(^|_)r2|recall|precision|bleu|ndcg",
+    r"^(val|valid|validation|dev|eval)[_./ -]?.*(loss|error|err|rmse|mse|mae|nll|perplexity|ppl|wer|cer)",
+    r"loss|error|rmse|(^|_)mse|(^|_)mae|nll|perplexity|(^|_)ppl|(^|_)wer|(^|_)cer",
+)
+_LOWER = re.compile(r"loss|err(or)?($|_)|rmse|mse|mae|nll|perplexity|ppl|(^|_)wer|(^|_)cer", re.I)
+# Columns of a table that are no hyperparameters by their names.
+_NO_SETTING = re.compile(
+    r"loss|acc|score|auc|f1|r2|rmse|mse|mae|error|time|duration|date|epoch|step|iter|trial|number|index|(^|_)id$|"
+    r"uuid|path|name|status|state|host|pid|node|commit|user|memory|checkpoint|done|unnamed|metric|recall|precision|"
+    r"replicate|^cell$|^dataset$",
+    re.I,
+)
+_NOTHING = ("", "NA", "None", "null", "<NA>")
+SEARCHED = ("validation", "valid", "val", "dev", "eval", "search")
+CONFIRMED = ("test", "confirm", "confirmation", "holdout", "held-out")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trials:
+    """Trials of one source.
+
+    `frame` has a row per trial that ended; `parameters` and `scores` name its columns where the source knows them
+    apart, else None; `minimise` is known of some; `logarithmic` names parameters that were sought on such a scale;
+    `left_out` counts trials that are not in the frame.
+    """
+
+    source: str
+    frame: pd.DataFrame
+    parameters: tuple[str, ...] | None = None
+    scores: tuple[str, ...] | None = None
+    minimise: bool | None = None
+    logarithmic: frozenset[str] = frozenset()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user said of the columns; None is to be guessed. `minimise` None: as the score's name says."""
+
+    strength: str | None = None
+    score: str | None = None
+    seed: str | None = None
+    encoder: str | None = None
+    split: str | None = None
+    minimise: bool | None = None
+    log: bool = False
+    name: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column is what; `others` are the other hyperparameters."""
+
+    strength: str
+    score: str
+    seed: str | None
+    encoder: str | None
+    split: str | None
+    others: tuple[str, ...]
+    minimise: bool
+    log: bool
+    name: str
+    remarks: tuple[str, ...]
+
+    @property
+    def took(self) -> dict[str, str]:
+        """The columns by what they were taken for."""
+        named = {"strength": self.strength, "score": self.score, "seed": self.seed, "encoder": self.encoder}
+        return {role: column for role, column in {**named, "split": self.split}.items() if column is not None}
+
+
+def choose_columns(trials: Trials, asked: Asked) -> Columns:
+    """The columns that were asked for, and the obvious ones where nothing was said.
+
+    Raises:
+        ConfigError: a column that was named is not there, or none is obvious.
+    """
+    names = [str(name) for name in trials.frame.columns]
+    if not len(trials.frame):
+        raise ConfigError(f"{trials.source} holds no trial that has ended{_why(trials)}")
+    for option in ("strength", "score", "seed", "encoder", "split"):
+        column = getattr(asked, option)
+        if column is not None and column not in names:
+            raise ConfigError(f"--{option} {column}: there is no such column in {trials.source}; it has {_some(names)}")
+    unknown = [name for name in asked.ignored if name not in names]
+    if unknown:
+        raise ConfigError(f"--ignore {unknown[0]}: there is no such column in {trials.source}; it has {_some(names)}")
+    free = [name for name in names if name not in (asked.strength, asked.score, *asked.ignored)]
+    seed = asked.seed or _only(name for name in free if _SEED.search(name))
+    encoder = asked.encoder or _only(name for name in free if _ENCODER.search(name))
+    split = asked.split or _only(name for name in free if _SPLIT.search(name) and _is_split(trials.frame[name]))
+    free = [name for name in free if name not in (seed, encoder, split)]
+    score = asked.score or _score(trials, free)
+    strength = asked.strength or _strength(trials, [name for name in free if name != score])
+    if strength == score:
+        raise ConfigError(f"--strength and --score are both {strength}; name two columns")
+    minimise, remarks = _direction(trials, asked, score)
+    known = trials.parameters
+    others = tuple(
+        name
+        for name in free
+        if name not in (strength, score) and (name in known if known is not None else not _NO_SETTING.search(name))
+    )
+    log = asked.log or strength in trials.logarithmic
+    if log and not asked.log:
+        remarks.append(f"{strength} was sought on a logarithmic scale, and is smoothed on one")
+    return Columns(
+        strength=strength, score=score, seed=seed, encoder=encoder, split=split, others=others, minimise=minimise,
+        log=log, name=asked.name or "λ", remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _direction(trials: Trials, asked: Asked, score: str) -> tuple[bool, list[str]]:
+    if asked.minimise is not None:
+        return asked.minimise, []
+    if trials.minimise is not None:
+        return trials.minimise, []
+    if _LOWER.search(score):
+        return True, [f"{score} is taken for a score of which lower is better; --maximise says otherwise"]
+    return False, []
+
+
+def _score(trials: Trials, names: Sequence[str]) -> str:
+    possible = [name for name in names if trials.scores is None or name in trials.scores]
+    for pattern in _SCORES:
+        matching = [name for name in possible if re.search(pattern, name, re.I) and may_be_numbers(trials.frame[name])]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise ConfigError(f"several columns may be the score: {_some(matching)}; name one with --score")
+    if trials.scores is not None and len(possible) == 1:
+        return possible[0]
+    raise ConfigError(
+        f"no column of {trials.source} is obviously the score; name one of {_some(possible)} with --score"
+    )
+
+
+def _strength(trials: Trials, names: Sequence[str]) -> str:
+    known = trials.parameters
+    possible = [name for name in names if known is None or name in known]
+    possible = [name for name in possible if may_be_numbers(trials.frame[name])]
+    matching = [name for name in possible if _STRENGTH.search(name)]
+    varying = [name for name in matching or possible if trials.frame[name].nunique() > 1]
+    settings = [name for name in varying if known is not None or not _NO_SETTING.search(name)]
+    if len(settings) == 1:
+        return settings[0]
+    if matching and len(matching) == 1:
+        return matching[0]
+    told = _some(settings or possible)
+    raise ConfigError(f"no column of {trials.source} is obviously the strength; name one of {told} with --strength")
+
+
+def may_be_numbers(values: pd.Series) -> bool:
+    """Whether a column holds a number, or a text of one, or nothing yet: what else it holds is a mistake to be told."""
+    if pd.api.types.is_bool_dtype(values):
+        return False
+    known = values[~blank(values)]
+    return not len(known) or bool(np.any(~np.isnan(to_numbers(known)) | (known.astype(str).str.lower() == "nan")))
+
+
+def blank(values: pd.Series) -> pd.Series:
+    """Where a column holds nothing: a null, or a text of spaces. NaN in a column of numbers is nothing too."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.isna()
+    return values.map(lambda value: value.strip() in _NOTHING if isinstance(value, str) else bool(pd.isna(value)))
+
+
+def to_numbers(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A column as floats, NaN where it holds something else."""
+    return pd.to_numeric(values.map(lambda v: v.strip() if isinstance(v, str) else v), errors="coerce").to_numpy(float)
+
+
+def _is_split(values: pd.Series) -> bool:
+    known = {str(value).strip().lower() for value in values.dropna().unique()[:20]}
+    return bool(known & set(SEARCHED) or known & set(CONFIRMED))
+
+
+def _only(names: Iterable[str]) -> str | None:
+    found = list(names)
+    return found[0] if len(found) == 1 else None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (" …" if len(names) > 12 else "") if names else "none"
+
+
+def _why(trials: Trials) -> str:
+    told = ", ".join(f"{count} {why}" for why, count in trials.left_out.items())
+    return f" ({told})" if told else ""

@@ -1,0 +1,82 @@
+"""The decision of a study as something to paste into one's own trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from study.config import StudyConfig
+from study.results.model import CellResult, Report
+
+_TUNED = ("learning_rate", "weight_decay", "temperature")  # that a study may tune, of `training`
+
+
+def decision(report: Report, config: StudyConfig) -> dict[str, Any]:
+    """What to train with, pair by pair: strengths by encoder, direction, temperature, learning rate; and the versions.
+
+    Each encoder has the alignment strength that it is to be trained with and its evidence; `null` is not known. The
+    nuisance hyperparameters of a search are known where the study kept encoders (`models: true`).
+    """
+    return {
+        "study": report.study,
+        "status": report.status,
+        "config_hash": report.config_hash,
+        "pairs": [_pair(cell, config) for cell in report.cells],
+        "versions": dict(report.versions),
+    }
+
+
+def _pair(cell: CellResult, config: StudyConfig) -> dict[str, Any]:
+    choice = cell.pair_choice
+    return {
+        "dataset": cell.dataset,
+        **({"variant": dict(cell.variant)} if cell.variant else {}),
+        "pair": list(cell.pair),
+        "strategy": choice.strategy,
+        "alignment": {
+            "objective": config.alignment.objective,
+            "direction": _direction(cell, config),
+            "projector": config.alignment.projector,
+        },
+        "encoders": {name: _encoder(cell, index, config) for index, name in enumerate(cell.pair[: len(cell.encoders)])},
+        "training": {
+            "epochs": config.training.epochs,
+            "batch_size": config.training.batch_size,
+            "clip_norm": config.training.clip_norm,
+        },
+    }
+
+
+def _direction(cell: CellResult, config: StudyConfig) -> str | None:
+    """Which encoder is pulled by the strategy."""
+    strategy = cell.pair_choice.strategy
+    if strategy == "per_encoder":
+        return "to_1 for the first encoder and to_2 for the second, a training each"
+    return config.alignment.direction if strategy == "shared" else strategy
+
+
+def _encoder(cell: CellResult, index: int, config: StudyConfig) -> dict[str, Any]:
+    answer, strengths = cell.encoders[index], cell.pair_choice.strengths
+    gain = answer.gain_over_zero
+    return {
+        "strength": None if strengths is None else strengths[index],
+        "lambda_star": answer.lambda_star,
+        "interval": None if answer.interval is None else list(answer.interval),
+        "verdict": answer.verdict,
+        "gain_over_zero": None if gain is None else gain.mean,
+        "gain_interval": None if gain is None or gain.interval is None else list(gain.interval),
+        **_tuned(cell, index, config),
+        **({"model": answer.model.registered} if answer.model else {}),
+    }
+
+
+def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, object]:
+    """The nuisance hyperparameters: as searched for the decision, or as the study file fixes them."""
+    model = cell.encoders[index].model
+    searched = model.nuisance if model else {}
+    if config.trainer is not None:  # by names of its own, none of which the study file fixes
+        return {name: searched.get(name) for name in config.search.nuisance}
+    return {
+        name: searched.get(name, None if name in config.search.nuisance and model is None else fixed)
+        for name, fixed in ((name, float(getattr(config.training, name))) for name in _TUNED)
+    }

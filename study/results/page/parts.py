@@ -1,0 +1,60 @@
+"""The parts that every page is made of, as HTML text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+
+
+def escaped(value: object) -> str:
+    """A value as text in HTML."""
+    return escape(str(value))
+
+
+def document(title: str, *content: str) -> str:
+    """A page that loads nothing from anywhere, its title and content HTML already."""
+    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<main>
+{"".join(content)}</main>
+</body>
+</html>
+"""
+
+
+def figure(svg: str | None, key: str, caption: str, *, style: str = "", more: str = "") -> str:
+    """Inline SVG, its ids made unique to the page so that no figure's clip paths serve another; "" without one."""
+    start = (svg or "").find("<svg")
+    if svg is None or start < 0:
+        return ""
+    body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
+    told = escape(f"{caption} {more}".strip())
+    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
+    return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
+
+
+def section(title: str, *content: str) -> str:
+    """A section under a title, which is HTML already."""
+    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
+
+
+def definitions(facts: Iterable[tuple[str, str]]) -> str:
+    """Names and what they stand for, HTML already."""
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>\n" for name, value in facts) + "</dl>\n"
+
+
+def sentence(text: str) -> str:
+    """A sentence in HTML whose intervals and equations do not break at the end of a line."""
+    return re.sub(r"\[[^\[\]]{1,24}\]|λ\*? [≈=] ", lambda match: match.group().replace(" ", "\u00a0"), escaped(text))
