@@ -484,7 +484,9 @@ def test_a_killed_trial_goes_on_and_comes_to_the_same(trials, write, request, tm
     whole = replace(trials, place=str(tmp_path)).result(code, hyperparameters=asked)
     assert (whole.extras["started"], resumed.extras["started"]) == (0, epochs[-1])
     assert resumed.scores == whole.scores
-    after = whole.curve[epochs[-1] :]  # what was reported in the seconds before it was killed may be missing
+    after = whole.curve[
+        epochs[-1] :
+    ]  # what was reported in the seconds before it was killed may be missing of a bucket
     assert [point[:3] for point in resumed.curve][-len(after) :] == [point[:3] for point in after]
 
 
