@@ -16,6 +16,7 @@ Direction = Literal["both", "to_1", "to_2"]
 Split = Literal["train", "valid", "test"]
 Precision = Literal["float32", "tf32", "bf16"]
 Rows = Literal["fixed", "resampled", "redrawn"]
+LARGEST_SCORE = 1e100  # a training beyond has diverged: its square is no number, and MLflow has 1.8e308 for infinity
 
 
 def canonical_json(value: object) -> str:

@@ -33,7 +33,7 @@ from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write
 from trainables.saving.export import encoder_file
 from trainables.saving.folders import KeptFolder, kept_folder
 from trainables.saving.kept import save_kept
-from trainables.spec import ReplicateResult
+from trainables.spec import LARGEST_SCORE, ReplicateResult
 from trainables.trainer import Context, Progress
 
 _LAST_WORD_SECONDS = 0.2  # for a call that is asked to end, to do so at its next report
@@ -188,7 +188,7 @@ class FunctionTraining:
             except BaseException as error:  # noqa: BLE001 - sys.exit is one, too
                 raise UserError(in_one_line(error), own_traceback(error)) from None
         answer = read_answer(returned, pair=spec.pair, maximise=spec.maximise, call=spec.call)
-        diverged = not np.isfinite(answer.scores).all()
+        diverged = not all(abs(score) <= LARGEST_SCORE for score in answer.scores)
         return ReplicateResult(
             status="diverged" if diverged else "ok",
             scores=(float("nan"), float("nan")) if diverged else answer.scores,
