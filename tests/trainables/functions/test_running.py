@@ -70,7 +70,9 @@ def test_numbers_of_every_kind_are_scores(trials, write, returned, scores):
     assert result.one_score == ("score" in returned)
 
 
-@pytest.mark.parametrize("odd", ['float("nan")', 'float("inf")', "10**400", "np.nan", "torch.tensor(float('nan'))"])
+@pytest.mark.parametrize(
+    "odd", ['float("nan")', 'float("inf")', "10**400", "1.7e308", "np.nan", "torch.tensor(float('nan'))"]
+)
 def test_what_is_not_finite_has_diverged(trials, write, odd):
     result = trials.result(
         write(f'import numpy as np, torch\ndef train(trial): return {{"image": {odd}, "text": 0.5}}')
@@ -505,3 +507,29 @@ def test_what_was_reported_before_a_kill_is_on_the_curve_of_the_call_that_goes_o
     with log.open("a") as torn:
         torn.write("[5, 6")
     assert [point[0] for point in trials.result(code).curve] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_the_study_asks_for_is_saved_and_read_back_by_torch_as_plain_values(trials, write):
+    """`torch.load` refuses other types, at the very moment when a killed worker is replaced."""
+    result = trials.result(
+        write("""
+            import copy, json, pickle, torch
+            def train(trial):
+                asked = {"o": trial.options, "h": trial.hyperparameters, "s": trial.strengths}
+                torch.save(asked, trial.folder / "state.pt")
+                again = torch.load(trial.folder / "state.pt", weights_only=True)
+                assert again == asked == pickle.loads(pickle.dumps(asked)) == copy.deepcopy(asked)
+                assert json.loads(json.dumps(asked)) == asked
+                return {"score": 1}
+        """),
+        options={"a": {"b": [1, None]}},
+        hyperparameters={"lr": 0.1},
+    )
+    assert result.status == "ok"
+
+
+def test_the_colours_of_a_message_are_left_to_terminals(trials, write):
+    code = write("def train(trial): raise ValueError('\\x1b[1mloud\\x1b[0m')")
+    with pytest.raises(UserError, match=r"^ValueError: loud \(") as raised:
+        trials.last(code)
+    assert "\x1b" not in raised.value.lines
