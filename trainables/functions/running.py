@@ -16,6 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,7 @@ class FunctionTraining:
             curve=self._reports.curve,
             extras=answer.extras,
             one_score=answer.one_score,
+            kept=self._kept(),
         )
 
     def _note(self, folder: KeptFolder, epoch: float, *, of: float | None, scores: tuple[float, float] | None) -> None:
@@ -205,6 +207,17 @@ class FunctionTraining:
             with contextlib.suppress(OSError):  # a bucket that is away costs the checkpoint, not the training
                 folder.sync()
             self._synced = time.monotonic()
+
+    def _kept(self) -> tuple[int, ...]:
+        """The encoders that are kept, by this call or by one that was killed before it."""
+        if not self._context.keeps:
+            return ()
+        there = []
+        for encoder in range(len(self._spec.pair)):
+            with contextlib.suppress(FileNotFoundError):
+                self._context.place.read(encoder_file(self._spec.hash, encoder), Path.stat)
+                there.append(encoder)
+        return tuple(there)
 
     def _keep(self, code: Code, encoder: int, model: object) -> None:
         if not self._context.keeps:

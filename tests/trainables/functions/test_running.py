@@ -17,6 +17,7 @@ from trainables.functions.errors import UserError
 from trainables.saving.export import encoder_file
 from trainables.saving.kept import is_kept, read_kept
 from trainables.saving.place import Place
+from trainables.spec import ReplicateResult
 from trainables.trainer import TimedOutError, forget
 
 ROOT = Path(__file__).parents[3]
@@ -415,6 +416,22 @@ def test_kept_encoders_open_where_his_files_are_not(trials, write):
     )
     opened = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert opened.stdout == "[[2.0, 2.0]]\n[1, 2] False\n"
+
+
+def test_a_result_says_which_encoders_were_kept_also_by_a_call_that_was_killed(trials, write):
+    code = write("""
+        def train(trial):
+            if not (saved := trial.folder / "saved").exists():
+                saved.touch()
+                trial.keep("text", {"weights": 1})
+                raise OSError("killed")
+            return {"score": 1}
+    """)
+    with pytest.raises(UserError):
+        trials.last(code, config={"keep": True}, phase="final")
+    result = trials.result(code, config={"keep": True}, phase="final")
+    assert result.kept == ReplicateResult.from_json(json.loads(json.dumps(result.to_json()))).kept == (1,)
+    assert trials.result(write(MODEL)).kept == ()
 
 
 def test_encoders_are_kept_where_the_study_keeps_them_alone(trials, write):
