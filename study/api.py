@@ -283,7 +283,13 @@ def select(
             strength=strength, score=score, seed=seed, encoder=encoder, split=split, minimise=minimise, log=log,
             name=name,
         )  # fmt: skip
-        return Answer(answer_trials(Trials(source="the frame", frame=given), asked))
+        named = given.rename(columns=str)
+        if named.columns.has_duplicates:
+            twice = named.columns[named.columns.duplicated()][0]
+            raise ConfigError(f"the frame has two columns {twice!r}; give each its own name")
+        return Answer(answer_trials(Trials(source="the frame", frame=named), asked))
+    if isinstance(given, str | Path):
+        raise ConfigError(f"select() was given {str(given)!r}; read it, as pandas.read_csv does, and give its frame")
     if scores is None:
         raise ConfigError("strengths were given without scores; give both, or a frame that has them")
     trials, roles = trials_of_arrays(given, scores, seeds)

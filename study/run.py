@@ -146,6 +146,11 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     for cell in report.cells:
         if cell.error:
             print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
+        elif not cell.answered:
+            print(
+                f"no answer for {cell.label}: fewer than two strengths have a finite score, the others diverged",
+                file=sys.stderr,
+            )
     print(f"report: {StudyFolder(out / str(report.study)).page}")
     print(f"browse: {browse}")
 

@@ -16,6 +16,7 @@ Direction = Literal["both", "to_1", "to_2"]
 Split = Literal["train", "valid", "test"]
 Precision = Literal["float32", "tf32", "bf16"]
 Rows = Literal["fixed", "resampled", "redrawn"]
+LARGEST_SCORE = 1e100  # a training beyond has diverged: its square is no number, and MLflow has 1.8e308 for infinity
 
 
 def canonical_json(value: object) -> str:
@@ -185,7 +186,7 @@ class ReplicateResult:
 
     A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
     reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the
-    pair; `code` is the hash of its code at the time.
+    pair; `code` is the hash of its code at the time; `kept` are the encoders, 0 and 1, that it has kept.
     """
 
     status: Literal["ok", "diverged"]
@@ -197,6 +198,7 @@ class ReplicateResult:
     extras: Mapping[str, float] = field(default_factory=dict)
     one_score: bool = False
     code: str = ""
+    kept: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers with NaN as None, so that every JSON reader can load them; what packs never have is left out
@@ -209,6 +211,7 @@ class ReplicateResult:
             **extras,
             **({"one_score": True} if self.one_score else {}),
             **({"code": self.code} if self.code else {}),
+            **({"kept": list(self.kept)} if self.kept else {}),
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
@@ -231,6 +234,7 @@ class ReplicateResult:
             extras={k: _nan_if_none(v) for k, v in value.get("extras", {}).items()},
             one_score=bool(value.get("one_score", False)),
             code=str(value.get("code", "")),
+            kept=tuple(map(int, value.get("kept", ()))),
         )
 
 

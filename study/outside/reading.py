@@ -33,9 +33,12 @@ def trials_of_arrays(strengths: ArrayLike, scores: ArrayLike, seeds: ArrayLike |
     `study.selection.select`, a column a seed, NaN for a training that was not run.
 
     Raises:
-        ValueError: the shapes disagree.
+        ConfigError: the shapes disagree, or they hold no numbers.
     """
-    axis, values = np.asarray(strengths, float), np.asarray(scores, float)
+    try:
+        axis, values = np.asarray(strengths, float), np.asarray(scores, float)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"strengths and scores must be arrays of numbers: {error}") from None
     if axis.ndim != 1 or values.shape[:1] != axis.shape or values.ndim > 2:
         raise ConfigError(
             f"strengths have shape {axis.shape}, scores {values.shape}; give (N,) and (N,), or (S,) and (S, seeds)"

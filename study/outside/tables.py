@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from study.outside.trials import CONFIRMED, SEARCHED, Columns, Trials, blank, to
 from study.results.model import OtherHyperparameter, TrainingCounts
 from study.results.names import natural_names, one_line
 from study.search.tables import Tried, best_by_strength, score_table
+from trainables.spec import LARGEST_SCORE
 
 Setting = tuple[str, ...]
 _PAIRED = 0.5  # share of scores that must be of seeds trained at two strengths or more
 _CROSSED = 2 / 3  # share of trainings that must be of settings which were tried at every strength
+_WHOLE = re.compile(r"([+-]?\d{1,15})\.0*")  # as pandas writes a whole number of a column that has gaps
 _LONGEST = 24  # characters of a value shown
 
 
@@ -141,7 +144,8 @@ def _scores(frame: pd.DataFrame, columns: Columns) -> list[float | None]:
                 f"column {columns.score} holds {given[:40]!r} (row {index + 1} of those with a score); scores must be "
                 "numbers, or nan and inf for trainings that diverged: name another column with --score"
             )
-        scores.append((-value if columns.minimise else value) if np.isfinite(value) else None)
+        diverged = not abs(value) <= LARGEST_SCORE
+        scores.append(None if diverged else -value if columns.minimise else value)
     if all(score is None for score in scores):
         raise ConfigError(f"column {columns.score} holds no finite score: every training diverged")
     return scores
@@ -155,10 +159,12 @@ def _texts(frame: pd.DataFrame, column: str | None) -> list[str]:
 
 
 def _plain(value: object) -> str:
-    """A value as text; 3.0 and 3 are one."""
+    """A value as text; 3.0 and 3 are one, also where they are text."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return one_line(value)
+    told = one_line(value)
+    whole = _WHOLE.fullmatch(told)
+    return whole[1] if whole else told
 
 
 def _parts(frame: pd.DataFrame, columns: Columns) -> list[str]:

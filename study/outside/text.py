@@ -192,12 +192,12 @@ def starred(answer: OutsideResult) -> str:
 
 def number(answer: OutsideResult, value: float | None) -> str:
     """A score with as many decimals as the noise leaves a meaning."""
-    return "?" if value is None else f"{value:.{_decimals(answer)}f}".replace("-", "−")
+    return "?" if value is None else f"{value:{_format(answer)}}".replace("-", "−")
 
 
 def signed(answer: OutsideResult, value: float | None) -> str:
     """A gain with its sign."""
-    return "?" if value is None else f"{value:+.{_decimals(answer)}f}".replace("-", "−")
+    return "?" if value is None else f"{value:+{_format(answer)}}".replace("-", "−")
 
 
 def gain_text(answer: OutsideResult, gain: GainResult) -> str:
@@ -217,12 +217,15 @@ def _limits_after(answer: OutsideResult, interval: tuple[float, float] | None) -
     return f" {limits(answer, interval)}" if interval else ""
 
 
-def _decimals(answer: OutsideResult) -> int:
-    """Two digits of the width of what is told of the scores."""
+def _format(answer: OutsideResult) -> str:
+    """Two digits of the width of what is told of the scores; powers of ten where nobody would count the zeros."""
     size = abs(answer.expected_score or (answer.best_trial.score if answer.best_trial else None) or 1.0)
     spreads = [interval[1] - interval[0] for interval in _intervals(answer) if interval]
     finest = max(min(spreads, default=0.0), 1e-3 * size)  # of scores without any noise, four digits
-    return max(0, 1 - math.floor(math.log10(finest)))
+    decimals = 1 - math.floor(math.log10(max(finest, 1e-300)))
+    if 1e-5 <= size < 1e9 or size == 0:
+        return f".{max(0, decimals)}f"
+    return f".{min(12, max(1, decimals + math.floor(math.log10(size))))}e"
 
 
 def _intervals(answer: OutsideResult) -> list[tuple[float, float] | None]:

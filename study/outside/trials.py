@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from study.config import ConfigError
+from study.results.names import one_line
 
 _STRENGTH = re.compile(r"(^|[_.\W])(lambda|lam|λ|strength)|align|(^|_)weight$|(^|_)alpha$|(^|_)coef", re.I)
 _SEED = re.compile(r"(^|_)(seed|replicate|repeat|rep|run_seed|fold)$", re.I)
@@ -30,7 +31,7 @@ _NO_SETTING = re.compile(
     r"replicate|^cell$|^dataset$",
     re.I,
 )
-_NOTHING = ("", "NA", "None", "null", "<NA>")
+_NOTHING = ("", "-", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "<NA>")
 SEARCHED = ("validation", "valid", "val", "dev", "eval", "search")
 CONFIRMED = ("test", "confirm", "confirmation", "holdout", "held-out")
 
@@ -127,7 +128,7 @@ def choose_columns(trials: Trials, asked: Asked) -> Columns:
         remarks.append(f"{strength} was sought on a logarithmic scale, and is smoothed on one")
     return Columns(
         strength=strength, score=score, seed=seed, encoder=encoder, split=split, others=others, minimise=minimise,
-        log=log, name=asked.name or "λ", remarks=tuple(remarks),
+        log=log, name=one_line(asked.name or "").strip() or "λ", remarks=tuple(remarks),
     )  # fmt: skip
 
 
@@ -149,6 +150,13 @@ def _score(trials: Trials, names: Sequence[str]) -> str:
             return matching[0]
         if matching:
             raise ConfigError(f"several columns may be the score: {_some(matching)}; name one with --score")
+        if unread := [name for name in possible if re.search(pattern, name, re.I)]:
+            values = trials.frame[unread[0]]
+            given = one_line(values[~blank(values)].iloc[0])[:40]
+            raise ConfigError(
+                f"column {unread[0]} of {trials.source} looks like the score and holds {given!r}; write its numbers as "
+                "0.5, or name another column with --score"
+            )
     if trials.scores is not None and len(possible) == 1:
         return possible[0]
     raise ConfigError(

@@ -15,6 +15,7 @@ from study.config.folder import MODELS, StudyFolder
 from study.results.model import KeptEncoder, Report
 from study.search import Ledger
 from study.selection import Strategy, strengths_by_encoder
+from trainables.functions.spec import FunctionSpec
 from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
 from trainables.spec import PackSpec
@@ -26,7 +27,8 @@ def kept_encoder(
     """The entry of encoder 0 or 1 of a cell: its file, its registered name, how it was trained and what it scores.
 
     `settings` are those that the report recommends for the two, `stem` is that of the cell's files. None where it was
-    not trained so, or diverged: what was trained for a decision that has changed since is not this report's.
+    not trained so, or diverged: what was trained for a decision that has changed since is not this report's. None, too,
+    where a function did not keep it.
     """
     trial = _trained(ledger, cell.id, settings[encoder]) if settings else None
     if trial is None:
@@ -35,6 +37,8 @@ def kept_encoder(
     if not math.isfinite(score):
         return None
     spec = cell.job("final", [(trial.setting, 0)])
+    if isinstance(spec, FunctionSpec) and encoder not in trial.results[0].kept:
+        return None
     return KeptEncoder(
         file=f"{MODELS}/{stem}-{encoder + 1}-{_safe(cell.pair[encoder])}.pt",
         registered=_registered_name(cell, encoder),
@@ -45,6 +49,20 @@ def kept_encoder(
         fit=spec.fit if isinstance(spec, PackSpec) else (),
         split=spec.evaluate,
         score=score,
+    )
+
+
+def not_kept(cells: Sequence[Cell], ledger: Ledger) -> tuple[str, ...]:
+    """The encoders that a study was to keep and a function has trained without `trial.keep`, in the order of cells."""
+    return tuple(
+        dict.fromkeys(
+            name
+            for cell in cells
+            if cell.config.models and cell.config.trainer is not None
+            for index, name in enumerate(cell.pair)
+            if (finals := [trial for trial in ledger.trials(cell.id, "final") if trial.results])
+            and not any(index in trial.results[0].kept for trial in finals)
+        )
     )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
+import os
 import resource
+import signal
 import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 from study.cells.cell import Cell, Job
 from study.cells.trials import Arm, Setting
@@ -75,7 +79,8 @@ def try_once(cell: Cell, code: Code, *, seconds: float, threads: int, device: st
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     begun = time.time()
-    process = context.Process(target=_train, args=(there, job, code, begun, seconds, threads, device), daemon=True)
+    # Not a daemon, which may have no children: loaders of data have some, and they end with its group.
+    process = context.Process(target=_train, args=(there, job, code, begun, seconds, threads, device))
     process.start()
     there.close()
     last: Attempt | None = None
@@ -97,18 +102,28 @@ def try_once(cell: Cell, code: Code, *, seconds: float, threads: int, device: st
             "trainer.call on its own to see why"
         ) from None
     finally:
-        process.kill()
-        process.join()
+        _end(process)
         here.close()
     if last is None:
         raise ConfigError(f"trainer.call did not begin within {_START_SECONDS:.0f} s; see what its file imports")
     return last
 
 
+def _end(process: SpawnProcess) -> None:
+    """End a process and all that it has started; of a group that it has not made yet it is alone."""
+    if process.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
 def _train(
     told: Connection, job: Job, code: Code, begun: float, seconds: float, threads: int, device: str
 ) -> None:  # pragma: no cover - in a process of its own
     """Train, and tell every moment how far it is: an `Attempt`, or what is wrong in one line."""
+    os.setsid()
+    os.dup2(2, 1)  # what it prints is not what the command prints, which may be JSON
     import torch
 
     from trainables.functions.errors import UserError

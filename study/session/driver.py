@@ -15,7 +15,7 @@ from study.cluster.pool import Cluster
 from study.cluster.tuner import train
 from study.pid import COMPONENTS, PIDProfile
 from study.results.build import build_report
-from study.results.encoders import collect_encoders
+from study.results.encoders import collect_encoders, not_kept
 from study.results.experience import beside, experiences
 from study.results.model import Report
 from study.scheduling.coordinator import Coordinator, Progress
@@ -115,6 +115,11 @@ def complete(session: Session, trained: Trained) -> Report:
     report = build_report(session.cells, study.ledger, trained.profiles, trained.forecasts, run=trained.run)
     study.ledger.set_note(EXPERIENCES, experiences(report))
     collect_encoders(report, study.folder.path, written=study.checkpoints)
+    if missing := not_kept(session.cells, study.ledger):
+        session.display.say(
+            f"note: models: true, and the function kept no encoder of {' and '.join(missing)}; call "
+            f"trial.keep({missing[0]!r}, model) before it returns"
+        )
     study.ledger.set_note(RUN, trained.run)  # the last: the study has all that it is to have
     return report
 

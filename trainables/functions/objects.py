@@ -7,6 +7,7 @@ pickled by value, with what it refers to in the script or notebook.
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import inspect
 import io
@@ -14,7 +15,7 @@ import linecache
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -165,9 +166,12 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _texts(function: object) -> list[str]:
-    """The source of all that belongs to a function or, where there is none to be had, what it was compiled to."""
+    """The source of all that belongs to a function or, where there is none to be had, what it was compiled to; and the
+    plain values that it takes from around it: two partials of one function are two functions.
+    """
     texts = set()
     for one, code in _code_objects(function):
+        texts |= {f"{name} = {value!r}" for name, value in _surroundings(one) if _is_plain(value)}
         if not isinstance(one, types.FunctionType | types.MethodType | type):
             continue
         try:
@@ -176,6 +180,30 @@ def _texts(function: object) -> list[str]:
             if code is not None:
                 texts |= {inner.co_code.hex() + repr(inner.co_names) for inner in _nested(code)}
     return sorted(texts)
+
+
+def _surroundings(one: object) -> Iterator[tuple[str, object]]:
+    """What is no part of the text of a function, partial, method or object, but decides what it does, by name."""
+    if isinstance(one, types.FunctionType):
+        named = {name for inner in _nested(one.__code__) for name in inner.co_names}
+        yield from ((name, value) for name, value in one.__globals__.items() if name in named)
+        cells = zip(one.__code__.co_freevars, one.__closure__ or (), strict=True)
+        yield from ((name, cell.cell_contents) for name, cell in cells if _is_full(cell))
+        yield f"{one.__qualname__} defaults", [*(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).values()]
+    elif isinstance(one, functools.partial):
+        yield "args", list(one.args)
+        yield from one.keywords.items()
+    elif not isinstance(one, type):
+        yield from vars(getattr(one, "__self__", one)).items() if hasattr(one, "__dict__") else ()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the text of a value says all of it, and the same in another session."""
+    if isinstance(value, Mapping):
+        return type(value) is dict and all(_is_plain(key) and _is_plain(one) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return type(value) in (list, tuple) and all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str, bytes)
 
 
 def _filenames(function: object) -> list[str]:

@@ -16,6 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write
 from trainables.saving.export import encoder_file
 from trainables.saving.folders import KeptFolder, kept_folder
 from trainables.saving.kept import save_kept
-from trainables.spec import ReplicateResult
+from trainables.spec import LARGEST_SCORE, ReplicateResult
 from trainables.trainer import Context, Progress
 
 _LAST_WORD_SECONDS = 0.2  # for a call that is asked to end, to do so at its next report
@@ -188,13 +189,14 @@ class FunctionTraining:
             except BaseException as error:  # noqa: BLE001 - sys.exit is one, too
                 raise UserError(in_one_line(error), own_traceback(error)) from None
         answer = read_answer(returned, pair=spec.pair, maximise=spec.maximise, call=spec.call)
-        diverged = not np.isfinite(answer.scores).all()
+        diverged = not all(abs(score) <= LARGEST_SCORE for score in answer.scores)
         return ReplicateResult(
             status="diverged" if diverged else "ok",
             scores=(float("nan"), float("nan")) if diverged else answer.scores,
             curve=self._reports.curve,
             extras=answer.extras,
             one_score=answer.one_score,
+            kept=self._kept(),
         )
 
     def _note(self, folder: KeptFolder, epoch: float, *, of: float | None, scores: tuple[float, float] | None) -> None:
@@ -205,6 +207,17 @@ class FunctionTraining:
             with contextlib.suppress(OSError):  # a bucket that is away costs the checkpoint, not the training
                 folder.sync()
             self._synced = time.monotonic()
+
+    def _kept(self) -> tuple[int, ...]:
+        """The encoders that are kept, by this call or by one that was killed before it."""
+        if not self._context.keeps:
+            return ()
+        there = []
+        for encoder in range(len(self._spec.pair)):
+            with contextlib.suppress(FileNotFoundError):
+                self._context.place.read(encoder_file(self._spec.hash, encoder), Path.stat)
+                there.append(encoder)
+        return tuple(there)
 
     def _keep(self, code: Code, encoder: int, model: object) -> None:
         if not self._context.keeps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import re
 import site
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,13 @@ import trainables
 _MOST_LINES = 20  # of his frames, the last ones: where it broke
 _OWN_NAMES = ("<ipython-input", "<stdin>", "<string>", "<marimo", "<cell")  # of code in no file
 _LONGEST = 300  # characters of a message
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # that libraries put into their messages for a terminal
 
 
 def in_one_line(error: BaseException) -> str:
     """`KeyError: 'x' (own_training.py, line 12, in train)`: what it is, and the last line of his code on its way."""
     told = TracebackException.from_exception(error)
-    what = _shortened(" ".join("".join(told.format_exception_only()).split()))
+    what = _shortened(" ".join(_COLOURS.sub("", "".join(told.format_exception_only())).split()))
     if isinstance(error, SyntaxError) and error.filename:
         what = _shortened(f"SyntaxError: {error.msg}")
         return f"{what} ({Path(error.filename).name}, line {error.lineno})"
@@ -35,7 +37,7 @@ def own_traceback(error: BaseException) -> str:
         return ""
     for one in _chain(told):
         one.stack = StackSummary.from_list(_own(one.stack)[-_MOST_LINES:])
-    return "".join(told.format()).rstrip()
+    return _COLOURS.sub("", "".join(told.format())).rstrip()
 
 
 def show_source(sources: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,12 @@ class Named(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise KeyError(f"no {self._what} {name!r}; the study has {', '.join(map(repr, self)) or 'none'}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as a dictionary of the library, which `torch.load` takes with `weights_only`, and libraries without
+        this project.
+        """
+        return OrderedDict, (), None, None, iter(self.items())
 
 
 class Trial:

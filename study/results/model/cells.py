@@ -239,8 +239,12 @@ class CellResult:
 
     @property
     def answered(self) -> bool:
-        """Whether both encoders have a λ*."""
-        return bool(self.encoders) and all(encoder.lambda_star is not None for encoder in self.encoders)
+        """Whether both encoders have a λ*, and nothing has failed on the way to it or to its confirmation."""
+        return (
+            self.error is None
+            and bool(self.encoders)
+            and all(encoder.lambda_star is not None for encoder in self.encoders)
+        )
 
     @property
     def advised(self) -> SubjectResult:

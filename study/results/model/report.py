@@ -47,5 +47,5 @@ class Report:
 
     @property
     def answered(self) -> bool:
-        """Whether every cell has a λ* for both encoders."""
+        """Whether every cell has an answer, see `CellResult.answered`."""
         return all(cell.answered for cell in self.cells)

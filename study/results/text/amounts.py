@@ -139,10 +139,12 @@ def gain_unit(metric: str) -> str:
 
 
 def score_text(score: float | None, metric: str) -> str:
-    """A score as people read it: 93.1 % for an accuracy, three decimals for any other; `–` where there is none."""
+    """A score as people read it: 93.1 % for an accuracy, three decimals for any other, two digits where those would
+    show nothing; `–` where there is none.
+    """
     if score is None:
         return "–"
-    return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else f"{score:.3f}"
+    return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else _plain(score, metric)
 
 
 def size_text(value: float, metric: str) -> str:
@@ -153,7 +155,7 @@ def size_text(value: float, metric: str) -> str:
 def change_text(value: float, metric: str) -> str:
     """A difference of scores with its sign in the score's own unit: `+1.4`; what rounds to zero has no minus."""
     text = _plain(value, metric)
-    return text.replace("-", "−") if float(text) < 0 else f"+{text.lstrip('-')}"
+    return f"{'−' if float(text) < 0 else '+'}{text.lstrip('-')}"
 
 
 def change_in_validation(answer: SubjectResult, strength: float) -> float | None:
@@ -204,4 +206,7 @@ def _unit(metric: str) -> _Unit:
 
 def _plain(value: float, metric: str) -> str:
     unit = _unit(metric)
-    return f"{value * unit.scale:.{unit.decimals}f}"
+    text = f"{value * unit.scale:.{unit.decimals}f}"
+    if value and metric not in _UNITS and not float(text):  # a score of any size, such as a loss of 1e-4
+        return f"{value:.2g}"
+    return text

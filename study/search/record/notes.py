@@ -159,8 +159,8 @@ _CELL: Form = {
     "pair": [str, str],
     "metrics": [str, str],
     "rows": {str: int},
-    "dataset": {"name": str, "options": dict},
-    "encoders": [dict, dict],
+    "dataset": ({"name": str, "options": dict}, None),  # without one, and without encoders, where a function trains
+    "encoders": ([dict, dict], None),
     "exact_profile": ({str: float}, None),
 }
 _RUN: Form = {

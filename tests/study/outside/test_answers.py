@@ -291,3 +291,61 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         select([0, 1, 2])
     with pytest.raises(ConfigError, match="seeds have shape"):
         select([0, 1, 2], [0.5, 0.6, 0.7], [1])
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-12, 1e12, 1e99])
+def test_scores_of_any_size_are_answered_alike_and_in_a_line(factor: float) -> None:
+    frame = planted(1)
+    alike = select(frame.assign(val_acc=frame["val_acc"] * factor))
+
+    assert alike.lambda_star == select(frame).lambda_star
+    assert max(map(len, repr(alike).split())) < 30
+
+
+def test_a_score_that_is_as_good_as_infinite_diverged() -> None:
+    """MLflow's databases hold the largest number there is for infinity."""
+    frame = planted(1)
+    as_inf, as_largest = (
+        select(frame.assign(loss=[bad if place % 7 == 0 else score for place, score in enumerate(frame["val_acc"])])
+               .drop(columns="val_acc"), minimise=False)
+        for bad in (np.inf, 1.7976931348623157e308)
+    )  # fmt: skip
+
+    assert as_inf.result.counts.diverged == as_largest.result.counts.diverged == -(-len(frame) // 7)
+    assert as_inf.lambda_star == as_largest.lambda_star
+
+
+@pytest.mark.parametrize(("written", "told"), [("60.1%", "'60.1%'"), ("0,601", "'0,601'")])
+def test_a_score_that_is_no_number_is_named_with_what_it_holds(written: str, told: str) -> None:
+    frame = planted(1)
+    with pytest.raises(ConfigError, match=f"column val_acc of the frame looks like the score and holds {told}"):
+        select(frame.assign(val_acc=written))
+
+
+def test_whole_seeds_are_the_same_however_they_are_written() -> None:
+    frame = planted(1).astype(str)
+    mixed = frame.assign(seed=[f"{seed}.0" if place % 2 else seed for place, seed in enumerate(frame["seed"])])
+
+    assert select(mixed).interval == select(planted(1)).interval
+
+
+@pytest.mark.parametrize("marker", ["N/A", "n/a", "-", "NULL"])
+def test_what_people_write_for_nothing_is_nothing(marker: str) -> None:
+    frame = planted(1).astype(object)
+    frame.loc[0, "val_acc"] = marker
+
+    assert select(frame).result.counts.missing == 1
+
+
+def test_mistakes_in_what_python_gives_are_told_in_a_line() -> None:
+    frame = planted(1)
+    numbered = frame.set_axis([0, 1, 2], axis=1)
+
+    assert select(numbered, strength="0", seed="1", score="2").interval == select(frame).interval
+    with pytest.raises(ConfigError, match="two columns '1'"):
+        select(frame.set_axis([1, "1", "score"], axis=1))
+    with pytest.raises(ConfigError, match="arrays of numbers"):
+        select(["a", "b"], [1, 2])
+    with pytest.raises(ConfigError, match=r"read_csv"):
+        select("runs.csv")  # type: ignore[arg-type]
+    assert "a b" in repr(select(frame, name="a\nb"))

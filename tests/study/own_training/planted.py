@@ -100,3 +100,8 @@ def keeps(trial):
     trial.keep("text", Doubling(trial.strengths["text"]))
     score = peak(trial.strength, 1.0) + noise(trial, "both")
     return {"image": score, "text": score + noise(trial, "text") / 10}
+
+
+def keeps_one(trial):
+    trial.keep("image", [1, 2])
+    return train(trial)

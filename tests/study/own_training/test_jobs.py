@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from study.scheduling.coordinator import Coordinator
 from study.scheduling.size import pack_size
 from study.search import Ledger, open_storage
 from study.search.design import nuisance_settings
+from study.search.record.notes import CELLS, RecordedCell
 from study.session.opening import choices_of, space_of
 from trainables.functions.spec import FunctionSpec
 from trainables.spec import ReplicateResult
@@ -139,3 +141,12 @@ def test_a_dataset_beside_a_function_gives_profile_and_forecast_as_ever() -> Non
 def test_a_dataset_that_does_not_fit_the_pairs_is_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         build_cells(parse_config(text))
+
+
+def test_the_cells_of_a_function_are_read_back_from_their_note() -> None:
+    """Else such a study can be neither resumed nor reported."""
+    cells = cells_of(STUDY)
+    note = json.loads(json.dumps(CELLS.encode([RecordedCell.of(cell) for cell in cells])))
+    known = CELLS.among({CELLS.key: note})
+    assert known is not None
+    assert [one.cell(cells[0].config).to_json() for one in known] == [cell.to_json() for cell in cells]

@@ -139,3 +139,19 @@ print(image.predict([[2.0]]).round(6).tolist(), text.predict([1, 2]), text.unwra
         [sys.executable, "-c", code], cwd=study.folder.parent, capture_output=True, text=True, check=False, env=bare
     )
     assert elsewhere.stdout.startswith("[6.0] [2, 4] "), elsewhere.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_encoder_that_a_function_does_not_keep_is_not_said_to_be_there(own_study: Make) -> None:
+    study = own_study("keeps_one", refine=0, more="models: true")
+    ended = study.run()
+    assert ended.returncode == 0, ended.stderr
+    assert "the function kept no encoder of text; call trial.keep('text', model)" in ended.stderr
+    first, second = study.report()["cells"][0]["encoders"]
+    assert (study.out / first["model"]["file"]).is_file()
+    assert second["model"] is None
+    trained = len(study.events("pack_done"))
+    again = study.run()  # and trains nothing anew
+    assert again.returncode == 0, again.stderr
+    assert len(study.events("pack_done")) == trained

@@ -74,3 +74,12 @@ def test_the_gain_of_a_pair_is_told_in_the_unit_that_its_scores_share(metrics: t
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (89, "89 s"), (150, "2.5 min"), (9000, "2.5 h")])
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert amounts.duration(seconds) == text
+
+
+def test_small_scores_of_a_unit_of_their_own_are_told_with_their_digits() -> None:
+    """A loss of a function may be of any size; an accuracy is told in points."""
+    assert [amounts.change_text(value, "negative mse") for value in (3.7e-4, -2e-12, 0.0, 0.012)] == [
+        "+0.00037", "−2e-12", "+0.000", "+0.012",
+    ]  # fmt: skip
+    assert amounts.score_text(4.2e-5, "mse") == "4.2e-05"
+    assert amounts.change_text(1e-6, "accuracy") == "+0.0"

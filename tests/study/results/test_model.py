@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import jsonschema
@@ -261,3 +262,9 @@ def test_cells_have_different_file_stems_even_where_their_names_collapse() -> No
 
 def test_a_report_is_answered_once_every_encoder_is(built: dict[str, Report]) -> None:
     assert [built[stage].answered for stage in ("begun", "ended")] == [False, True]
+
+
+def test_a_cell_whose_confirmation_failed_is_not_answered(built: dict[str, Report]) -> None:
+    """What is said of it, and the exit code, agree."""
+    cell = built["ended"].cells[0]
+    assert [one.answered for one in (cell, replace(cell, error="its training failed 3 times"))] == [True, False]

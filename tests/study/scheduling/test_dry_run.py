@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from study.config import load_config
@@ -45,3 +48,32 @@ def test_the_readme_says_what_the_likely_time_supposes() -> None:
     words = " ".join((Path(__file__).parents[3] / "study" / "README.md").read_text(encoding="utf-8").split())
     assert ONE_SIDED_SHARE == 3 / 4
     assert "supposes that one-sided searches ask for three quarters of what they may after their first round" in words
+
+
+OWN = """
+import subprocess
+from torch.utils.data import DataLoader
+
+def train(trial):
+    print("epoch 1")
+    assert sum(map(len, DataLoader(range(10), num_workers=1))) == 10
+    subprocess.Popen(["sleep", "%d"])
+    return {"score": 1.0}
+"""
+
+
+def test_a_function_is_tried_with_children_of_its_own_which_end_with_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seconds = 100_000 + os.getpid()
+    (tmp_path / "own.py").write_text(OWN % seconds)
+    (tmp_path / "mine.yaml").write_text("study: x\ntrainer: {call: own.py:train}\npairs: [[image, text]]\n")
+
+    code = main(["--space", str(tmp_path / "mine.yaml"), "--dry-run", "--json", "--try", "60"])
+    said = capfd.readouterr()
+
+    assert code == 0, said.err
+    assert "epoch 1" in said.err
+    assert json.loads(said.out)["attempt"]["ended"] is True
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(seconds) in (process.info["cmdline"] or [])]
+    assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]

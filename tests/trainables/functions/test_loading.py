@@ -325,3 +325,30 @@ def test_errors_travel_from_process_to_process():
 def test_the_same_function_is_loaded_once(write):
     code = write(GOOD)
     assert load(code) is load(code)
+
+
+class Scaled:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, _):
+        return {"score": self.scale}
+
+    def train(self, trial):
+        return self(trial)
+
+
+def enclosing(scale):
+    def train(_):
+        return {"score": scale}
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda scale: partial(enclosing, scale), enclosing, Scaled, lambda scale: Scaled(scale).train],
+)
+def test_functions_of_one_text_with_other_values_are_other_functions(make):
+    """Else a study goes on with another function without a word, as if its code had not changed."""
+    assert code_of(make(0.5)).hash == code_of(make(0.5)).hash != code_of(make([1, 2])).hash

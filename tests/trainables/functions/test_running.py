@@ -17,6 +17,7 @@ from trainables.functions.errors import UserError
 from trainables.saving.export import encoder_file
 from trainables.saving.kept import is_kept, read_kept
 from trainables.saving.place import Place
+from trainables.spec import ReplicateResult
 from trainables.trainer import TimedOutError, forget
 
 ROOT = Path(__file__).parents[3]
@@ -70,7 +71,9 @@ def test_numbers_of_every_kind_are_scores(trials, write, returned, scores):
     assert result.one_score == ("score" in returned)
 
 
-@pytest.mark.parametrize("odd", ['float("nan")', 'float("inf")', "10**400", "np.nan", "torch.tensor(float('nan'))"])
+@pytest.mark.parametrize(
+    "odd", ['float("nan")', 'float("inf")', "10**400", "1.7e308", "np.nan", "torch.tensor(float('nan'))"]
+)
 def test_what_is_not_finite_has_diverged(trials, write, odd):
     result = trials.result(
         write(f'import numpy as np, torch\ndef train(trial): return {{"image": {odd}, "text": 0.5}}')
@@ -415,6 +418,22 @@ def test_kept_encoders_open_where_his_files_are_not(trials, write):
     assert opened.stdout == "[[2.0, 2.0]]\n[1, 2] False\n"
 
 
+def test_a_result_says_which_encoders_were_kept_also_by_a_call_that_was_killed(trials, write):
+    code = write("""
+        def train(trial):
+            if not (saved := trial.folder / "saved").exists():
+                saved.touch()
+                trial.keep("text", {"weights": 1})
+                raise OSError("killed")
+            return {"score": 1}
+    """)
+    with pytest.raises(UserError):
+        trials.last(code, config={"keep": True}, phase="final")
+    result = trials.result(code, config={"keep": True}, phase="final")
+    assert result.kept == ReplicateResult.from_json(json.loads(json.dumps(result.to_json()))).kept == (1,)
+    assert trials.result(write(MODEL)).kept == ()
+
+
 def test_encoders_are_kept_where_the_study_keeps_them_alone(trials, write):
     trials.result(write(MODEL))
     assert list(Path(trials.place).glob("*-encoder-*")) == []
@@ -507,3 +526,29 @@ def test_what_was_reported_before_a_kill_is_on_the_curve_of_the_call_that_goes_o
     with log.open("a") as torn:
         torn.write("[5, 6")
     assert [point[0] for point in trials.result(code).curve] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_the_study_asks_for_is_saved_and_read_back_by_torch_as_plain_values(trials, write):
+    """`torch.load` refuses other types, at the very moment when a killed worker is replaced."""
+    result = trials.result(
+        write("""
+            import copy, json, pickle, torch
+            def train(trial):
+                asked = {"o": trial.options, "h": trial.hyperparameters, "s": trial.strengths}
+                torch.save(asked, trial.folder / "state.pt")
+                again = torch.load(trial.folder / "state.pt", weights_only=True)
+                assert again == asked == pickle.loads(pickle.dumps(asked)) == copy.deepcopy(asked)
+                assert json.loads(json.dumps(asked)) == asked
+                return {"score": 1}
+        """),
+        options={"a": {"b": [1, None]}},
+        hyperparameters={"lr": 0.1},
+    )
+    assert result.status == "ok"
+
+
+def test_the_colours_of_a_message_are_left_to_terminals(trials, write):
+    code = write("def train(trial): raise ValueError('\\x1b[1mloud\\x1b[0m')")
+    with pytest.raises(UserError, match=r"^ValueError: loud \(") as raised:
+        trials.last(code)
+    assert "\x1b" not in raised.value.lines
