@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainables.code.tracebacks import in_one_line
 from trainables.functions.errors import FunctionError
-from trainables.functions.tracebacks import in_one_line
 
 _CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 _MOST_BYTES = 64 * 2**20

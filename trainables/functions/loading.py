@@ -17,9 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from trainables.code.tracebacks import in_one_line, is_own, show_source
 from trainables.functions.code import Code, hash_of_files
 from trainables.functions.errors import FunctionError
-from trainables.functions.tracebacks import in_one_line, is_own, show_source
 from trainables.saving.scratch import scratch
 
 Function = Callable[[Any], object]

@@ -21,9 +21,9 @@ from typing import Any, ClassVar
 
 import cloudpickle
 
+from trainables.code.tracebacks import in_one_line, is_own
 from trainables.functions.code import Code, hash_of_files, read_code
 from trainables.functions.errors import FunctionError
-from trainables.functions.tracebacks import in_one_line, is_own
 
 
 def code_of(function: Callable[..., Any]) -> Code:
