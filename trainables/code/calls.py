@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
+_CALL = re.compile(r"(?P<file>[^\0\n]+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 
 
 class SourceError(ValueError):
