@@ -164,7 +164,8 @@ def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: one cannot be sent to other processes.
     """
     from study.config import ConfigError
-    from trainables.sources import SourceError, remembered
+    from trainables.code.calls import SourceError
+    from trainables.sources import remembered
 
     def named(section: Any) -> Any:
         if not isinstance(section, Mapping) or not callable(section.get("factory")):

@@ -182,7 +182,8 @@ def encoder_of(config: StudyConfig, data: MultimodalData, modality: str) -> Enco
         return replace(spec, factory="", options={})
     if not spec.factory:
         raise ConfigError(f"{where}: kind module needs the function that makes it; add factory: FILE.py:name")
-    from trainables.sources import Source, SourceError
+    from trainables.code.calls import SourceError
+    from trainables.sources import Source
 
     try:
         source = Source.find(spec.factory)

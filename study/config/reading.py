@@ -19,6 +19,7 @@ from study.config.schema import EncoderSection
 from study.config.secrets import redacted
 from study.config.study_file import StudyConfig, in_full
 from study.config.trainer import TrainerSection
+from trainables.code.calls import Call
 
 StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
@@ -112,10 +113,8 @@ def _with_paths(config: StudyConfig, folder: Path) -> StudyConfig:
     """The configuration with files of code by their whole paths, so that it means the same from any folder."""
 
     def whole(section: EncoderSection) -> EncoderSection:
-        given = section.factory
-        if given is None or ".py:" not in given:
-            return section
-        return section.model_copy(update={"factory": str((folder / Path(given).expanduser()).resolve())})
+        call = None if section.factory is None else Call.read(section.factory)
+        return section if call is None else section.model_copy(update={"factory": str(call.located(folder))})
 
     if config.trainer is not None:
         return config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})

@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 
 from study.config.section import Section
 from study.config.values import Flag
+from trainables.code.calls import Call, full_path
 
-_CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 _OBJECT = re.compile(r"[^\W\d][\w.<>]*")  # the name of what was given from Python
 _MOST_OPTIONS = 2**16  # characters of JSON
 _SCORE = r"^[^\s|][^|\n]{0,39}$"
@@ -42,7 +42,7 @@ class TrainerSection(Section):
     @field_validator("call")
     @classmethod
     def _known_call(cls, call: str) -> str:
-        if not _CALL.fullmatch(call) and (call.endswith(".py") or not _OBJECT.fullmatch(call)):
+        if Call.read(call) is None and (call.endswith(".py") or not _OBJECT.fullmatch(call)):
             raise ValueError(f"{call[:80]!r} names no function; give FILE.py:NAME, as own_training.py:train")
         return call
 
@@ -60,14 +60,14 @@ class TrainerSection(Section):
     @property
     def file(self) -> Path | None:
         """The function's file; None where it was given from Python."""
-        match = _CALL.fullmatch(self.call)
-        return Path(match["file"]) if match else None
+        call = Call.read(self.call)
+        return call.file if call else None
 
     @property
     def name(self) -> str:
         """The function's name."""
-        match = _CALL.fullmatch(self.call)
-        return match["name"] if match else self.call
+        call = Call.read(self.call)
+        return call.name if call else self.call
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -83,10 +83,10 @@ class TrainerSection(Section):
     def located(self, folder: Path) -> dict[str, Any]:
         """The section with its paths in full; `folder` is that of the study file."""
         value = self.model_dump()
-        if self.file is not None:
-            value["call"] = f"{(folder / self.file).resolve()}:{self.name}"
+        if (call := Call.read(self.call)) is not None:
+            value["call"] = str(call.located(folder))
         if self.folder is not None:
-            value["folder"] = str((folder / self.folder).resolve())
+            value["folder"] = str(full_path(self.folder, folder).resolve())
         return value
 
 

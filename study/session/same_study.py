@@ -59,7 +59,8 @@ def as_recorded(
             alike = resolve(before, data, recorded) == resolve(config, data, names)
         except (DataError, ValueError):
             alike = False
-        has_code = any(encoder.get("factory") for encoder in (given["encoder"], *given["encoders"].values()))
+        encoders = (given.get("encoder", {}), *given.get("encoders", {}).values())  # none beside a function
+        has_code = any(encoder.get("factory") for encoder in encoders)
         if alike and not (has_code and "encoder" in keys):  # which keeps the path of its own file
             given |= {key: known[key] for key in keys if key in known}
     return StudyConfig.model_validate(given)

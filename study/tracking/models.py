@@ -24,7 +24,8 @@ _TRAINING = "align_study.training"  # tag of a model and its version: which trai
 _TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = (
-    *("__init__", "spec", "sources", "networks/__init__", "networks/draws", "networks/encoders", "networks/layers"),
+    *("__init__", "spec", "sources", "code/__init__", "code/calls", "code/files", "code/modules", "code/tracebacks"),
+    *("networks/__init__", "networks/draws", "networks/encoders", "networks/layers"),
     *("networks/modules", "networks/network"),
     *("saving/__init__", "saving/checkpoint", "saving/export", "saving/padding"),
 )

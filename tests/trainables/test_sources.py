@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables.sources import Source, SourceError, call_of, remembered
+from trainables.code.calls import SourceError
+from trainables.sources import Source, call_of, remembered
 
 
 def written(folder: Path, **files: str) -> Path:

@@ -1,18 +1,19 @@
-"""The code of a user's function as it travels: the files that it needs, or the function itself, and their hash."""
+"""The code of a user's function as it travels: the files that it needs, or the function itself, and their hash.
+
+It is bytes in Ray's object store, once for a whole study, and not text in each spec as that of an encoder is: it may be
+a folder of it, with files that are no Python, and nothing of it is kept once the study has ended.
+"""
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainables.functions.errors import FunctionError
-from trainables.functions.tracebacks import in_one_line
+from trainables.code.calls import Call, full_path
+from trainables.code.files import hash_of_files, imported_files, parsed, read_file
+from trainables.functions.errors import FunctionError, refused
 
-_CALL = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)")
 _MOST_BYTES = 64 * 2**20
 _NO_CODE = ("__pycache__", "node_modules", "site-packages")
 
@@ -42,42 +43,34 @@ def read_code(
     """The code of `FILE.py:name`, a path relative to the folder `base`.
 
     With it travel the modules beside it that it imports, wherever in them, or all that is in `folder`, but for hidden
-    files and what is below `leave_out`.
+    files and what is below `leave_out`. A link is followed, as Python does for the script that it is started with.
 
     Raises:
         FunctionError: there is none, it is no Python, or the folder holds more than code.
     """
-    match = _CALL.fullmatch(call)
-    if match is None:
+    named = Call.read(call)
+    if named is None:
         raise FunctionError(f"trainer.call is {call!r}; write FILE.py:name, such as own_training.py:train")
-    path = (Path(base) / Path(match["file"]).expanduser()).resolve()
+    path = full_path(named.file, base).resolve()
     if not path.is_file():
-        raise FunctionError(f"trainer.call names {match['file']}, and there is no {path}; see to its path")
+        raise FunctionError(f"trainer.call names {named.file}, and there is no {path}; see to its path")
     if folder is None:
         root = _package_root(path.parent)
-        paths = set(_imported(path, [path.parent, root]))
+        with refused():
+            files = imported_files(path, root=root, most_bytes=_MOST_BYTES)
     else:
-        root = (Path(base) / Path(folder).expanduser()).resolve()
+        root = full_path(folder, base).resolve()
         if not path.is_relative_to(root):
             raise FunctionError(f"trainer.folder is {root}, and {path} is not in it; name one that holds the file")
-        _parsed(path)
-        paths = set(_files_below(root, leave_out=leave_out))
-    files = {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(paths) if path.is_relative_to(root)
-    }
+        paths = {path, *_files_below(root, leave_out=leave_out)}
+        with refused():
+            files = {one.relative_to(root).as_posix(): read_file(one, most_bytes=_MOST_BYTES) for one in paths}
+            parsed(path, files[path.relative_to(root).as_posix()])
     module = ".".join(path.relative_to(root).with_suffix("").parts)
+    in_order = {name: files[name] for name in sorted(files)}
     return Code(
-        call=call, hash=hash_of_files(files), root=str(root), files=files, module=module, name=match["name"]
+        call=call, hash=hash_of_files(files), root=str(root), files=in_order, module=module, name=named.name
     )  # fmt: skip
-
-
-def hash_of_files(files: Mapping[str, bytes]) -> str:
-    """First 16 hex digits of the SHA-256 of all Python among `files`, whose order does not matter."""
-    digest = hashlib.sha256()
-    for name in sorted(name for name in files if name.endswith(".py")):
-        digest.update(f"{name}\0{len(files[name])}\0".encode())
-        digest.update(files[name])
-    return digest.hexdigest()[:16]
 
 
 def _package_root(folder: Path) -> Path:
@@ -85,57 +78,6 @@ def _package_root(folder: Path) -> Path:
     while (folder / "__init__.py").is_file() and folder.parent != folder:
         folder = folder.parent
     return folder
-
-
-def _imported(path: Path, folders: list[Path]) -> Iterator[Path]:
-    """A file and all files in `folders` that it and they import, at their top or in a function."""
-    seen, waiting = {path}, [path]
-    while waiting:
-        one = waiting.pop()
-        yield one
-        for name in _imports(one):
-            for module in _module_files(name, [one.parent] if name.startswith(".") else folders):
-                if module not in seen:
-                    seen.add(module)
-                    waiting.append(module)
-
-
-def _imports(path: Path) -> Iterator[str]:
-    """Names that a file imports, dotted; those relative to it with as many dots in front as it climbs."""
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            stem = "." * node.level + (node.module or "")
-            yield stem
-            joint = "" if stem.endswith(".") else "."
-            yield from (f"{stem}{joint}{alias.name}" for alias in node.names)
-
-
-def _module_files(name: str, folders: list[Path]) -> Iterator[Path]:
-    """The files of a module, with those of the packages around it, where it is in one of `folders`."""
-    dots = len(name) - len(name.lstrip("."))
-    parts = [part for part in name.strip(".").split(".") if part != "*"]
-    for folder in folders:
-        place = folder
-        for _ in range(dots - 1):
-            place = place.parent
-        if dots and (place / "__init__.py").is_file():
-            yield place / "__init__.py"
-        for part in parts:
-            place = place / part
-            for file in (place / "__init__.py", place.with_name(f"{part}.py")):
-                if file.is_file():
-                    yield file
-
-
-def _parsed(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_bytes(), filename=str(path))
-    except SyntaxError as error:
-        raise FunctionError(f"{path.name} is not Python: {in_one_line(error)}") from None
-    except ValueError as error:
-        raise FunctionError(f"{path.name} is not Python: {error}") from None
 
 
 def _files_below(folder: Path, *, leave_out: Collection[Path]) -> Iterator[Path]:

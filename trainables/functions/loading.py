@@ -1,10 +1,15 @@
-"""A user's code as a function that can be called, on the driver, to see whether it can, and on every worker."""
+"""A user's code as a function that can be called, on the driver, to see whether it can, and on every worker.
+
+Its files are imported by the process's own ways, from a folder: they are where data beside them are looked for, late
+imports and processes that it starts find them, and what it keeps is pickled by their names. The process is there for
+it. A factory of encoders (`trainables.sources`) shares its process with others, or is a guest in a server's: its files
+are imported from their text, apart from all else (`trainables.code.modules`).
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -17,9 +22,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trainables.functions.code import Code, hash_of_files
-from trainables.functions.errors import FunctionError
-from trainables.functions.tracebacks import in_one_line, is_own, show_source
+from trainables.code.files import hash_of_files
+from trainables.code.modules import attribute
+from trainables.code.tracebacks import in_one_line, is_own, show_source
+from trainables.functions.code import Code
+from trainables.functions.errors import FunctionError, refused
 from trainables.saving.scratch import scratch
 
 Function = Callable[[Any], object]
@@ -160,20 +167,10 @@ def _told(code: Code, what: str) -> Iterator[None]:
 
 
 def _named(module: ModuleType, code: Code) -> Function:
-    there: Any = module
-    for part in code.name.split("."):
-        if not hasattr(there, part):
-            known = [name for name, value in vars(module).items() if _is_defined_in(module, value)]
-            near = difflib.get_close_matches(code.name, known, n=1)
-            means = f"; do you mean {near[0]}?" if near else f"; it has {', '.join(known) or 'no function'}"
-            raise FunctionError(f"{Path(str(module.__file__)).name} has no {code.name}{means}")
-        there = getattr(there, part)
+    with refused():
+        there: Any = attribute(module, code.name)
     function: Function = there
     return function
-
-
-def _is_defined_in(module: ModuleType, value: object) -> bool:
-    return inspect.isfunction(value) and value.__module__ == module.__name__
 
 
 def _check_signature(function: object, code: Code) -> None:

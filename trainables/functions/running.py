@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.code.tracebacks import in_one_line, own_traceback
 from trainables.functions.answers import read_answer
 from trainables.functions.code import Code
 from trainables.functions.errors import FunctionError, UserError
 from trainables.functions.loading import load, own_modules
 from trainables.functions.reports import Reports
 from trainables.functions.spec import FunctionSpec
-from trainables.functions.tracebacks import in_one_line, own_traceback
 from trainables.functions.trial import Trial
 from trainables.saving.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from trainables.saving.export import encoder_file

@@ -20,9 +20,10 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from trainables.code.calls import SourceError
 from trainables.networks.draws import BySeed, Draws, InOrder, seeded
 from trainables.networks.layers import Parameter, Parameters
-from trainables.sources import Source, SourceError
+from trainables.sources import Source
 from trainables.spec import EncoderSpec, canonical_json
 
 PREFIX = "module."  # of its parameters and buffers among those of a network

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
+from trainables.code.tracebacks import first_line
 from trainables.networks.draws import Draws, InOrder
 from trainables.networks.layers import Layout
 from trainables.networks.modules import PREFIX, ModuleEncoder, ModuleError, module_encoder
 from trainables.networks.network import EncoderNetwork
-from trainables.sources import first_line
 from trainables.spec import EncoderSpec
 
 _SEEDS = (1, 2)

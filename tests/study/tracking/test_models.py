@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 
 from study.tracking import Tracker
 from study.tracking.content import ModelRecord
 from study.tracking.models import ALIAS, register, save
 from trainables.datasets.base import Modality, PairData, Target
+from trainables.networks.network import SoloEncoder, build_networks
 from trainables.saving.export import TrainedEncoder, load_encoder, trained_encoders
+from trainables.sources import Source
 from trainables.spec import AlignmentSpec, DatasetSpec, EncoderSpec, PackSpec, ReplicaSpec, TrainingSpec
 from trainables.training.pack import Pack
 
@@ -136,3 +142,35 @@ def test_a_served_model_sees_padding_as_in_training(kind: str, fill: float | Non
         assert signature.inputs.input_names() == ["audio"]
         assert [(p.name, p.default) for p in signature.params.params] == [("padding", [fill])]
         assert f"Steps of nothing but {fill:g}, or of NaN, are padding." in told
+
+
+@pytest.mark.parametrize("kind", ["mlp", "module"])
+def test_a_model_brings_all_code_that_it_runs(kind: str, tmp_path: Path) -> None:
+    """To a process that has libraries alone, and no file of the user's."""
+    (tmp_path / "user").mkdir()
+    for name, text in {
+        "mine.py": "from near import layer\nfrom torch import nn\n"
+        "def make(shape, width): return nn.Sequential(nn.Flatten(), layer(shape[0], width))\n",
+        "near.py": "from torch import nn\ndef layer(n, width): return nn.Linear(n, width)\n",
+    }.items():
+        (tmp_path / "user" / name).write_text(text)
+    source = Source.of_file(f"{tmp_path / 'user' / 'mine.py'}:make")
+    own = {"factory": source.name, "code": source.text} if kind == "module" else {}
+    spec = EncoderSpec(kind=kind, width=4, **own)
+    network, _ = build_networks((spec, spec), AlignmentSpec(), ((6,), (6,)), (2, 2))
+    flat, _ = network.draw(0)
+    made = SoloEncoder(network, flat, torch.zeros(6), torch.ones(6)).eval()
+    path = tmp_path / "x.pt"
+    TrainedEncoder(modality="x", shape=(6,), kind="classes", n_outputs=2, spec=spec, module=made).save(path)
+    save(ModelRecord(name="x", training="y", path=path), tmp_path, model_id="m-1", run="r")
+    shutil.rmtree(tmp_path / "user")
+    program = (
+        "import sys, numpy as np, trainables\nfrom trainables.saving.export import load_encoder\n"
+        "said = load_encoder(sys.argv[1], run_code=True).predict(np.ones((3, 6), np.float32))\n"
+        "print(trainables.__file__, said['features'].shape, 'study' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "model" / "code")},
+    )  # fmt: skip
+    assert done.stdout == f"{tmp_path}/model/code/trainables/__init__.py (3, 4) False\n", done.stderr

@@ -1,4 +1,6 @@
-"""Tracebacks with the user's own lines alone: neither Ray's, nor this project's, nor those of libraries."""
+"""Errors of a user's code in a line, and tracebacks with his own lines alone: neither Ray's, nor this project's, nor
+those of libraries.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import linecache
 import re
 import site
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, TracebackException
 
@@ -28,6 +30,23 @@ def in_one_line(error: BaseException) -> str:
         return f"{what} ({Path(error.filename).name}, line {error.lineno})"
     frame = next(reversed(_own(told.stack)), None)
     return what if frame is None else f"{what} ({_place(frame)})"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to its first line: for those of torch, whose other lines are a page of advice."""
+    text = str(error).strip()
+    return text.splitlines()[0][:_LONGEST] if text else "it says nothing more"
+
+
+def place_in(error: BaseException, files: Collection[Path]) -> str:
+    """` (mine.py, line 3)`: the last line of `files` on an error's way; empty where none of them is on it.
+
+    For code that runs beside other code of the user's, as where his own script is what has called.
+    """
+    names = {str(path) for path in files}
+    stack = TracebackException.from_exception(error).stack
+    frame = next((frame for frame in reversed(stack) if frame.filename in names), None)
+    return "" if frame is None else f" ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def own_traceback(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""A user's own code: named, found with what it imports, read, carried, and told of where it is at fault."""
