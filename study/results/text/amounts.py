@@ -47,7 +47,7 @@ def gain_with_interval(gain: GainResult, metric: str) -> str:
     if gain.mean is None:
         return "–"
     text, bounds = change_text(gain.mean, metric), gain.interval
-    return text if bounds is None else f"{text} [{change_text(bounds[0], metric)}, {change_text(bounds[1], metric)}]"
+    return text if bounds is None else f"{text} [{', '.join(_bound_text(bound, metric) for bound in bounds)}]"
 
 
 def told_gain(answer: SubjectResult) -> tuple[GainResult, float]:
@@ -156,6 +156,12 @@ def change_text(value: float, metric: str) -> str:
     """A difference of scores with its sign in the score's own unit: `+1.4`; what rounds to zero has no minus."""
     text = _plain(value, metric)
     return f"{'−' if float(text) < 0 else '+'}{text.lstrip('-')}"
+
+
+def _bound_text(bound: float, metric: str) -> str:
+    """An end of an interval: it keeps its sign where it rounds to zero, as that says whether 0 is inside."""
+    text = change_text(bound, metric)
+    return text.replace("+", "−") if bound < 0 else text
 
 
 def change_in_validation(answer: SubjectResult, strength: float) -> float | None:

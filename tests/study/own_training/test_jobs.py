@@ -18,6 +18,7 @@ from study.search import Ledger, open_storage
 from study.search.design import nuisance_settings
 from study.search.record.notes import CELLS, RecordedCell
 from study.session.opening import choices_of, space_of
+from study.session.same_study import as_recorded
 from trainables.functions.spec import FunctionSpec
 from trainables.spec import ReplicateResult
 
@@ -121,6 +122,8 @@ def test_a_dataset_beside_a_function_gives_profile_and_forecast_as_ever() -> Non
     (cell,) = cells
     assert cell.metrics == ("score", "score")
     assert Cell.from_json(cell.to_json(), config=config).dataset == cell.dataset
+    recorded = [RecordedCell.of(cell)]
+    assert as_recorded(config, config.identity, datasets, cells=recorded).identity == config.identity
     assert cell.job_key != cell.data_key
     profile = profile_cells(cells, datasets)[cell.id]
     assert profile.redundancy > 0

@@ -21,6 +21,11 @@ def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
     assert amounts.gain_with_interval(gain, "accuracy") == "+0.0 [−2.0, +0.0]"
 
 
+def test_the_end_of_an_interval_keeps_its_sign_so_that_0_is_not_shown_inside() -> None:
+    gain = GainResult(mean=-0.005, interval=(-0.01, -0.0003))
+    assert amounts.gain_with_interval(gain, "accuracy") == "−0.5 [−1.0, −0.0]"
+
+
 def test_scores_that_are_no_accuracy_keep_their_own_unit() -> None:
     assert amounts.gain_with_interval(GainResult(mean=0.014), "r2") == "+0.014"
     assert amounts.score_text(0.5, "r2") == "0.500"
