@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import inspect
 import shlex
@@ -105,7 +106,11 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         from study.tracking import Tracker, tracking_uri
 
         tracking = tracking_uri(given.tracking_uri)
-        with Display(Console(stderr=True), on_update=interruption.check) as display:
+        # Ray prints what it has to say of a worker that died, and the output is the report's alone.
+        with (
+            Display(Console(stderr=True), on_update=interruption.check) as display,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             report = run_study(
                 config,
                 out=given.out,

@@ -105,3 +105,9 @@ def keeps(trial):
 def keeps_one(trial):
     trial.keep("image", [1, 2])
     return train(trial)
+
+
+def dies(_):
+    import os
+
+    os._exit(1)

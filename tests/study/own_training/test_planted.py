@@ -155,3 +155,13 @@ def test_an_encoder_that_a_function_does_not_keep_is_not_said_to_be_there(own_st
     again = study.run()  # and trains nothing anew
     assert again.returncode == 0, again.stderr
     assert len(study.events("pack_done")) == trained
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_report_stands_alone_in_the_output_where_workers_die(own_study: Make) -> None:
+    """Ray prints a line for each."""
+    study = own_study("dies", refine=0, search=1, confirm=1)
+    ended = study.run("--json")
+    assert ended.returncode == 1, ended.stderr
+    assert json.loads(ended.stdout)["cells"][0]["error"].startswith("its training failed 3 times")
