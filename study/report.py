@@ -14,7 +14,7 @@ from rich.console import Console
 from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
-from study.config import ConfigError, load_config
+from study.config import ConfigError, load_resolved
 from study.config.folder import StudyFolder, reported
 from study.config.notation import write_yaml
 from study.results.beside import beside_table, side_by_side
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (folder,) = folders
         if given.config:
             (read,) = _finished(folders, given.out)
-            told = decision(read, load_config(StudyFolder(folder).config))
+            told = decision(read, load_resolved(StudyFolder(folder).config))
             print(json_text(told, indent=1) if given.json else write_yaml(told), end="\n" if given.json else "")
             return 0 if read.answered else 1
         if given.storage:

@@ -46,9 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--workers", type=int, metavar="N", help="most packs to train at once; changes no result")
     options.add_argument("--json", action="store_true", help="print report.json instead of the table")
-    options.add_argument(
-        "--dry-run", action="store_true", help="check everything, print the plan and how long it will take"
-    )
+    options.add_argument("--dry-run", action="store_true", help="check all, print the plan and its time")
     options.add_argument(
         "--try",
         type=float,
@@ -56,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         dest="try_seconds",
         help="with --dry-run: how long to try your function (60)",
     )
-    options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: say what it will cost")
+    options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="with --dry-run: its cost")
     return options
 
 

@@ -46,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_folder(given.out, needed=given.storage is None)
         if given.storage:
             check_option("--storage", given.storage)
-        statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=_say)
+        left_out: list[str] = []
+        statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=left_out.append)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if not statuses:
+    for line in left_out:
+        _say(line)
+    if not statuses and not left_out:
         _say(f"no study in {redacted(given.storage or str(given.out))} has begun")
     if given.json:
         print(json_text([asdict(status) for status in statuses], indent=1))

@@ -191,7 +191,7 @@ def _describe(errors: list[ErrorDetails]) -> str:
         return f"unknown key {key}; {hint}"
     if error["type"] == "invalid_key" or (error["type"] == "string_type" and error["loc"][-1:] == ("[key]",)):
         return f"{key}: the key {_short(error['input'])} is no text; write a name in quotes"
-    if error["type"] == "missing" and path[-1].isdecimal():  # of a list of a certain length
+    if error["type"] == "missing" and path and path[-1].isdecimal():  # of a list of a certain length
         length = len(error["input"]) + sum(one["type"] == "missing" for one in errors)
         return f"{key.rpartition('.')[0]} is {_short(error['input'])}, but must be a list of {length}"
     if error["type"] == "missing":

@@ -16,8 +16,8 @@ from study.config.files import read_regular
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*))\}")
 _WORDS = ("password", "sslpassword", "passwd", "pwd", "token")
 _MORE_WORDS = ("secret", "api_key", "apikey", "access_key", "signature")  # of texts of any kind, such as S3's
-_IN_ANY_NAME = re.compile(
-    rf"(?i)([a-z_-]*(?:{'|'.join((*_WORDS, *_MORE_WORDS))})[a-z_]*)(?:=|%3d)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)"
+_IN_ANY_NAME = re.compile(  # whatever the name begins with stays as it is: to look for that would be slow
+    rf"(?i)((?:{'|'.join((*_WORDS, *_MORE_WORDS))})[a-z_]{{0,40}})(?:=|%3d)(?:'[^']*'|\"[^\"]*\"|[^&\s]+)"
 )
 _KEYS = "|".join("".join(f"(?:{c}|%{ord(c):02x}|%{ord(c.upper()):02x})" for c in word) for word in _WORDS)
 _IN_QUERY = re.compile(rf"(?i)[?&;\s](?:{_KEYS})=[^&]")

@@ -152,7 +152,7 @@ def test_an_encoder(add: Any, tmp_path: Path) -> None:
     section = {"kind": "added", "width": 5}
     assert "'added' does not exist, choose one of 'linear', 'mlp'" in refused(encoder=section)
     module = add(ENCODER, ENCODERS)
-    assert "'vit', 'added'" in refused(encoder={"kind": "another"})
+    assert "'module', 'added'" in refused(encoder={"kind": "another"})
     assert "`vit`, `added` |" in reference()
     cell, data = study(encoder=section)
     pack, _ = train(cell, data)

@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import os
 import pickle
 import sys
 import threading
@@ -83,9 +84,20 @@ def _importable(code: Code) -> Path:
     for path in dict.fromkeys((str(inside), str(folder))):
         with contextlib.suppress(ValueError):
             sys.path.remove(path)
-        sys.path.insert(0, path)
+        sys.path.insert(_place_of(Path(path)), path)
     importlib.invalidate_caches()
     return folder
+
+
+def _place_of(folder: Path) -> int:
+    """Where in `sys.path` a folder comes: first, but behind Python's own modules if it has one of their names, which
+    processes that start from here would take for theirs.
+    """
+    if not any(file.stem in sys.stdlib_module_names for file in folder.glob("*.py")):
+        return 0
+    standard = Path(os.__file__).parent
+    own = {str(standard), str(standard / "lib-dynload")}
+    return max((index for index, path in enumerate(sys.path) if path in own), default=-1) + 1
 
 
 def _is_same(folder: Path, code: Code) -> bool:

@@ -88,7 +88,7 @@ def test_a_pack_that_tune_gives_up_early_gets_another_trial(tmp_path: Path) -> N
         coordinator,
         checkpoints=Place(str(tmp_path)),
         threads=1,
-        checkpoint_seconds=5.0,
+        resources=config.resources,
         retries=2,
         has_room=lambda *_: True,
         events=EventLog(tmp_path, study="broken"),

@@ -174,8 +174,8 @@ def test_the_command_reads_all_reports_of_a_folder(
     assert "no study in" in capsys.readouterr().err
     assert command.main([]) == 2
     assert capsys.readouterr().err == "error: name a study, e.g. python -m study.report digits\n"
-    assert command.main(["one", "two"]) == 2
-    assert "name one, or ask for --claims" in capsys.readouterr().err
+    assert command.main(["one", "two", "three"]) == 2
+    assert "name one, or two to see them side by side, or ask for --claims" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "5", '{"cells": 5}', "{}", "[" * 100_000], ids=lambda text: text[:14])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
@@ -58,9 +59,11 @@ class Trials:
 
 
 @pytest.fixture
-def trials(tmp_path: Path) -> Trials:
+def trials(tmp_path: Path) -> Iterator[Trials]:
     (tmp_path / "place").mkdir()
-    return Trials(str(tmp_path / "place"))
+    before = list(sys.path)
+    yield Trials(str(tmp_path / "place"))
+    sys.path[:] = before  # the user's folder stays importable in a worker, and a test's is no other's
 
 
 @pytest.fixture

@@ -177,6 +177,9 @@ def test_a_file_may_be_called_as_a_library(trials, write):
     import fractions
 
     assert fractions.Fraction(1, 2) == 0.5
+    started = "import fractions; print(fractions.Fraction(1, 2))"  # by a process that looks where this one does
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", started], env=paths, capture_output=True, text=True).stdout == "1/2\n"
 
 
 def test_imports_are_paid_once_a_process(trials, write):

@@ -60,8 +60,7 @@ def test_a_call_that_is_ended_goes_on_from_its_folder_and_comes_to_the_same(case
     assert not ended.done
     gone_on = to_the_end(begin(case, tmp_path / "ended", epochs=4))
     assert gone_on.scores == whole.scores
-    assert gone_on.curve[0][0] > 1  # the first epoch was not trained again
-    assert gone_on.curve == whole.curve[-len(gone_on.curve) :]
+    assert gone_on.curve == whole.curve
 
 
 def test_scores_depend_on_seed_strength_and_split(case: Case, tmp_path: Path) -> None:
