@@ -149,13 +149,13 @@ def read_statuses(
 ) -> list[StudyStatus]:
     """The studies of a storage, or without one those whose records lie in the folder `out`; or the one `study` alone.
 
-    `say` is told of each whose record another version of this program has written: it is left out.
+    `say` is told of each whose record is damaged, or is of another version of this program: it is left out.
 
     Raises:
         ConfigError: there is none of that name, or a record cannot be read.
     """
     known: list[StudyStatus] = []
-    for record in _records(out, storage, study):
+    for record in _records(out, storage, study, say=say):
         try:
             status = study_status(record, now=datetime.now())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -168,10 +168,12 @@ def read_statuses(
     return known
 
 
-def _records(out: Path, storage: str | None, study: str | None) -> Iterator[StudyRecord]:
+def _records(
+    out: Path, storage: str | None, study: str | None, *, say: Callable[[str], object]
+) -> Iterator[StudyRecord]:
     places = [(Storage(storage), out)] if storage else [(Storage(), folder.record) for folder in recorded(out)]
     for place, folder in places:
-        opened = open_storage(place, folder=folder, read_only=True)
+        opened = open_storage(place, folder=folder, read_only=True, say=say)
         try:
             yield from read_studies(opened, name=study)
         finally:

@@ -32,7 +32,7 @@ def open_storage(
     *,
     folder: Path,
     read_only: bool = False,
-    say: Callable[[str], None] = _on_stderr,
+    say: Callable[[str], object] = _on_stderr,
 ) -> BaseStorage:
     """Optuna's storage; a journal lies in `folder`. Makes or checks the tables of a database.
 
