@@ -153,7 +153,7 @@ def test_an_encoder(add: Any, tmp_path: Path) -> None:
     assert "'added' does not exist, choose one of 'linear', 'mlp'" in refused(encoder=section)
     module = add(ENCODER, ENCODERS)
     assert "'module', 'added'" in refused(encoder={"kind": "another"})
-    assert "`vit`, `added` |" in reference()
+    assert "`module`, `added` |" in reference()
     cell, data = study(encoder=section)
     pack, _ = train(cell, data)
     assert auto_pack_size(pack.spec, data.pair(*cell.pair), budget=2**30) >= 4

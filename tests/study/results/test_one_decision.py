@@ -7,6 +7,7 @@ of it are real: the terminal, the page, MLflow, the tables, the status.
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -138,7 +139,8 @@ class Said:
 def said_of(cells: Cells, train: Callable[[PlannedPack], list[ReplicateResult]]) -> Said:
     storage = InMemoryStorage()
     ledger = Ledger(storage, name="said", space={"strength": (0, 4)})
-    ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+    as_json = [json.loads(json.dumps(cell.to_json())) for cell in cells]  # as any storage but this one gives it back
+    ledger.set_note(CELLS, [RecordedCell(cell) for cell in as_json])
     ledger.set_note(CONFIGURATION, cells[0].config.identity)
     coordinator = Coordinator(cells, ledger, pack_size=50)
     while (pack := coordinator.next_pack()) is not None:
