@@ -28,7 +28,7 @@ class Case:
 CASES = (
     Case(file=PLAIN, library="torch", epochs=20),
     Case(file=HERE / "with_lightning.py", library="lightning", epochs=15),
-    Case(file=HERE / "with_hf_trainer.py", library="transformers", epochs=6),
+    Case(file=HERE / "with_hf_trainer.py", library="transformers", epochs=6, rate=3e-3),
     Case(file=HERE / "with_sklearn.py", library="sklearn", epochs=40, length="members", tuned="alpha", rate=10.0),
     Case(file=HERE / "with_jax.py", library="jax", epochs=200),
 )

@@ -84,7 +84,7 @@ def train(trial):
             seed=trial.seed,
             learning_rate=trial.hyperparameters["learning_rate"],
             num_train_epochs=trial.options["epochs"],
-            per_device_train_batch_size=100,
+            per_device_train_batch_size=32,
             per_device_eval_batch_size=600,
             eval_strategy="epoch",
             save_strategy="epoch",
