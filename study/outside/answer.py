@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from study.outside.axis import Axis, axis_of, merge, options
 from study.outside.tables import EncoderTable, Scores
 from study.outside.trials import Columns
 from study.results.finite import finite, finite_mean, finite_sd
@@ -26,8 +25,8 @@ from study.results.model import (
     NextTraining,
     OutsideResult,
     PosteriorCurve,
-    SearchedResult,
 )
+from study.results.selected import curve_point, subject_result, told_fields
 from study.selection import (
     SIZE,
     Gain,
@@ -41,24 +40,10 @@ from study.selection import (
     sample_posterior,
     seeds_to_show,
     select,
-    unwarp,
-    warp,
-    warp_scale,
 )
 
-Floats = NDArray[np.float64]
 LEVEL = 0.9
 NEXT = 5
-_MOST_STRENGTHS = {True: 32, False: 24}  # paired or not: of more, neighbours are merged; a fit takes minutes otherwise
-_DECADES_TO_ZERO = 10.0  # on a logarithmic axis λ = 0 stands where a strength this much below the smallest would
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Axis:
-    """The range of strengths in which λ* is sought, and the scale of the warp on which the curve is smooth."""
-
-    range: tuple[float, float]
-    scale: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +52,7 @@ class _Estimate:
 
     table: EncoderTable
     scores: Scores
-    axis: _Axis
+    axis: Axis
     selection: Selection
     posterior: Posterior
     gain: Gain
@@ -95,10 +80,10 @@ def answers(
 
 def _estimate(table: EncoderTable, *, log: bool, scale: float | None) -> _Estimate:
     searched = table.searched
-    axis = _axis(searched.strengths, log=log, scale=scale)
-    scores, merged = _merged(searched, axis)
-    selection = select(scores.strengths, scores.scores, **_options(scores, axis))
-    posterior = sample_posterior(scores.strengths, scores.scores, **_options(scores, axis))
+    axis = axis_of(searched.strengths, log=log, scale=scale)
+    scores, merged = merge(searched, axis)
+    selection = select(scores.strengths, scores.scores, **options(scores, axis))
+    posterior = sample_posterior(scores.strengths, scores.scores, **options(scores, axis))
     gain, source = _gain(posterior, selection), "search"
     if table.confirmed is not None and (seen := _confirmed_gain(table.confirmed, axis, selection.lambda_star)):
         gain, source = seen, "confirm" if table.is_fresh else "split"
@@ -106,62 +91,6 @@ def _estimate(table: EncoderTable, *, log: bool, scale: float | None) -> _Estima
         table=table, scores=scores, axis=axis, selection=selection, posterior=posterior, gain=gain, source=source,
         merged=merged,
     )  # fmt: skip
-
-
-class _Options(TypedDict):
-    """Arguments that all of `study.selection` takes."""
-
-    range_: tuple[float, float]
-    scale: float
-    diverged: NDArray[np.bool_]
-    paired: bool
-
-
-def _options(scores: Scores, axis: _Axis) -> _Options:
-    return {
-        "range_": axis.range, "scale": axis.scale, "diverged": scores.diverged, "paired": scores.seeds is not None,
-    }  # fmt: skip
-
-
-def _axis(strengths: Floats, *, log: bool, scale: float | None) -> _Axis:
-    low, high = float(strengths.min()), float(strengths.max())
-    if scale is None and log:
-        positive = float(strengths[strengths > 0].min())
-        scale = positive / _DECADES_TO_ZERO if low == 0 else positive * 1e-3
-    return _Axis(range=(low, high), scale=warp_scale(strengths) if scale is None else scale)
-
-
-def _merged(scores: Scores, axis: _Axis) -> tuple[Scores, int | None]:
-    """Many strengths in groups of neighbours, each at the mean of its own on the axis; the smallest stays alone."""
-    most = _MOST_STRENGTHS[scores.seeds is not None]
-    if len(scores.strengths) <= most:
-        return scores, None
-    warped = warp(scores.strengths, scale=axis.scale)
-    place = (warped - warped[0]) / (warped[-1] - warped[0]) * (most - 1)
-    group = np.where(warped == warped[0], 0, 1 + np.floor(place).clip(max=most - 2)).astype(int)
-    weights = np.isfinite(scores.scores).sum(axis=1) + scores.diverged.sum(axis=1)
-    strengths, rows, diverged = [], [], []
-    for each in np.unique(group):
-        mine = group == each
-        mean = np.average(warped[mine], weights=np.maximum(weights[mine], 1))
-        strengths.append(float(np.clip(unwarp(mean, scale=axis.scale), *axis.range)))
-        if scores.seeds is None:
-            counts = np.isfinite(scores.scores[mine]) | scores.diverged[mine]
-            rows.append(scores.scores[mine][counts])
-            diverged.append(scores.diverged[mine][counts])
-        else:
-            known = np.isfinite(scores.scores[mine])
-            sums = np.where(known, scores.scores[mine], 0.0).sum(axis=0)
-            rows.append(np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan))
-            diverged.append(scores.diverged[mine].any(axis=0) & ~known.any(axis=0))
-    width = max(map(len, rows))
-    merged = Scores(
-        strengths=np.array(strengths),
-        scores=np.array([np.pad(row, (0, width - len(row)), constant_values=np.nan) for row in rows]),
-        diverged=np.array([np.pad(row, (0, width - len(row)), constant_values=False) for row in diverged]),
-        seeds=scores.seeds,
-    )
-    return merged, len(strengths)
 
 
 def _gain(posterior: Posterior, selection: Selection) -> Gain:
@@ -188,16 +117,16 @@ def _posterior_gain(posterior: Posterior, place: int) -> Gain:
     )
 
 
-def _confirmed_gain(confirmed: Scores, axis: _Axis, star: float) -> Gain | None:
+def _confirmed_gain(confirmed: Scores, axis: Axis, star: float) -> Gain | None:
     """The gain of λ* by the scores on the other split; None where these have no curve over the strengths."""
-    scores, _ = _merged(confirmed, axis)
+    scores, _ = merge(confirmed, axis)
     paired = scores.seeds is not None
     if not has_curve(scores.scores, diverged=scores.diverged, paired=paired):
         return None
     low, high = axis.range
     if scores.strengths[0] > low or not low <= star <= high:
         return None
-    posterior = sample_posterior(scores.strengths, scores.scores, **_options(scores, axis))
+    posterior = sample_posterior(scores.strengths, scores.scores, **options(scores, axis))
     return _posterior_gain(posterior, int(np.abs(posterior.strengths - star).argmin()))
 
 
@@ -206,32 +135,18 @@ def _result(one: _Estimate, columns: Columns, *, source: str, adjusted: float, n
     concluded = conclude(selection, one.gain, adjusted_p=adjusted)
     tried = _told_gain(one, one.gain, adjusted, needed)
     claimed = tried if concluded.gain is one.gain else _told_gain(one, concluded.gain, 1.0, needed)
-    star, (low, high) = rounded(concluded.lambda_star), concluded.interval
+    subject = subject_result(
+        selection, concluded, star=rounded(selection.lambda_star), tried=tried, claimed=claimed,
+        curve=_points(table.searched),
+    )  # fmt: skip
+    star, (low, high) = rounded(concluded.lambda_star), map(rounded, concluded.interval)
+    within = replace(
+        subject, interval=(min(low, star), max(high, star)), lambda_1se=min(rounded(concluded.lambda_1se), star)
+    )
     expected, limits = _expected(one, concluded.lambda_star)
     return OutsideResult(
+        **told_fields(within),
         modality=table.encoder,
-        lambda_star=star,
-        interval=(min(rounded(low), star), max(rounded(high), star)),
-        lambda_1se=min(rounded(concluded.lambda_1se), star),
-        expected_regret=selection.expected_regret,
-        gain_over_zero=claimed,
-        searched=SearchedResult(
-            lambda_star=rounded(selection.lambda_star), shape=selection.shape, gain_over_zero=tried
-        ),
-        verdict=concluded.verdict,
-        shape=concluded.shape,
-        shape_p_value=selection.shape_p_value,
-        harm_p_value=selection.harm_p_value,
-        drop_p_value=selection.drop_p_value,
-        flags=selection.flags,
-        curve=_points(table.searched),
-        posterior=PosteriorCurve(
-            strength=tuple(selection.posterior.strengths.tolist()),
-            mean=tuple(selection.posterior.mean.tolist()),
-            low=tuple(selection.posterior.low.tolist()),
-            high=tuple(selection.posterior.high.tolist()),
-            scale=selection.posterior.scale,
-        ),
         baseline=_baseline(table.confirmed),
         source=source,
         name=columns.name,
@@ -266,21 +181,13 @@ def _told_gain(one: _Estimate, gain: Gain, adjusted: float, needed: float) -> Ga
 
 
 def _points(scores: Scores) -> tuple[CurvePoint, ...]:
-    points = []
-    for strength, row, diverged in zip(scores.strengths, scores.scores, scores.diverged, strict=True):
-        known = np.isfinite(row)
-        shown = row if scores.seeds is not None else row[known | diverged]
-        points.append(
-            CurvePoint(
-                strength=float(strength),
-                mean=finite_mean(row),
-                sd=finite_sd(row),
-                seeds=int(known.sum()),
-                diverged=int(diverged.sum()),
-                scores=tuple(finite(score) for score in shown),
-            )
-        )
-    return tuple(points)
+    if scores.seeds is not None:
+        return tuple(map(curve_point, scores.strengths, scores.scores, scores.diverged))
+    counts = np.isfinite(scores.scores) | scores.diverged  # columns mean nothing, and rows are filled up
+    return tuple(
+        curve_point(strength, row[known], diverged[known])
+        for strength, row, diverged, known in zip(scores.strengths, scores.scores, scores.diverged, counts, strict=True)
+    )
 
 
 def _baseline(confirmed: Scores | None) -> Baseline | None:
@@ -334,7 +241,7 @@ def _best_trial(one: _Estimate) -> BestTrial:
 
 def _next(one: _Estimate) -> tuple[NextTraining, ...]:
     scores = one.scores
-    units = next_units(scores.strengths, scores.scores, count=NEXT, **_options(scores, one.axis))
+    units = next_units(scores.strengths, scores.scores, count=NEXT, **options(scores, one.axis))
     known, asked, told = scores.seeds or (), dict[float, int](), []
     for unit in units:
         asked[unit.strength] = asked.get(unit.strength, 0) + 1

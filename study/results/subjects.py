@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,16 +18,14 @@ from study.results.model import (
     GainResult,
     OwnSide,
     PairResult,
-    PosteriorCurve,
-    SearchedResult,
     SubjectResult,
 )
+from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
 from study.search import Ledger
 from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
 from study.search.curves import ScoreCurve
-from study.search.rounds import rounded
 from study.search.tables import score_table
-from study.selection import Gain, Selection, conclude
+from study.selection import Gain, conclude
 
 _NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
 
@@ -46,22 +43,17 @@ def encoder_result(
         if arm != "shared":  # told by its own curve; beside the other encoder stands the one of one strength for both
             own_side = OwnSide(curve=result.curve, posterior=result.posterior)
             shared = answer.subjects[subject]
-            result = replace(result, curve=_points(shared.curve), posterior=_posterior(shared.selection))
+            result = replace(result, curve=_points(shared.curve), posterior=posterior_curve(shared.selection))
         if _undertrained(decided.answer, index):
             result = replace(result, flags=(*result.flags, "undertrained"))
     return EncoderResult(
-        **_told(result),
+        **told_fields(result),
         modality=cell.pair[index],
         kind=None if cell.encoders is None or cell.config.trainer else cell.encoders[index].kind,
         arm=arm,
         own_side=own_side,
         baseline=_baseline(cell, ledger, subject),
     )
-
-
-def _told(result: SubjectResult) -> dict[str, Any]:
-    """The fields of a result, for one that says more of the same subject."""
-    return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
 
 
 def _subject(decided: Decided, decision: Decision) -> SubjectResult:
@@ -74,49 +66,15 @@ def _subject(decided: Decided, decision: Decision) -> SubjectResult:
     if concluded.gain is not subject.gain:
         claimed = _gain(concluded.gain, source=subject.source, smallest=0.0)
         claimed = replace(claimed, p_adjusted=1.0, p_needed=decision.p_needed)
-    low, high = concluded.interval
-    return SubjectResult(
-        # that which the gain was measured at: on another machine the search may end in another third digit
-        lambda_star=subject.lambda_star if concluded.lambda_star else 0.0,
-        interval=(rounded(low), rounded(high)),
-        lambda_1se=rounded(concluded.lambda_1se),
-        expected_regret=selection.expected_regret,
-        gain_over_zero=claimed,
-        searched=SearchedResult(lambda_star=subject.lambda_star, shape=selection.shape, gain_over_zero=tried),
-        verdict=concluded.verdict,
-        shape=concluded.shape,
-        shape_p_value=selection.shape_p_value,
-        harm_p_value=selection.harm_p_value,
-        drop_p_value=selection.drop_p_value,
-        flags=selection.flags,
-        curve=_points(subject.curve),
-        posterior=_posterior(selection),
-    )
+    # that which the gain was measured at: on another machine the search may end in another third digit
+    star = subject.lambda_star
+    return subject_result(
+        selection, concluded, star=star, tried=tried, claimed=claimed, curve=_points(subject.curve)
+    )  # fmt: skip
 
 
 def _points(curve: ScoreCurve) -> tuple[CurvePoint, ...]:
-    return tuple(
-        CurvePoint(
-            strength=float(strength),
-            mean=finite_mean(row),
-            sd=finite_sd(row),
-            seeds=int(np.isfinite(row).sum()),
-            diverged=int(diverged.sum()),
-            scores=tuple(finite(score) for score in row),
-        )
-        for strength, row, diverged in zip(curve.strengths, curve.scores, curve.diverged, strict=True)
-    )
-
-
-def _posterior(selection: Selection) -> PosteriorCurve:
-    drawn = selection.posterior
-    return PosteriorCurve(
-        strength=tuple(drawn.strengths.tolist()),
-        mean=tuple(drawn.mean.tolist()),
-        low=tuple(drawn.low.tolist()),
-        high=tuple(drawn.high.tolist()),
-        scale=drawn.scale,
-    )
+    return tuple(map(curve_point, curve.strengths, curve.scores, curve.diverged))
 
 
 def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
@@ -143,7 +101,7 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
     # What one λ for both would do at its strong end is no reason to avoid what the pair is advised to do.
     used = None if choice.strategy == "none" else answer.candidates[choice.strategy].gain_mean
     return PairResult(
-        **_told(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], used), decision)),
+        **told_fields(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], used), decision)),
         strategy=choice.strategy,
         strengths=decision.strengths,
         reason=choice.reason,

@@ -1,0 +1,71 @@
+"""What a selection says of a subject, as results: of a study's own trainings, and of those of somebody else."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.results.finite import finite, finite_mean, finite_sd
+from study.results.model import CurvePoint, GainResult, PosteriorCurve, SearchedResult, SubjectResult
+from study.selection import Conclusion, Selection, rounded
+
+
+def subject_result(
+    selection: Selection,
+    concluded: Conclusion,
+    *,
+    star: float,
+    tried: GainResult,
+    claimed: GainResult,
+    curve: tuple[CurvePoint, ...],
+) -> SubjectResult:
+    """What a selection says of a subject, as it is concluded: `star` is its searched λ*, and `tried` the gain there."""
+    low, high = concluded.interval
+    return SubjectResult(
+        lambda_star=star if concluded.lambda_star else 0.0,
+        interval=(rounded(low), rounded(high)),
+        lambda_1se=rounded(concluded.lambda_1se),
+        expected_regret=selection.expected_regret,
+        gain_over_zero=claimed,
+        searched=SearchedResult(lambda_star=star, shape=selection.shape, gain_over_zero=tried),
+        verdict=concluded.verdict,
+        shape=concluded.shape,
+        shape_p_value=selection.shape_p_value,
+        harm_p_value=selection.harm_p_value,
+        drop_p_value=selection.drop_p_value,
+        flags=selection.flags,
+        curve=curve,
+        posterior=posterior_curve(selection),
+    )
+
+
+def curve_point(strength: float, scores: NDArray[np.float64], diverged: NDArray[np.bool_]) -> CurvePoint:
+    """The trainings (R,) at a strength: their scores, NaN where there is none, and which of them diverged."""
+    return CurvePoint(
+        strength=float(strength),
+        mean=finite_mean(scores),
+        sd=finite_sd(scores),
+        seeds=int(np.isfinite(scores).sum()),
+        diverged=int(diverged.sum()),
+        scores=tuple(map(finite, scores)),
+    )
+
+
+def posterior_curve(selection: Selection) -> PosteriorCurve:
+    """The curve of a selection with its band, to be drawn."""
+    drawn = selection.posterior
+    return PosteriorCurve(
+        strength=tuple(drawn.strengths.tolist()),
+        mean=tuple(drawn.mean.tolist()),
+        low=tuple(drawn.low.tolist()),
+        high=tuple(drawn.high.tolist()),
+        scale=drawn.scale,
+    )
+
+
+def told_fields(result: SubjectResult) -> dict[str, Any]:
+    """The fields of a result, for one that says more of the same subject."""
+    return {each.name: getattr(result, each.name) for each in fields(SubjectResult)}
