@@ -128,26 +128,29 @@ class Group:
     @torch.no_grad()
     def score(self, evaluated: Feed, rows: Tensor) -> Tensor:
         """Scores and task losses of both encoders on evaluated `rows`, (4, K); NaN for a frozen replica."""
-        outputs = self.predict(evaluated, rows, "predictions")
-        first, second = evaluated.batch_targets(self._own(rows))
-        scores = [
-            SCORES[target.metric].measure(out, values)
-            for out, values, target in zip(outputs, (first, second), self._targets, strict=True)
-        ]
-        values = torch.stack([*scores, *self._task_losses(outputs, (first, second))])
-        return values.masked_fill_(self.frozen, float("nan")).cpu()
+        return self._scores(self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows)))
 
     @torch.no_grad()
-    def score_by_row(self, evaluated: Feed, rows: Tensor) -> Tensor | None:
-        """What each of the evaluated `rows` adds to the scores of both encoders, (2, K, rows); see `Score.by_row`."""
+    def score_and_rows(self, evaluated: Feed, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `score`, and what each of the `rows` adds to the scores of both encoders, (2, K, rows); None where a score
+        is no mean over rows, see `Score.by_row`.
+        """
         outputs, targets = self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows))
-        values = []
-        for target, out, wanted in zip(self._targets, outputs, targets, strict=True):
-            measure = SCORES[target.metric].by_row
-            if measure is None:
-                return None
-            values.append(measure(out, wanted))
-        return torch.stack(values).cpu()
+        measures = [SCORES[target.metric].by_row for target in self._targets]
+        by_row = [
+            measure(out, wanted)
+            for measure, out, wanted in zip(measures, outputs, targets, strict=True)
+            if measure is not None
+        ]
+        return self._scores(outputs, targets), torch.stack(by_row).cpu() if None not in measures else None
+
+    def _scores(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
+        scores = [
+            SCORES[target.metric].measure(out, values)
+            for out, values, target in zip(outputs, targets, self._targets, strict=True)
+        ]
+        values = torch.stack([*scores, *self._task_losses(outputs, targets)])
+        return values.masked_fill_(self.frozen, float("nan")).cpu()
 
     def _own(self, rows: Tensor) -> Tensor:
         """Rows (N,) as they are, or those of each replica (K, N) out of those of each seed of the pack (S, N)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, get_args
 
 import torch
@@ -71,13 +70,11 @@ class Pack:
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
         self._groups: list[Group] = []
         start, states = self._draw(data.names)
-        smaller, larger = divmod(len(spec.replicas), n_groups)
-        bounds = [i * smaller + min(i, larger) for i in range(n_groups + 1)]
-        for low, high in pairwise(bounds):
-            own_1, own_2 = ({name: values[low:high].clone() for name, values in state.items()} for state in states)
-            group = replace(spec, replicas=spec.replicas[low:high])
+        for members in torch.arange(len(spec.replicas)).tensor_split(n_groups):
+            own_1, own_2 = ({name: values[members] for name, values in state.items()} for state in states)
+            group = replace(spec, replicas=tuple(spec.replicas[k] for k in members))
             self._groups.append(
-                Group(group, data, self._networks, start[low:high].clone(), states=(own_1, own_2), seeds=self._seeds)
+                Group(group, data, self._networks, start[members], states=(own_1, own_2), seeds=self._seeds)
             )
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
@@ -99,14 +96,10 @@ class Pack:
         while self.epoch < end:
             self.train_epoch()
             self.epoch += 1
-            if self.epoch in points:
-                self._curve.append((self.epoch, self.score(self._evenly_spaced(CURVE_ROWS))))
             if self.done:
-                few = self._evaluated_rows <= CURVE_ROWS
-                self._final = self._curve[-1][1] if few else self.score()
-                self._alignment = self._measure_alignment()
-                if self.spec.rows == "resampled" and self.spec.evaluate == "test":
-                    self._by_row = self._score_by_row()
+                self._measure_all()
+            elif self.epoch in points:
+                self._curve.append((self.epoch, self.score(self._evenly_spaced(CURVE_ROWS))))
 
     def results(self) -> tuple[ReplicateResult, ...]:
         """What each replica came to, in the spec's order.
@@ -263,11 +256,19 @@ class Pack:
         places = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64, device=self._device).round().long()
         return places if self._own.scored is None else self._own.scored[:, places]
 
-    def _score_by_row(self) -> Tensor | None:
-        """What each evaluated row adds to the scores of both encoders, (2, K, rows)."""
+    def _measure_all(self) -> None:
+        """All that is measured after the last epoch, which is a point of the learning curve too."""
         rows = self._evenly_spaced(self._evaluated_rows)
-        values = [part for group in self._groups if (part := group.score_by_row(self.evaluated, rows)) is not None]
-        return torch.cat(values, 1) if values else None
+        if self.spec.rows == "resampled" and self.spec.evaluate == "test":
+            measured = [group.score_and_rows(self.evaluated, rows) for group in self._groups]
+            self._final = torch.cat([scores for scores, _ in measured], 1)
+            by_row = [part for _, part in measured if part is not None]
+            self._by_row = torch.cat(by_row, 1) if by_row else None
+        else:
+            self._final = self.score(rows)
+        few = self._evaluated_rows <= CURVE_ROWS
+        self._curve.append((self.epoch, self._final if few else self.score(self._evenly_spaced(CURVE_ROWS))))
+        self._alignment = self._measure_alignment()
 
     def _by_unit(self, replica: int) -> dict[str, Any] | None:
         if self._by_row is None:
