@@ -18,7 +18,6 @@ from study.config.nuisance import NuisanceRange
 from study.config.schema import EncoderSection
 from study.config.secrets import redacted
 from study.config.study_file import StudyConfig, in_full
-from study.config.trainer import TrainerSection
 from trainables.code.calls import Call
 
 StandIn = Literal["full", "small"]
@@ -73,9 +72,7 @@ def parse_config(
     folder: Path = Path(),
 ) -> StudyConfig:
     """As `load_config`, from text; `source` names it in messages, and files of code are sought from `folder`."""
-    value = _parse_yaml(text, source)
-    if not isinstance(value, dict):
-        raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
+    value = _mapping(text, source)
     for override in overrides:
         _apply_override(value, override)
     config = _with_paths(_validated(value, source), folder)
@@ -93,10 +90,14 @@ def parse_resolved(text: str, *, source: str) -> StudyConfig:
     Raises:
         ConfigError: it was not, or holds what this version does not have.
     """
+    return _validated(in_full(_mapping(text, source)), source)
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
-    return _validated(in_full(value), source)
+    return value
 
 
 def _read(path: Path) -> str:
@@ -117,7 +118,7 @@ def _with_paths(config: StudyConfig, folder: Path) -> StudyConfig:
         return section if call is None else section.model_copy(update={"factory": str(call.located(folder))})
 
     if config.trainer is not None:
-        return config.model_copy(update={"trainer": TrainerSection(**config.trainer.located(folder))})
+        return config.model_copy(update={"trainer": config.trainer.located(folder)})
     return config.model_copy(
         update={
             "encoder": whole(config.encoder),

@@ -80,14 +80,15 @@ class TrainerSection(Section):
         """What the report calls the scores, of which higher is better: losses are turned."""
         return self.score if self.maximise else f"negative {self.score}"
 
-    def located(self, folder: Path) -> dict[str, Any]:
+    def located(self, folder: Path) -> TrainerSection:
         """The section with its paths in full; `folder` is that of the study file."""
-        value = self.model_dump()
-        if (call := Call.read(self.call)) is not None:
-            value["call"] = str(call.located(folder))
-        if self.folder is not None:
-            value["folder"] = str(full_path(self.folder, folder).resolve())
-        return value
+        call = Call.read(self.call)
+        return self.model_copy(
+            update={
+                "call": self.call if call is None else str(call.located(folder)),
+                "folder": None if self.folder is None else str(full_path(self.folder, folder).resolve()),
+            }
+        )
 
 
 # Keys of the built-in training, by their section; of a section that means nothing as a whole no key.
