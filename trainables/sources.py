@@ -91,7 +91,7 @@ class Source:
         except Exception as error:  # noqa: BLE001  whatever objects of the user's raise
             raise SourceError(f"{_name_of(function)} cannot be sent to other processes: {first_line(error)}") from None
         is_code = inspect.isroutine(function) or inspect.isclass(function)
-        shown = "\n".join(texts_of(function)) if is_code else ""  # what else an object holds is in no text
+        shown = "\n".join(texts_of(function)) if is_code else ""  # of any other object its bytes stand for it
         return cls(_OBJECT + _name_of(function), json.dumps({"object": content, "shown": shown or content}))
 
     @property

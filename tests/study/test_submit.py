@@ -28,6 +28,16 @@ from tests.study import servers, studies
 TOKEN = "5f2d1c77" * 8
 
 
+class NoJobs:
+    """A cluster that runs no job of the study."""
+
+    def __init__(self, address: str) -> None:
+        pass
+
+    def of_study(self, _: str) -> None:
+        return None
+
+
 @pytest.mark.parametrize(
     ("address", "here"),
     [
@@ -110,13 +120,6 @@ def test_mistakes_are_one_line_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    class NoJobs:
-        def __init__(self, address: str) -> None:
-            pass
-
-        def of_study(self, _: str) -> None:
-            return None
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))  # without a token, of which there may be more to say
     monkeypatch.setattr("study.cluster.jobs.Jobs", NoJobs)
@@ -278,13 +281,6 @@ replicates: {search: 2, confirm: 2}
 def test_a_function_whose_code_would_not_travel_is_not_submitted(
     call: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class NoJobs:
-        def __init__(self, address: str) -> None:
-            pass
-
-        def of_study(self, _: str) -> None:
-            return None
-
     (tmp_path / "work").mkdir()
     (tmp_path / "own.py").write_text("def train(trial): ...")
     monkeypatch.chdir(tmp_path / "work")
