@@ -50,6 +50,16 @@ def ray_environment() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(autouse=True)
+def import_path() -> Iterator[None]:
+    """What a test has made importable, as models that MLflow loads with their code and a user's folder, ends with it:
+    processes that a later test starts would find it before the checkout.
+    """
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real paired data beside the checkout; the test is skipped where it is absent."""

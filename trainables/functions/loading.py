@@ -17,7 +17,7 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ from typing import Any
 
 from trainables.code.files import hash_of_files
 from trainables.code.modules import attribute
-from trainables.code.tracebacks import in_one_line, is_own, show_source
+from trainables.code.tracebacks import in_one_line, show_source
 from trainables.functions.code import Code
 from trainables.functions.errors import FunctionError, refused
 from trainables.saving.scratch import scratch
@@ -34,6 +34,7 @@ Function = Callable[[Any], object]
 
 _LOADED: dict[str, Function] = {}  # by hash and call: imports are paid once a process
 _FOLDERS: dict[str, Path] = {}  # what of a code's files is importable in this process, by hash
+_FILES: dict[Path, set[str]] = {}  # by folder, the files of all codes that were importable there
 _LOCK = threading.RLock()
 
 
@@ -68,7 +69,9 @@ def own_modules(code: Code) -> list[ModuleType]:
     """The user's modules that are imported in this process, as far as they are files of the code."""
     with _LOCK:
         folder = _FOLDERS.get(code.hash)
-    return [] if folder is None else list(_modules_below(folder, code))
+    if folder is None:
+        return []
+    return [module for module in list(sys.modules.values()) if _is_of(module, folder, code.files)]
 
 
 def _importable(code: Code) -> Path:
@@ -76,9 +79,10 @@ def _importable(code: Code) -> Path:
     if (folder := _FOLDERS.get(code.hash)) is None:
         here = Path(code.root)
         folder = here if _is_same(here, code) else _copied(code)
-        if folder in _FOLDERS.values():  # another version of the code, of which nothing may be left
-            for name in [name for name, module in sys.modules.items() if _is_below(module, folder)]:
-                del sys.modules[name]
+        before = _FILES.setdefault(folder, set())  # of another version of the code, of which nothing may be left
+        for name in [name for name, module in sys.modules.items() if _is_of(module, folder, before)]:
+            del sys.modules[name]
+        before |= {*code.files}
         _FOLDERS[code.hash] = folder
     inside = folder.joinpath(*code.module.split(".")[:-1])
     for path in dict.fromkeys((str(inside), str(folder))):
@@ -118,16 +122,9 @@ def _copied(code: Code) -> Path:
     return folder
 
 
-def _is_below(module: ModuleType, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return bool(file and module.__name__ != "__main__" and is_own(file) and Path(file).is_relative_to(folder))
-
-
-def _modules_below(folder: Path, code: Code) -> Iterator[ModuleType]:
-    ours = {str(folder / name) for name in code.files}
-    for name, module in list(sys.modules.items()):
-        if name != "__main__" and getattr(module, "__file__", None) in ours:
-            yield module
+def _is_of(module: ModuleType, folder: Path, files: Iterable[str]) -> bool:
+    """Whether a module is one of some files of a folder."""
+    return module.__name__ != "__main__" and getattr(module, "__file__", None) in {str(folder / one) for one in files}
 
 
 def _imported(code: Code) -> ModuleType:

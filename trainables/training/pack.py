@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,7 +71,8 @@ class Pack:
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
         self._groups: list[Group] = []
         start, states = self._draw(data.names)
-        for members in torch.arange(len(spec.replicas)).tensor_split(n_groups):
+        for part in np.array_split(range(len(spec.replicas)), n_groups):
+            members = part.tolist()  # not torch's: memory is measured on tensors that hold no numbers
             own_1, own_2 = ({name: values[members] for name, values in state.items()} for state in states)
             group = replace(spec, replicas=tuple(spec.replicas[k] for k in members))
             self._groups.append(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
@@ -59,11 +58,9 @@ class Trials:
 
 
 @pytest.fixture
-def trials(tmp_path: Path) -> Iterator[Trials]:
+def trials(tmp_path: Path) -> Trials:
     (tmp_path / "place").mkdir()
-    before = list(sys.path)
-    yield Trials(str(tmp_path / "place"))
-    sys.path[:] = before  # the user's folder stays importable in a worker, and a test's is no other's
+    return Trials(str(tmp_path / "place"))
 
 
 @pytest.fixture

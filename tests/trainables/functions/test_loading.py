@@ -1,5 +1,6 @@
 """Ways from what a user names to a function that every worker can call, and what he is told where there is none."""
 
+import importlib
 import json
 import os
 import pickle
@@ -169,6 +170,16 @@ def test_changed_code_is_imported_anew(trials, write):
     assert trials.result(first).scores == (1, 1)
     write("SCORE = 2", file="own_changing_two.py")
     assert trials.result(write(text, file="own_changing.py")).scores == (2, 2)
+
+
+def test_changed_code_leaves_what_else_the_process_has_of_its_folder(trials, write, tmp_path, monkeypatch):
+    write("VALUE = 1", file="own_other.py")
+    monkeypatch.syspath_prepend(tmp_path / "user")
+    mine = importlib.import_module("own_other")  # as a notebook has, which trains beside
+    for score in (1, 2):
+        code = write(f'def train(trial): return {{"score": {score}}}', file="own_changing_alone.py")
+        assert trials.result(code).scores == (score, score)
+    assert importlib.import_module("own_other") is mine
 
 
 def test_a_file_may_be_called_as_a_library(trials, write):
