@@ -41,23 +41,22 @@ def gate_profiles() -> Mapping[str, tuple[float, float, float, float]]:
 
 
 @pytest.fixture(autouse=True)
-def ray_environment() -> Iterator[None]:
-    """What a command has set for Ray, which reads it at any later start, ends with the test that ran the command."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("RAY_") and name not in before]:
-        del os.environ[name]
-    os.environ.update(before)
+def ends_with_the_test() -> Iterator[None]:
+    """What a test leaves in its process, and another test or a process that it starts would find, ends with it.
 
-
-@pytest.fixture(autouse=True)
-def import_path() -> Iterator[None]:
-    """What a test has made importable, as models that MLflow loads with their code and a user's folder, ends with it:
-    processes that a later test starts would find it before the checkout.
+    That is what a command or a library has set for Ray and MLflow, which they read at any later start; what was made
+    importable, as models that MLflow loads with their code and a user's folder; and which of the tests' own modules are
+    imported, as a user's code is imported anew where it has changed, with all that lies in its folder.
     """
-    before = list(sys.path)
+    prefixes = ("RAY_", "MLFLOW_")
+    environment = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    path, modules = list(sys.path), {name: one for name, one in sys.modules.items() if name.startswith("tests")}
     yield
-    sys.path[:] = before
+    for name in [name for name in os.environ if name.startswith(prefixes) and name not in environment]:
+        del os.environ[name]
+    os.environ.update(environment)
+    sys.path[:] = path
+    sys.modules.update(modules)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from typing import Any
 
 from trainables.code.files import hash_of_files
 from trainables.code.modules import attribute
-from trainables.code.tracebacks import in_one_line, show_source
+from trainables.code.tracebacks import in_one_line, is_own, show_source
 from trainables.functions.code import Code
 from trainables.functions.errors import FunctionError, refused
 from trainables.saving.scratch import scratch
@@ -50,19 +50,26 @@ def load(code: Code) -> Function:
     key = f"{code.hash} {code.call}"
     with _LOCK:
         if key not in _LOADED:
-            function = _unpickled(code) if code.pickled else _named(_imported(code), code)
-            _check_signature(function, code)
-            _LOADED[key] = function
+            _LOADED[key] = _loaded(code)
         return _LOADED[key]
 
 
 def check_callable(code: Code) -> None:
-    """Load the function, to see before anything trains whether it can be called.
+    """Load the function, to see before anything trains whether it can be called, and leave the user's modules as they
+    are: in a notebook they are his own, and what he hands on is pickled by their names.
 
     Raises:
         FunctionError: as `load` does.
     """
-    load(code)
+    with _LOCK:
+        path, before = list(sys.path), dict(sys.modules)
+        try:
+            _loaded(code)
+        finally:
+            sys.path[:] = path
+            for name in [name for name, one in sys.modules.items() if name not in before and _is_users(one)]:
+                del sys.modules[name]
+            sys.modules.update({name: one for name, one in before.items() if _is_users(one)})
 
 
 def own_modules(code: Code) -> list[ModuleType]:
@@ -72,6 +79,12 @@ def own_modules(code: Code) -> list[ModuleType]:
     if folder is None:
         return []
     return [module for module in list(sys.modules.values()) if _is_of(module, folder, code.files)]
+
+
+def _loaded(code: Code) -> Function:
+    function = _unpickled(code) if code.pickled else _named(_imported(code), code)
+    _check_signature(function, code)
+    return function
 
 
 def _importable(code: Code) -> Path:
@@ -120,6 +133,11 @@ def _copied(code: Code) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
+
+
+def _is_users(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file and is_own(file))
 
 
 def _is_of(module: ModuleType, folder: Path, files: Iterable[str]) -> bool:

@@ -182,6 +182,19 @@ def test_changed_code_leaves_what_else_the_process_has_of_its_folder(trials, wri
     assert importlib.import_module("own_other") is mine
 
 
+def test_a_check_leaves_the_modules_of_a_notebook_as_they_are(write, tmp_path, monkeypatch):
+    write("VALUE = 1", file="own_checked_two.py")
+    monkeypatch.syspath_prepend(tmp_path / "user")
+    mine, path = importlib.import_module("own_checked_two"), list(sys.path)
+    for score in (1, 2):
+        text = f'import own_checked_two, own_checked_three\ndef train(trial): return {{"score": {score}}}'
+        write("", file="own_checked_three.py")
+        check_callable(write(text, file="own_checked.py"))
+    assert sys.modules["own_checked_two"] is mine
+    assert sys.path == path
+    assert not {"own_checked", "own_checked_three"} & {*sys.modules}
+
+
 def test_a_file_may_be_called_as_a_library(trials, write):
     code = write('import fractions\ndef train(trial): return {"score": 0.5}', file="fractions.py")
     assert trials.result(code).scores == (0.5, 0.5)
