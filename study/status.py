@@ -16,6 +16,7 @@ from study.cli.options import OUT, add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.config.secrets import redacted
+from study.results.text.amounts import strength_text
 from study.search.record.storage import check_option
 from study.session.status import CellStatus, StudyStatus, read_statuses
 from trainables.output import json_text
@@ -105,7 +106,8 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
         for cell in rows:
             star = cell.advice or "–"
             if not cell.advice and cell.lambda_star is not None and cell.interval is not None:
-                star = f"{cell.lambda_star:.2g} [{cell.interval[0]:.2g}, {cell.interval[1]:.2g}]"
+                low, high = map(strength_text, cell.interval)
+                star = f"{strength_text(cell.lambda_star)} [{low}, {high}]"
             table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), state, star)))
     return table
 
@@ -115,8 +117,9 @@ def _strengths(cell: CellStatus) -> str:
     if cell.strategy == "none":
         return "none"
     if cell.strengths:
-        return "/".join(dict.fromkeys(f"{strength:.2g}" for strength in cell.strengths))
-    return "–" if cell.lambda_star is None else f"{cell.lambda_star:.2g}?"
+        told = [strength_text(strength) for strength in cell.strengths]
+        return told[0] if cell.strategy == "shared" else "/".join(told)
+    return "–" if cell.lambda_star is None else f"{strength_text(cell.lambda_star)}?"
 
 
 def _age(seconds: float | None) -> str:
