@@ -17,7 +17,6 @@ from study.cli.options import OUT, add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.config.secrets import redacted
-from study.results.text.amounts import strength_text
 from study.search.record.storage import check_option
 from trainables.output import json_text
 
@@ -92,6 +91,8 @@ def _check_folder(out: Path, *, needed: bool) -> None:
 
 
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
+    from study.results.text.amounts import strength_text
+
     table = Table(box=None, pad_edge=False)
     ended = all(status.ended for status in statuses)
     stars_of = "λ of each pair (?: so far)"
@@ -119,6 +120,8 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
 
 def _strengths(cell: CellStatus) -> str:
     """What was decided for a pair, `none`, `0.25` or `0/0.25`; before that the best shared λ so far, `0.25?`."""
+    from study.results.text.amounts import strength_text  # NumPy comes along, which --help need not wait for
+
     if cell.strategy == "none":
         return "none"
     if cell.strengths:

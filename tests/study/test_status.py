@@ -285,7 +285,7 @@ def test_strengths_are_said_as_everywhere_else(
             )
         ),
     )  # fmt: skip
-    monkeypatch.setattr("study.status.read_statuses", lambda *_, **__: [told])
+    monkeypatch.setattr("study.session.status.read_statuses", lambda *_, **__: [told])
     assert main([]) == 0
     assert main(["large"]) == 0
     shown = capsys.readouterr().out
