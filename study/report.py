@@ -25,7 +25,7 @@ from study.results.text.summary import summary
 from study.search.record.storage import check_option
 from study.session.rebuild import rebuild
 from study.tracking import tracking_uri
-from trainables.output import json_text
+from trainables.output import holds_all_signs, json_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,7 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.config:
             (read,) = _finished(folders, given.out)
             told = decision(read, load_resolved(StudyFolder(folder).config))
-            print(json_text(told, indent=1) if given.json else write_yaml(told), end="\n" if given.json else "")
+            text = (
+                json_text(told, indent=1) if given.json else write_yaml(told, all_signs=holds_all_signs()).rstrip("\n")
+            )
+            print(text)
             return 0 if read.answered else 1
         if given.storage:
             check_option("--storage", given.storage)

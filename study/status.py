@@ -91,6 +91,8 @@ def _check_folder(out: Path, *, needed: bool) -> None:
 
 
 def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
+    from study.results.text.amounts import strength_text
+
     table = Table(box=None, pad_edge=False)
     ended = all(status.ended for status in statuses)
     stars_of = "λ of each pair (?: so far)"
@@ -110,18 +112,22 @@ def _table(statuses: Sequence[StudyStatus], *, cells: bool) -> Table:
         for cell in rows:
             star = cell.advice or "–"
             if not cell.advice and cell.lambda_star is not None and cell.interval is not None:
-                star = f"{cell.lambda_star:.2g} [{cell.interval[0]:.2g}, {cell.interval[1]:.2g}]"
+                low, high = map(strength_text, cell.interval)
+                star = f"{strength_text(cell.lambda_star)} [{low}, {high}]"
             table.add_row(*map(Text, (cell.cell, f"{cell.done}/{cell.planned}", str(cell.diverged), state, star)))
     return table
 
 
 def _strengths(cell: CellStatus) -> str:
     """What was decided for a pair, `none`, `0.25` or `0/0.25`; before that the best shared λ so far, `0.25?`."""
+    from study.results.text.amounts import strength_text  # NumPy comes along, which --help need not wait for
+
     if cell.strategy == "none":
         return "none"
     if cell.strengths:
-        return "/".join(dict.fromkeys(f"{strength:.2g}" for strength in cell.strengths))
-    return "–" if cell.lambda_star is None else f"{cell.lambda_star:.2g}?"
+        told = [strength_text(strength) for strength in cell.strengths]
+        return told[0] if cell.strategy == "shared" else "/".join(told)
+    return "–" if cell.lambda_star is None else f"{strength_text(cell.lambda_star)}?"
 
 
 def _age(seconds: float | None) -> str:

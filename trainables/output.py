@@ -50,8 +50,13 @@ def run(main: Callable[[], int]) -> int:
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """JSON for standard output, where that cannot hold all signs by their numbers."""
+    return json.dumps(value, indent=indent, ensure_ascii=not holds_all_signs())
+
+
+def holds_all_signs() -> bool:
+    """Whether standard output can hold every sign; else what a program reads on must tell some by their numbers."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("_", "-")
-    return json.dumps(value, indent=indent, ensure_ascii=not encoding.startswith("utf"))
+    return encoding.startswith("utf")
 
 
 class _Noting(io.TextIOWrapper):

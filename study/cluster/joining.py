@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError, RayError
 from study.cluster.access import MODE, is_loopback, token_doubt, token_source
 from study.cluster.starting import first_words, on_loopback, put_back, read_access_anew
 from study.config import ConfigError
+from trainables.saving.scratch import clear_scratch
 
 _CONNECT_SECONDS = 10.0
 
@@ -28,6 +29,7 @@ def join(address: str, *, say: Callable[[str], object], stack: ExitStack) -> Non
         ConfigError: nobody is there, or asks for another token, or is of another version.
     """
     say(f"joining Ray at {address} …")
+    clear_scratch()
     where = f"cannot reach the Ray cluster at {address}"
     if "://" in address:
         raise ConfigError(f"{where}: --address is HOST:PORT of its head, or auto; URLs are for study.submit")

@@ -49,9 +49,9 @@ def read_yaml(text: str) -> Any:
         raise NotationError(problem, (mark.line + 1, mark.column + 1) if mark else None) from None
 
 
-def write_yaml(value: Any) -> str:
-    """A text that `read_yaml`, and any reader of YAML 1.1, reads as `value`."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+def write_yaml(value: Any, *, all_signs: bool = True) -> str:
+    """A text that `read_yaml`, and any reader of YAML 1.1, reads as `value`; in ASCII alone without `all_signs`."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=all_signs)
 
 
 class _Loader(yaml.SafeLoader):

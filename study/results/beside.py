@@ -27,6 +27,9 @@ class Beside:
     overlap: Limits | None = said("strengths that both intervals of λ* hold; null: none", null=True)
     gains: tuple[float | None, ...] = said("over λ = 0", default=(), length=2, null=True)
     gain_intervals: tuple[Limits | None, ...] = said("90 %", default=(), length=2, null=True)
+    gains_at: tuple[float | None, ...] = said(
+        "the strength of each: λ*, or where the searched curve is highest, if λ* is 0", default=(), length=2, null=True
+    )
     gain_overlap: Limits | None = said("null: none", null=True)
     verdicts: tuple[str | None, ...] = said(default=(), length=2, null=True)
 
@@ -58,8 +61,8 @@ def _key(cell: CellResult) -> Key:
 
 
 def _encoders(ours: CellResult, theirs: CellResult) -> Iterator[Beside]:
-    for name, one, two in zip(ours.names, ours.encoders, theirs.encoders, strict=False):
-        gains = [told_gain(answer)[0] for answer in (one, two)]
+    for (_, name, one), two in zip(ours.told_encoders, theirs.encoders, strict=False):
+        gains, places = zip(*(told_gain(answer) for answer in (one, two)), strict=True)
         yield Beside(
             pair=ours.title,
             modality=name,
@@ -68,6 +71,7 @@ def _encoders(ours: CellResult, theirs: CellResult) -> Iterator[Beside]:
             overlap=overlap(one.interval, two.interval),
             gains=(gains[0].mean, gains[1].mean),
             gain_intervals=(gains[0].interval, gains[1].interval),
+            gains_at=tuple(place or None for place in places),
             gain_overlap=overlap(gains[0].interval, gains[1].interval),
             verdicts=(one.verdict, two.verdict),
         )
@@ -95,7 +99,7 @@ def beside_table(first: Report, second: Report) -> Table:
         if other is None:
             continue
         table.add_row(Text(cell.title, style="bold"))
-        for index, (name, one, two) in enumerate(zip(cell.names, cell.encoders, other.encoders, strict=False)):
+        for (index, name, one), two in zip(cell.told_encoders, other.encoders, strict=False):
             table.add_row(*_row(f"  {name}", names[0], one, cell.metric(index)), Text(_overlap_text(one, two)))
             table.add_row(*_row("", names[1], two, other.metric(index)))
     return table

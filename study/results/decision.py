@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from study.config import StudyConfig
-from study.results.model import CellResult, Report
+from study.results.model import CellResult, GainResult, Report
 
 _TUNED = ("learning_rate", "weight_decay", "temperature")  # that a study may tune, of `training`
 
@@ -14,8 +14,9 @@ _TUNED = ("learning_rate", "weight_decay", "temperature")  # that a study may tu
 def decision(report: Report, config: StudyConfig) -> dict[str, Any]:
     """What to train with, pair by pair: strengths by encoder, direction, temperature, learning rate; and the versions.
 
-    Each encoder has the alignment strength that it is to be trained with and its evidence; `null` is not known. The
-    nuisance hyperparameters of a search are known where the study kept encoders (`models: true`).
+    Each encoder has the alignment strength that it is to be trained with and what it gains there; beside them stand its
+    own λ* and verdict; `null` is not known. The nuisance hyperparameters of a search are known where the study kept
+    encoders (`models: true`).
     """
     return {
         "study": report.study,
@@ -66,17 +67,25 @@ def _direction(cell: CellResult, config: StudyConfig) -> str | None:
 
 def _encoder(cell: CellResult, index: int, config: StudyConfig) -> dict[str, Any]:
     answer, strengths = cell.encoders[index], cell.pair_choice.strengths
-    gain = answer.gain_over_zero
+    gain = _gain(cell, index)
+    is_left = cell.direction == f"to_{2 - index}"  # pulled by no strength of this study
     return {
-        "strength": None if strengths is None else strengths[index],
+        "strength": None if strengths is None else 0.0 if is_left else strengths[index],
+        "gain_over_zero": None if gain is None else gain.mean,
+        "gain_interval": None if gain is None or gain.interval is None else list(gain.interval),
         "lambda_star": answer.lambda_star,
         "interval": None if answer.interval is None else list(answer.interval),
         "verdict": answer.verdict,
-        "gain_over_zero": None if gain is None else gain.mean,
-        "gain_interval": None if gain is None or gain.interval is None else list(gain.interval),
         **_tuned(cell, index, config),
         **({"model": answer.model.registered} if answer.model else {}),
     }
+
+
+def _gain(cell: CellResult, index: int) -> GainResult | None:
+    """What the encoder gains where it is trained at the strategy's strength; None where nothing is to be aligned."""
+    choice = cell.pair_choice
+    chosen = next((one for one in choice.alternatives if one.strategy == choice.strategy), None)
+    return chosen.gains[index] if chosen and index < len(chosen.gains) else None
 
 
 def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, object]:

@@ -34,6 +34,7 @@ def profiled(cell: Cell, profile: PIDProfile, forecast: CellForecast) -> CellRes
 
 def named(cell: Cell) -> CellResult:
     """Which cell it is, and nothing of what is found out about it."""
+    direction = cell.config.alignment.direction
     return CellResult(
         id=cell.id,
         label=cell.label,
@@ -41,6 +42,7 @@ def named(cell: Cell) -> CellResult:
         variant=dict(cell.variant),
         stand_in=cell.stand_in,
         pair=cell.pair,
+        direction=None if direction == "both" else direction,
         metrics=cell.metrics,
     )
 

@@ -153,6 +153,8 @@ def _train(
                         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                     )
                 )
+    except BrokenPipeError:  # the command was killed: nobody else ends what the function has started
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     except RefusedError as error:
         told.send(str(error))
     except UserError as error:

@@ -40,5 +40,5 @@ class LiveProjection:
 
 
 def _prepare(tracker: Tracker) -> TrackingResult:
-    with made_for_owner_alone(tracker.uri):
+    with made_for_owner_alone(tracker.uri, artifacts=tracker.artifacts):
         return tracker.prepare()

@@ -38,7 +38,7 @@ def publish(report: Report, folder: Path, config: StudyConfig, tracker: Tracker 
 
 def show_report(report: Report, folder: Path, config: StudyConfig, tracker: Tracker, display: Display) -> None:
     """Bring MLflow up to a report and its files; where that fails, say why."""
-    with made_for_owner_alone(tracker.uri):
+    with made_for_owner_alone(tracker.uri, artifacts=tracker.artifacts):
         problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
     if problem:
         display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")

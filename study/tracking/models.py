@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions, version
@@ -18,6 +17,7 @@ import trainables
 from study.tracking.content import ModelRecord
 from trainables.saving.export import TrainedEncoder, load_encoder
 from trainables.saving.kept import is_kept, read_kept
+from trainables.saving.scratch import scratch
 
 ALIAS = "best"
 _TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
@@ -83,9 +83,9 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
         experiment, name=_logged_name(model), source_run_id=run, tags=tags, model_type=_TYPE
     )
     if str(logged.status) != "READY":
-        with tempfile.TemporaryDirectory(prefix="align-study-") as staging:
-            save(model, Path(staging), model_id=logged.model_id, run=run)
-            client.log_model_artifacts(logged.model_id, str(Path(staging) / "model"))
+        with scratch() as staging:
+            save(model, staging, model_id=logged.model_id, run=run)
+            client.log_model_artifacts(logged.model_id, str(staging / "model"))
         client.finalize_logged_model(logged.model_id, "READY")
     _create_name(client, model.name)
     # A server resolves the model's id itself; for a database MLflow does so through the process-wide tracking URI, and

@@ -93,6 +93,7 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
         "dataset": cell.dataset,
         "pair": " + ".join(cell.names),
         "strategy": choice.strategy,
+        "direction": cell.direction,
         "verdict": cell.advised.verdict,
         "gain": _standing(cell.advised),
         "dominant": profile.dominant,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from study.tracking.content import RunRecord
+from trainables.saving.scratch import scratch
 from trainables.spec import content_hash
 
 STUDY, _IDENTITY = "align_study.study", "align_study.identity"  # find a run again
@@ -127,14 +126,14 @@ def _log_batches(
 def _log_artifacts(client: Any, run: str, record: RunRecord) -> None:
     if not record.files and not record.texts:
         return
-    with tempfile.TemporaryDirectory(prefix="align-study-") as staging:  # so that all go up in one call
+    with scratch() as staging:  # so that all go up in one call
         for folder, path in record.files:
-            target = Path(staging) / folder
+            target = staging / folder
             target.mkdir(exist_ok=True)
             shutil.copyfile(path, target / path.name)
         for name, text in record.texts.items():
-            (Path(staging) / name).write_text(text, encoding="utf-8")
-        client.log_artifacts(run, staging)
+            (staging / name).write_text(text, encoding="utf-8")
+        client.log_artifacts(run, str(staging))
 
 
 def _log_dataset(client: Any, run: str, record: RunRecord) -> None:

@@ -56,7 +56,8 @@ class Tracker:
     Passwords in it may be references, see `study.config.secrets`; those of a server are better left to MLflow's own
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
     A relative SQLite path is resolved at once. Artifacts of a database that this process opens itself lie in
-    `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the server says.
+    `artifacts`, `mlartifacts/` beside the SQLite file, where `mlflow ui` keeps its own; those of a server, where the
+    server says: then it is None.
     One call takes at most about `deadline` seconds; the next one writes what is left over. After a failure, calls
     return at once for `pause` seconds, so that a dead server is not asked after every round. `say` is told in a line of
     what was amiss and is mended.
@@ -71,7 +72,7 @@ class Tracker:
         say: Callable[[str], None] = _on_stderr,
     ) -> None:
         try:
-            self.uri, self._artifact_root = resolve(expand(uri))
+            self.uri, self.artifacts = resolve(expand(uri))
         except ValueError as error:
             raise ConfigError(f"the tracking URI: {error}") from None
         self._deadline, self._pause, self._say = deadline, pause, say
@@ -173,7 +174,7 @@ class Tracker:
                 break
             taken = client.get_experiment_by_name(candidate)
             if taken is None:
-                root = self._artifact_root
+                root = self.artifacts
                 tags = {
                     "mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note, _NAME: key
                 }  # fmt: skip

@@ -12,6 +12,7 @@ import yaml
 
 from study.config import load_config, parse_config, to_yaml
 from study.report import main
+from study.results.beside import side_by_side
 from study.results.decision import decision
 from study.results.model import Report
 from tests.study.results import example
@@ -66,6 +67,43 @@ def test_a_tuned_hyperparameter_is_that_of_the_encoder_or_not_known() -> None:
 
     assert pair["encoders"]["left"]["learning_rate"] == 0.05
     assert pair["encoders"]["right"]["learning_rate"] is None or report["cells"][0]["encoders"][1].get("model")
+
+
+def test_a_gain_stands_beside_the_strength_that_it_was_measured_at() -> None:
+    """An encoder's own λ* has another gain, and may not be what it is to be trained at at all."""
+    report = example.digits_report()
+    pairs = decision(Report.from_json(report), parse_config(SPACE, source="the test"))["pairs"]
+
+    for pair, cell in zip(pairs, report["cells"], strict=True):
+        gains = {one["strategy"]: one["gains"] for one in cell["pair_choice"]["alternatives"]}[pair["strategy"]]
+        for name, gain in zip(cell["pair"], gains, strict=True):
+            told = pair["encoders"][name]
+            assert (told["gain_over_zero"], told["gain_interval"]) == (gain and gain["mean"], gain and gain["interval"])
+    assert pairs[2]["encoders"]["right"]["gain_over_zero"] is None
+
+
+def test_an_encoder_that_no_strength_pulls_is_told_none() -> None:
+    report = example.digits_report()
+    report["cells"][0]["direction"] = "to_1"
+
+    pair = decision(Report.from_json(report), parse_config(SPACE.replace("both", "to_1"), source="the test"))["pairs"][
+        0
+    ]
+
+    assert pair["alignment"]["direction"] == "to_1"
+    assert [one["strength"] for one in pair["encoders"].values()] == [0.9, 0.0]
+
+
+def test_one_score_of_a_pair_is_set_beside_the_other_once() -> None:
+    report = example.digits_report()
+    report["cells"][0]["own_training"] = {"call": "a.py:train", "one_score": True}
+    read = Report.from_json(report)
+
+    told = side_by_side(read, read).encoders
+
+    assert [one.modality for one in told if one.pair == read.cells[0].title] == ["the pair"]
+    assert [one.gains_at for one in told[-2:]] == [(None, None)] * 2
+    assert told[0].gains_at == (0.62, 0.62)
 
 
 def test_two_studies_are_set_side_by_side_pair_by_pair(tmp_path: Path, capsys: Captured) -> None:

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from study.__main__ import COMMANDS
 from tests.study import studies
+from tests.study.results import example
 from trainables.output import CLOSED, UNWRITTEN
 
 MODULES = {name: module.removesuffix(".__main__") for name, (module, _) in COMMANDS.items()}
@@ -31,6 +33,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which a study was run to its end."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(studies.SMALLEST)
+    rows = [f"{strength},{seed},{0.5 + strength / 9 + seed / 99}" for strength in range(4) for seed in range(3)]
+    (folder / "runs.csv").write_text("\n".join(["strength,seed,score", *rows]))
     studies.run_space(folder / "tiny.yaml", folder=folder)
     return folder
 
@@ -51,7 +55,7 @@ def quick(name: str) -> list[str]:
     """Options with which a command says something within a second or two, in a folder with a finished study."""
     return {
         "run": ["--space", "tiny.yaml"], "report": ["tiny"], "profile": ["--space", "tiny.yaml"],
-        "submit": ["--help"],
+        "submit": ["--help"], "select": ["runs.csv"],
     }.get(name, [])  # fmt: skip
 
 
@@ -93,6 +97,25 @@ def test_json_is_the_same_whatever_the_output_can_hold(finished: Path) -> None:
 
     assert narrow.isascii()
     assert json.loads(narrow) == json.loads(wide.decode("utf-8"))
+
+
+def test_the_names_of_a_decision_are_the_same_whatever_the_output_can_hold(tmp_path: Path) -> None:
+    """It is to be pasted: a name that is spelt would be another one."""
+    report = example.digits_report()
+    names = ["größe", "音"]
+    report["cells"][0]["pair"] = names
+    for encoder, name in zip(report["cells"][0]["encoders"], names, strict=True):
+        encoder["modality"] = name
+    (tmp_path / "studies" / "digits").mkdir(parents=True)
+    (tmp_path / "studies" / "digits" / "report.json").write_text(json.dumps(report))
+    (tmp_path / "studies" / "digits" / "config.yaml").write_text("study: digits\ndataset: {name: digits}\n")
+
+    ended = shown(tmp_path, "report", "digits", "--config", PYTHONIOENCODING="ascii")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.isascii()
+    assert yaml.safe_load(ended.stdout)["pairs"][0]["pair"] == names
+    assert list(yaml.safe_load(ended.stdout)["pairs"][0]["encoders"]) == names
 
 
 @pytest.mark.timeout(600)

@@ -7,7 +7,7 @@ import math
 import random
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from study.scheduling.packs import PlannedPack
 from study.search import Ledger, close_storage, open_storage, read_studies
 from study.search.record.notes import CELLS, CONFIGURATION, RUN, RecordedCell, Run
 from study.search.record.storage import Storage
-from study.session.status import study_status
+from study.session.status import CellStatus, StudyStatus, study_status
 from study.status import main
 from trainables.spec import ReplicateResult
 
@@ -264,6 +264,33 @@ def test_mistakes_are_one_line(
     assert said in error
     assert "hunter2" not in error
     assert error.count("\n") == 1
+
+
+def test_strengths_are_said_as_everywhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No exponents; and two strengths that are equal are not one for both."""
+    told = StudyStatus(
+        study="large", ended=True, done=1, planned=1, diverged=0, failed_cells={}, last_result_seconds=1.0,
+        cells=tuple(
+            CellStatus(
+                cell="a + b", done=1, planned=1, diverged=0, lambda_star=333.0, interval=(0.00002, 1204.0), **advised
+            )
+            for advised in cast(
+                "list[dict[str, Any]]",
+                [
+                    {}, {"strategy": "shared", "strengths": (333.0, 333.0)},
+                    {"strategy": "per_encoder", "strengths": (250.0, 250.0)},
+                ],
+            )
+        ),
+    )  # fmt: skip
+    monkeypatch.setattr("study.session.status.read_statuses", lambda *_, **__: [told])
+    assert main([]) == 0
+    assert main(["large"]) == 0
+    shown = capsys.readouterr().out
+    assert "333?, 333, 250/250" in shown
+    assert "333 [0.00002, 1204]" in shown
 
 
 def test_where_no_study_has_begun_it_is_said(

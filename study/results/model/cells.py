@@ -194,6 +194,9 @@ class CellResult:
     variant: Mapping[str, object] = said("what is special about its data", default=dict)
     stand_in: bool = said("generated data in place of the real ones", default=False)
     pair: tuple[str, ...] = said(required=True, default=(), length=2)
+    direction: str | None = said(
+        "the encoder that its one strength pulls, where the study file says so; both else", choices=("to_1", "to_2")
+    )
     metrics: tuple[str, ...] = said("of each encoder", default=())
     rows: Mapping[str, int] = said("of each split", default=dict, minimum=0)
     error: str | None = said("why it has no answer", null=True)

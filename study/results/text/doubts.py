@@ -118,8 +118,10 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
         )
     if gain.source == "search":
         doubts.append("its gain comes from the seeds of the search; confirm it on fresh ones")
+    elif gain.seeds == 0:
+        doubts.append(f"no confirming seed has a score at λ = 0 and at λ* alike: {known['diverged']}")
     elif gain.seeds is not None and gain.seeds < 5:
-        doubts.append(f"only {gain.seeds} confirming seeds: raise replicates.confirm")
+        doubts.append(f"only {gain.seeds} confirming seed{'s' * (gain.seeds > 1)}: raise replicates.confirm")
     if encoder.verdict == "indifferent" and (told := _what_would_show(gain, metric)):
         doubts.append(told)
     doubts += [told for told in (_at_a_threshold(told_gain(encoder)[0]), _few_groups(gain)) if told]

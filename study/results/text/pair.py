@@ -35,7 +35,12 @@ def strategy_name(cell: CellResult, strategy: str) -> str:
         "to_1": f"align {first} only",
         "to_2": f"align {second} only",
         "per_encoder": "each its own λ",
-    }.get(strategy, one_line(strategy))
+    }.get(_way(cell, strategy), one_line(strategy))
+
+
+def _way(cell: CellResult, strategy: str) -> str:
+    """How a strategy aligns the pair: its one strength may pull one encoder alone, by the study file."""
+    return cell.direction if strategy == "shared" and cell.direction else strategy
 
 
 def reason_text(cell: CellResult) -> str:
@@ -54,7 +59,7 @@ def advice(cell: CellResult) -> str:
     one, two = _strengths(choice)
     at = {
         "none": "",
-        "shared": f", {strength_with_interval(choice)}",
+        "shared": f", {'λ = ' if cell.direction else ''}{strength_with_interval(choice)}",
         "to_1": f", λ = {one}",
         "to_2": f", λ = {two}",
         "per_encoder": f", {one} and {two}",
@@ -81,13 +86,14 @@ def cell_sentence(cell: CellResult) -> str:
     if not strategy:
         return f"{capital(cell.title)}: no answer{_because(cell)}."
     one, two = _strengths(choice)
+    at = _one_strength(cell)
     told = {
         "none": f"Do not align {first} and {second}, as {_no_reason(choice)}",
-        "shared": f"Align {first} and {second} at λ ≈ {strength_with_interval(choice)}",
-        "to_1": f"Align {first} to {second} only, at λ ≈ {_with_interval(choice, one)}, and leave {second} untouched",
-        "to_2": f"Align {second} to {first} only, at λ ≈ {_with_interval(choice, two)}, and leave {first} untouched",
+        "shared": f"Align {first} and {second} at λ ≈ {at}",
+        "to_1": f"Align {first} to {second} only, at λ ≈ {at}, and leave {second} untouched",
+        "to_2": f"Align {second} to {first} only, at λ ≈ {at}, and leave {first} untouched",
         "per_encoder": f"Align {first} at λ ≈ {one} and {second} at λ ≈ {two}, each on its own side",
-    }.get(strategy, f"{capital(one_line(strategy))} {first} and {second}")
+    }.get(_way(cell, strategy), f"{capital(one_line(strategy))} {first} and {second}")
     doubt = " Not confirmed on fresh seeds yet." if _unconfirmed(cell, strategy) else ""
     return " ".join([f"{told}: {_effects(cell, strategy)}.", *_pair_gain(cell)]) + doubt
 
@@ -141,7 +147,7 @@ def _effects(cell: CellResult, strategy: str) -> str:
         metric = cell.metric(index)
         if strategy == "none":
             effects.append(f"{name} {without_alignment(answer, metric)}")
-        elif strategy != f"to_{2 - index}":  # to_2 leaves encoder 1 as it is, to_1 encoder 2
+        elif _way(cell, strategy) != f"to_{2 - index}":  # to_2 leaves encoder 1 as it is, to_1 encoder 2
             effects.append(f"{name} {effect(gains[index], metric)}")
     return ", ".join(effects) or "see the table"
 
@@ -223,12 +229,15 @@ def _gains_of(cell: CellResult, strategy: str) -> tuple[GainResult, GainResult]:
     return first, second
 
 
+def _one_strength(cell: CellResult) -> str:
+    """The strength of a strategy that has one, with its own interval: of one side alone it is that side's."""
+    choice, advised = cell.pair_choice, cell.advised
+    if choice.strategy == "shared":
+        return strength_with_interval(choice)
+    strength = max(choice.strengths or (choice.lambda_star or 0.0,))
+    return strength_with_interval(advised) if advised.lambda_star == strength else strength_text(strength)
+
+
 def _strengths(choice: PairResult) -> tuple[str, str]:
     one, two = choice.strengths or (choice.lambda_star, choice.lambda_star)
     return strength_text(one), strength_text(two)
-
-
-def _with_interval(choice: PairResult, chosen: str) -> str:
-    """A chosen one-sided strength, with an interval only where it is the pair's own answer, which has one."""
-    text = strength_with_interval(choice)
-    return text if text.split(" ")[0] == chosen else chosen

@@ -32,13 +32,17 @@ def for_owner_alone() -> Iterator[None]:
 
 
 @contextmanager
-def made_for_owner_alone(uri: str) -> Iterator[None]:
-    """Make the SQLite file of a database's address its owner's alone, if it comes to be within this context."""
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
-    made = path is not None and not path.exists()
+def made_for_owner_alone(uri: str, *, artifacts: Path | None = None) -> Iterator[None]:
+    """Make the SQLite file of a database's address its owner's alone, and the folder of its artifacts, which holds
+    copies of a study's files; each if it comes to be within this context.
+    """
+    modes = {} if artifacts is None else {artifacts: FOLDER}
+    if uri.startswith("sqlite:///"):
+        modes[Path(uri.removeprefix("sqlite:///").partition("?")[0])] = FILE
+    made = {path: mode for path, mode in modes.items() if not path.exists()}
     try:
         yield
     finally:
-        if path is not None and made:
+        for path, mode in made.items():
             with contextlib.suppress(OSError):
-                path.chmod(FILE)
+                path.chmod(mode)

@@ -9,7 +9,7 @@ from study.results.model import CellResult, Report, from_json
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
-from study.results.text.pair import advice_with_gain, cell_sentence, reason_text
+from study.results.text.pair import advice, advice_with_gain, cell_sentence, reason_text
 from tests.study.results import example
 
 
@@ -54,6 +54,33 @@ def test_a_one_sided_strength_names_the_side_that_stays() -> None:
     assert sentence == (
         "Align text to vision only, at λ ≈ 0.9, and leave vision untouched: text gains 1.4 points [0.6, 2.2]."
     )
+
+
+def test_a_one_sided_strength_has_the_interval_of_its_own_side() -> None:
+    """That of one strength for both is another search's, even where both come to the same strength."""
+    cell = _cell("to_2", strengths=[0.0, 0.6], alternatives=[{"strategy": "to_2", "strengths": [0.0, 0.6]}])
+    assert "at λ ≈ 0.6, and leave vision untouched" in cell_sentence(read(cell))
+    cell["encoders"][1] |= {"arm": "to_2", "interval": [0.5, 0.7]}
+    assert "at λ ≈ 0.6 [0.5, 0.7], and leave vision untouched" in cell_sentence(read(cell))
+
+
+def test_one_strength_that_pulls_one_encoder_alone_is_not_told_as_one_for_both() -> None:
+    told = read(_cell() | {"direction": "to_2"})
+    assert cell_sentence(told) == (
+        "Align text to vision only, at λ ≈ 0.6 [0.3, 1.1], and leave vision untouched: text gains 1.4 points "
+        "[0.6, 2.2]."
+    )
+    assert advice(told) == "align text only, λ = 0.6 [0.3, 1.1]"
+
+
+def test_seeds_that_are_missing_are_told_as_what_they_are() -> None:
+    cell = _cell()
+    cell["encoders"][1]["gain_over_zero"] = {"mean": 0.1, "seeds": 1, "source": "confirm"}
+    assert "text: only 1 confirming seed: raise replicates.confirm." in caveats(read(cell))
+    cell["encoders"][1]["gain_over_zero"] = {"mean": None, "seeds": 0, "source": "confirm"}
+    (told,) = [line for line in caveats(read(cell)) if line.startswith("text: no confirming seed has a score")]
+    assert "diverged" in told
+    assert "replicates.confirm" not in told
 
 
 def test_two_strengths_are_told_apart() -> None:

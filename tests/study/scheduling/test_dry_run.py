@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +81,45 @@ def test_a_function_is_tried_with_children_of_its_own_which_end_with_it(
     assert json.loads(said.out)["attempt"]["ended"] is True
     left = [process for process in psutil.process_iter(["cmdline"]) if str(seconds) in (process.info["cmdline"] or [])]
     assert not [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+BUSY = """
+import subprocess, time
+
+def train(trial):
+    subprocess.Popen(["sleep", "%d"])
+    time.sleep(600)
+"""
+
+
+def test_what_a_function_started_ends_with_a_dry_run_that_is_killed(tmp_path: Path) -> None:
+    """Its processes are a group of their own, which nobody else would end."""
+    seconds = 200_000 + os.getpid()
+    (tmp_path / "own.py").write_text(BUSY % seconds)
+    (tmp_path / "mine.yaml").write_text("study: x\ntrainer: {call: own.py:train}\npairs: [[image, text]]\n")
+    command = [sys.executable, "-m", "study.run", "--space", "mine.yaml", "--dry-run", "--try", "500"]
+
+    def running() -> list[psutil.Process]:
+        every = psutil.process_iter(["cmdline", "status"])
+        return [
+            one for one in every
+            if str(seconds) in (one.info["cmdline"] or []) and one.info["status"] != psutil.STATUS_ZOMBIE
+        ]  # fmt: skip
+
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as driver:
+        assert eventually(lambda: running() or driver.poll() is not None)
+        assert driver.poll() is None, driver.stderr and driver.stderr.read()
+        driver.kill()
+        assert eventually(lambda: not running())
+        assert driver.stderr is not None
+        assert "Traceback" not in driver.stderr.read()
+
+
+def eventually(true: Callable[[], object]) -> bool:
+    """Whether something comes true within two minutes."""
+    until = time.monotonic() + 120
+    while not true() and time.monotonic() < until:
+        time.sleep(0.2)
+    return bool(true())

@@ -58,6 +58,17 @@ def test_a_database_file_is_its_owners_if_it_was_not_there(tmp_path: Path) -> No
     assert mode(tmp_path / "old.db") == 0o644
 
 
+def test_a_folder_of_artifacts_is_its_owners_if_it_was_not_there(tmp_path: Path) -> None:
+    """They hold copies of the study's files, which lie in a folder for its owner alone."""
+    (tmp_path / "shared").mkdir()
+    for name in ("new", "shared"):
+        with made_for_owner_alone("postgresql://head/mlflow", artifacts=tmp_path / name):
+            (tmp_path / name / "1").mkdir(parents=True)
+
+    assert mode(tmp_path / "new") == 0o700
+    assert mode(tmp_path / "shared") == 0o755
+
+
 NAMED = """
 import ctypes, sys, time
 
@@ -155,6 +166,7 @@ def test_after_a_kill_the_next_start_leaves_nothing_of_the_first(tmp_path: Path)
     for name in ("config.yaml", "events.jsonl", "optuna/journal.log"):
         assert mode(study.out / name) == 0o600, name
     assert mode(tmp_path / "mlflow.db") == 0o600
+    assert mode(tmp_path / "mlartifacts") == 0o700  # it holds config.yaml, too
     assert mode(study.out) == 0o700
     assert mode(study.out / "report.json") == 0o644  # for whoever the folder is opened to
 

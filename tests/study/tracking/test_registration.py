@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from study.tracking import Tracker
 from study.tracking.content import ModelRecord
 from study.tracking.models import ALIAS, register
 from trainables.saving.export import TrainedEncoder
+from trainables.saving.scratch import clear_scratch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # MLflow keeps its engines open to the end
@@ -88,6 +90,7 @@ def test_a_driver_killed_at_any_request_leaves_no_second_version_and_no_orphan(
 ) -> None:
     import mlflow
 
+    (temporary := tmp_path / "temporary").mkdir()
     model, encoder, rows = kept
     stores = {request: begun(empty_store, tmp_path / request) for request in REQUESTS}
     jobs = [
@@ -96,9 +99,12 @@ def test_a_driver_killed_at_any_request_leaves_no_second_version_and_no_orphan(
     ]
     ended = subprocess.run(
         [sys.executable, "-c", REGISTERS, json.dumps([model.name, model.training, str(model.path), jobs])],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, env={**os.environ, "TMPDIR": str(temporary)},
     )  # fmt: skip
     assert ended.stdout.split() == ["9", "0"] * len(REQUESTS)
+    assert list(temporary.iterdir())  # what those that were killed have left there
+    clear_scratch(temporary)
+    assert not list(temporary.iterdir())
     for request, (client, experiment, run) in stores.items():
         (version,) = client.search_model_versions(f"name = '{NAME}'")
         assert client.get_model_version_by_alias(NAME, ALIAS).version == version.version, request
