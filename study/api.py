@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from study.cli.python_words import told_in_python
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -183,6 +185,7 @@ def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
+@told_in_python()
 def run(
     space: Space,
     *,
@@ -235,6 +238,7 @@ def run(
     return Results(to_json(report), Path(out) / config.study)
 
 
+@told_in_python()
 def select(
     strengths: ArrayLike | pd.DataFrame | Results | Report,
     scores: ArrayLike | None = None,

@@ -148,7 +148,8 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     )
     for cell in report.cells:
         if cell.error:
-            print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
+            what = "the answer stands, but its encoders were not trained" if cell.pair_choice.strategy else "no answer"
+            print(f"{what} for {cell.label}: {cell.error}", file=sys.stderr)
         elif not cell.answered:
             print(
                 f"no answer for {cell.label}: fewer than two strengths have a finite score, the others diverged",

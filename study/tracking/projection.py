@@ -13,7 +13,7 @@ from pathlib import Path
 
 from study.config.folder import CONFIG, StudyFolder
 from study.results.figures.names import FIGURES
-from study.results.model import CellResult, ProfileResult, Report, SubjectResult
+from study.results.model import CellResult, GainResult, ProfileResult, Report
 from study.results.names import natural_names
 from study.results.text import amounts
 from study.tracking.content import ModelRecord, RunRecord
@@ -93,8 +93,8 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
         "dataset": cell.dataset,
         "pair": " + ".join(cell.names),
         "strategy": choice.strategy,
-        "verdict": cell.advised.verdict,
-        "gain": _standing(cell.advised),
+        "verdict": cell.advice.verdict,
+        "gain": _standing(cell.advice.gain or GainResult()),
         "dominant": profile.dominant,
         "pid_estimator": profile.estimator,
         "stand_in": _yes(report.stand_in),
@@ -104,15 +104,14 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
     for index, encoder in enumerate(cell.encoders[:2], start=1):
         tags[f"modality_{index}"] = encoder.modality
         tags[f"verdict_{index}"] = encoder.verdict
-        tags[f"gain_{index}"] = _standing(encoder)
+        tags[f"gain_{index}"] = _standing(encoder.told_gain)
         tags[f"shape_{index}"] = encoder.shape
         tags[f"flags_{index}"] = ", ".join(encoder.flags) or "none"
     return {name: line(value) for name, value in tags.items() if value is not None}
 
 
-def _standing(answer: SubjectResult) -> str | None:
-    """What the gain that is told of an answer may be told as, and for which rows."""
-    gain, _ = amounts.told_gain(answer)
+def _standing(gain: GainResult) -> str | None:
+    """What a gain may be told as, and for which rows."""
     told = amounts.standing(gain)
     if told is None or gain.source == "search":
         return told and f"{told}, in validation"

@@ -23,6 +23,7 @@ from study.results.figures.canvas import (
 )
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
+from study.results.text.amounts import shape_text
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -63,7 +64,7 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
     index, name, encoder = told
     metric = cell.metric(index)
-    verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
+    verdict = ", ".join(told for told in (encoder.verdict, shape_text(encoder)) if told)
     name = name if encoder.own_side is None else f"{name}, pulled alone"
     return answer_figure(
         encoder,

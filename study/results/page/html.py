@@ -204,8 +204,10 @@ def _trained(cell: CellResult) -> str:
     if not counts.trainings:
         return ""
     told = f"{counts.trainings} trainings"
-    if counts.strengths and counts.replicates:
-        told += f", {counts.strengths} strengths of {counts.replicates} seeds each in the search"
+    if seeds := [(at.seeds or 0) + (at.diverged or 0) for encoder in cell.encoders[:1] for at in encoder.curve]:
+        fewest, most = min(seeds), max(seeds)
+        each = f"{most} seed{'s' * (most > 1)} each" if fewest == most else f"{fewest} to {most} seeds"
+        told += f", {len(seeds)} strength{'s' * (len(seeds) > 1)} of {each} in the search"
     learnt = learnt_text(cell)
     return f"{told}; {learnt}" if learnt else told
 
