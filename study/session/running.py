@@ -111,10 +111,10 @@ def _import_ahead() -> None:
 
 def _end(session: Session, trained: Trained) -> Report:
     """Everything that is left to do once nothing is left to train, but for MLflow's part."""
-    from study.results.writing import write_report
     from study.session.driver import complete
+    from study.session.publishing import write_files
 
     report = complete(session, trained)
-    write_report(report, session.study.folder.path)
+    write_files(report, session.study.folder.path, session.display)
     session.study.remove_checkpoints()
     return report

@@ -83,6 +83,7 @@ def test_a_study_ends_with_a_report_a_table_and_where_to_look(undisturbed: Ended
     assert "trainings" in ended.stderr
     assert "Warning" not in ended.stderr + ended.stdout
     assert (study.out / "report.html").read_text().startswith("<!doctype html>")
+    assert 'href="tiny/report.html"' in (study.out.parent / "index.html").read_text()
     assert list((study.out / "packs").iterdir()) == []
 
 
