@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,11 +21,20 @@ def write_report(report: Report, folder: Path) -> None:
     """Write report.json, figures/, tables/ and report.html into a study's folder; the two files whole or not at all."""
     content, files = to_json(report), StudyFolder(folder)
     drawn = draw(report.cells, files.figures)
-    export(report, files.tables)
+    tables = [path for path in export(report, files.tables) if path.suffix == ".csv"]
     figures = {path.stem: path.read_text(encoding="utf-8") for path in drawn if path.suffix == ".svg"}
     _replace(files.report, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _replace(files.page, render(report, figures))
+    _replace(files.page, render(report, figures, files=_beside(files, tables)))
     _replace(files.card, card(report))
+
+
+def _beside(files: StudyFolder, tables: Sequence[Path]) -> dict[str, str]:
+    """What lies beside a study's page and is worth a link, by its address from there."""
+    named = {f"{files.tables.name}/{path.name}": f"table of {path.stem} (CSV)" for path in tables}
+    named[files.report.name] = "report.json, all of it for programs"
+    if files.config.is_file():
+        named[files.config.name] = "study file, with every default"
+    return {**named, f"../{INDEX}": "all studies of this folder"}
 
 
 def write_index(out: Path) -> Path:

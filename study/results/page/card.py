@@ -57,20 +57,23 @@ def _small_curve(cell: CellResult, place: int, name: str, answer: EncoderResult)
 
 def _drawing(points: Sequence[CurvePoint], posterior: PosteriorCurve | None, star: float | None) -> str:
     """What is drawn of a curve, lowest first: the level at λ = 0, the band, the curve, the means, λ*."""
-    strengths, means = ([getattr(point, name) for point in points] for name in ("strength", "mean"))
+    strengths, means = [point.strength or 0.0 for point in points], [point.mean or 0.0 for point in points]
     known = posterior or PosteriorCurve()
-    columns = (known.strength, known.mean, known.low, known.high)
-    rows = [row for row in zip(*columns, strict=False) if None not in row]
+    rows = [
+        (at, mean, low, high)
+        for at, mean, low, high in zip(known.strength, known.mean, known.low, known.high, strict=False)
+        if at is not None and mean is not None and low is not None and high is not None
+    ]
     scale = known.scale or warp_scale(np.array(strengths, float))
     heights = [*means, *(value for row in rows for value in row[1:])]
     top = max([*strengths, *(row[0] for row in rows), star or 0.0])
-    low, span = min(heights), (max(heights) - min(heights)) or 1.0
+    bottom, span = min(heights), (max(heights) - min(heights)) or 1.0
     furthest = float(warp(np.array(top), scale=scale)) or 1.0
 
     def place(strength: float, score: float) -> str:
         across = float(warp(np.array(strength), scale=scale)) / furthest
         x = _MARGIN + across * (_WIDTH - 2 * _MARGIN)
-        y = _HEIGHT - _MARGIN - (score - low) / span * (_HEIGHT - 2 * _MARGIN)
+        y = _HEIGHT - _MARGIN - (score - bottom) / span * (_HEIGHT - 2 * _MARGIN)
         return f"{x:.1f},{y:.1f}"
 
     known_at, curve = [row[0] for row in rows] or strengths, [row[1] for row in rows] or means

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from study.results.page.parts import document, escaped
+from study.results.page.parts import document, escaped, links
 
 _FEWEST_LISTED = 4  # studies that a list of contents is worth
 
@@ -27,8 +27,7 @@ def render_index(studies: Sequence[Listed]) -> str:
     told = [f"{count}, the newest first"] if len(studies) > 1 else [count]
     if studies and (newest := studies[0].written):
         told.append(f"the last report is of {newest:%Y-%m-%d %H:%M}")
-    contents = "".join(f'<li><a href="#{_anchor(one)}">{escaped(one.folder)}</a></li>\n' for one in studies)
-    listed = f'<nav aria-label="Studies"><ul class="contents">\n{contents}</ul></nav>\n'
+    listed = links("Studies", ((f"#{_anchor(one)}", one.folder) for one in studies))
     return document(
         "Studies of alignment",
         f'<header>\n<h1>Studies of alignment</h1>\n<p class="meta">{" · ".join(told)}</p>\n</header>\n',

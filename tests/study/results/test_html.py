@@ -12,6 +12,7 @@ from study.results.figures import drawing as figures
 from study.results.model import Report
 from study.results.page.html import render
 from study.results.text.pair import cell_sentence
+from study.results.writing import write_index, write_report
 from tests.study.results import example
 
 REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
@@ -68,6 +69,8 @@ def test_the_page_loads_nothing_and_runs_nothing(pages: dict[str, str], name: st
     attributes = [(key, value or "") for _, found in page.tags for key, value in found.items()]
     assert not [key for key, _ in attributes if key.startswith("on")]
     assert all(value.startswith("#") for key, value in attributes if key in ("href", "xlink:href", "src"))
+    ids = {value for key, value in attributes if key == "id"}
+    assert {value[1:] for key, value in attributes if key == "href"} <= ids
     assert not re.findall(r"@import|url\((?!#)", pages[name])
 
 
@@ -91,6 +94,32 @@ def test_the_answer_comes_first_and_in_words(pages: dict[str, str]) -> None:
     first = page.text.index("The answer in numbers")
     for cell in Report.from_json(example.digits_report()).cells[:2]:
         assert 0 < page.text.index(cell_sentence(cell)) < first
+
+
+def test_the_contents_lead_to_every_section_and_pair(pages: dict[str, str]) -> None:
+    page = Page(pages["digits_report"])
+    links = [found["href"] for tag, found in page.tags if tag == "a"]
+    assert links == ["#numbers", "#evidence", "#doubts", "#method", "#versions", "#pair-1", "#pair-2"]
+    assert page.text.index("1 · digits, left + right") > page.text.index(
+        cell_sentence(Report.from_json(example.digits_report()).cells[0])
+    )
+
+
+def test_a_written_page_links_to_the_files_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "digits"
+    out.mkdir()
+    (out / "config.yaml").write_text("study: digits\n")
+    write_report(Report.from_json(example.digits_report()), out)
+    write_index(tmp_path)
+    links = [found["href"] or "" for tag, found in Page((out / "report.html").read_text()).tags if tag == "a"]
+    files = [link for link in links if not link.startswith("#")]
+    assert {"tables/encoders.csv", "tables/pairs.csv", "report.json", "config.yaml", "../index.html"} <= set(files)
+    assert all((out / link).is_file() for link in files)
+
+
+def test_no_figure_names_an_encoder_by_its_number(pages: dict[str, str]) -> None:
+    for page in pages.values():
+        assert not re.search(r"encoder [12]\b", page)
 
 
 def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
