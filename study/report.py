@@ -18,12 +18,10 @@ from study.config import ConfigError, load_resolved
 from study.config.folder import INDEX, StudyFolder, reported
 from study.config.notation import write_yaml
 from study.results.beside import beside_table, side_by_side
-from study.results.claims.claims import claims_table, judge
 from study.results.decision import decision
 from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
 from study.results.text.summary import summary
-from study.results.writing import write_index
 from study.search.record.storage import check_option
 from study.session.rebuild import rebuild
 from study.tracking import tracking_uri
@@ -80,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
+            from study.results.claims.claims import claims_table, judge  # for which SciPy is imported
+
             print(claims_table(judge(_finished(folders, given.out))))
             return 0
         if len(folders) == 2 and not given.config:
@@ -118,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_index(out: Path) -> Path:
     if not out.is_dir():
         raise ConfigError(f"there is no folder {out}; name the one in which studies lie with --out")
+    from study.results.writing import write_index  # for which matplotlib and SciPy are imported
+
     try:
         return write_index(out)
     except OSError as error:
