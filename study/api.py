@@ -222,6 +222,7 @@ def run(
     from study.cli.display import Display
     from study.results.model import to_json
     from study.session.running import run_study
+    from study.tracking import Tracker
     from study.tracking import tracking_uri as resolved_uri
 
     uri = resolved_uri(tracking_uri)
@@ -230,7 +231,7 @@ def run(
             config,
             out=Path(out),
             address=address,
-            tracking=uri,
+            tracker=Tracker(uri, say=display.say),
             display=display,
             started=started,
             function=space if callable(space) else None,

@@ -28,7 +28,7 @@ def run_study(
     *,
     out: Path,
     address: str | None = None,
-    tracking: str,
+    tracker: Tracker,
     display: Display,
     started: float,
     function: Function | None = None,
@@ -43,7 +43,7 @@ def run_study(
         config: of the study.
         out: folder of all studies.
         address: of a running Ray cluster; None starts one here.
-        tracking: MLflow's tracking URI.
+        tracker: of MLflow's store.
         display: shows progress and lines.
         started: `time.monotonic()` at which the command started, for the report's wall time.
         function: that trains, where it is given from Python rather than named in the configuration.
@@ -60,7 +60,6 @@ def run_study(
         if code is not None:
             note_changes(code, cells, study.ledger, say=display.say)
         study.remove_torn_checkpoints()
-        tracker = Tracker(tracking, say=display.say)
         study.storage.check_apart(tracker.uri)
         if (ended := study.ledger.note(RUN)) and not ended.errors:  # nothing is left to train, nor to start Ray for
             from study.results.encoders import lacks_encoders
