@@ -28,13 +28,17 @@ def card(report: Report) -> str:
     return f'<p class="meta">{" · ".join(map(escaped, facts))}</p>\n<div class="pairs">\n{pairs}</div>\n'
 
 
+def small_curves(cell: CellResult) -> str:
+    """A small curve of each encoder of a pair, those that have scores."""
+    return "".join(_small_curve(cell, told.place, told.name, told.answer) for told in cell.told_encoders)
+
+
 def _pair(cell: CellResult) -> str:
-    drawn = "".join(_small_curve(cell, told.place, told.name, told.answer) for told in cell.told_encoders)
     verdict = cell.advice.verdict or ""
     style = verdict if verdict in ("align", "avoid") else ""
     return (
         f'<article><h3>{escaped(cell.title)}</h3>\n<p class="{style}">{sentence(advice_with_gain(cell))}</p>\n'
-        f'<div class="small">{drawn}</div></article>\n'
+        f'<div class="small">{small_curves(cell)}</div></article>\n'
     )
 
 

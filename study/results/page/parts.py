@@ -13,9 +13,19 @@ def escaped(value: object) -> str:
     return escape(str(value))
 
 
+def stylesheet(name: str) -> str:
+    """A style sheet of this room."""
+    return resources.files("study.results.page").joinpath(f"{name}.css").read_text(encoding="utf-8")
+
+
+def fragment(*content: str) -> str:
+    """Content, HTML already, as a notebook shows it: its styles hold for nothing else there."""
+    return f'<style>{stylesheet("notebook")}</style><div class="align-study">{"".join(content)}</div>'
+
+
 def document(title: str, *content: str) -> str:
     """A page that loads nothing from anywhere, its title and content HTML already."""
-    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
+    css = stylesheet("report")
     return f"""<!doctype html>
 <html lang="en">
 <head>
