@@ -256,7 +256,7 @@ def check_decision(said: Said, place: int) -> None:
     sentence = cell_sentence(cell)
     assert sentence.startswith("Do not align" if chosen is None else "Align")
     page = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", said.page)))
-    assert page.index(squeezed(sentence)) < page.index(squeezed(first)) < page.index("The evidence")
+    assert page.index(squeezed(sentence)) < page.index(squeezed(first)) < page.rindex("The evidence")
     assert f"{cell.title}: {first}" in page
     assert run.note.startswith("**")
     assert first.startswith(strategy_name(cell, choice.strategy or ""))
