@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from study.cli.python_words import told_in_python
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from study.config import StudyConfig
     from study.config.keys import StudyKeys
     from study.outside.notebook import Answer
-    from study.results.model import Report
+    from study.results.model import AdvisedResult, Report
 
 Space = str | Path | Mapping[str, Any] | Callable[[Any], object]
 
@@ -76,6 +78,31 @@ class Results:
         return self.tables["alignment"]
 
     @property
+    def decision(self) -> dict[str, AdvisedResult]:
+        """What each pair is advised to do, by what the pair is called: strategy, strengths, gain, verdict."""
+        return {cell.title: cell.advice for cell in self.report.cells}
+
+    def plot(self, pair: str | int | tuple[str, str] = 0) -> Figure:
+        """The curves of both encoders of a pair, as a matplotlib object.
+
+        Args:
+            pair: its place in the report, its title as `decision` has it, or its two modalities; where several pairs
+                have these, as of a dataset with variants, the first.
+
+        Raises:
+            KeyError: there is no such pair; the message names those that there are.
+        """
+        from study.results.figures.canvas import style
+        from study.results.figures.curves import pair_figure
+
+        cells = self.report.cells
+        for place, cell in enumerate(cells):
+            if pair in (place, cell.title, cell.pair):
+                with style():
+                    return pair_figure(cell)
+        raise KeyError(f"there is no pair {pair!r}; the report has {', '.join(repr(cell.title) for cell in cells)}")
+
+    @property
     def sentences(self) -> list[str]:
         """The answer of each pair in one sentence."""
         from study.results.text.pair import cell_sentence
@@ -93,13 +120,19 @@ class Results:
         return "\n".join([f"Report of {self.report.study} in {self.folder}", *self.sentences])
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the sentences and the answers."""
+        """What a notebook shows: the sentences with a small curve of each encoder, and the answers as a table."""
         from html import escape
 
+        from study.results.page.card import small_curves
+        from study.results.page.parts import fragment
         from study.results.page.tables import answer_table
 
-        told = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
-        return f"<ol>{told}</ol>{answer_table(self.report.cells)}"
+        cells = self.report.cells
+        told = "".join(
+            f'<li>{escape(sentence)}<div class="curves">{small_curves(cell)}</div></li>'
+            for sentence, cell in zip(self.sentences, cells, strict=True)
+        )
+        return fragment(f"<ol>{told}</ol>", answer_table(cells))
 
 
 def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:
@@ -183,6 +216,7 @@ def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
+@told_in_python()
 def run(
     space: Space,
     *,
@@ -219,6 +253,7 @@ def run(
     from study.cli.display import Display
     from study.results.model import to_json
     from study.session.running import run_study
+    from study.tracking import Tracker
     from study.tracking import tracking_uri as resolved_uri
 
     uri = resolved_uri(tracking_uri)
@@ -227,7 +262,7 @@ def run(
             config,
             out=Path(out),
             address=address,
-            tracking=uri,
+            tracker=Tracker(uri, say=display.say),
             display=display,
             started=started,
             function=space if callable(space) else None,
@@ -235,6 +270,7 @@ def run(
     return Results(to_json(report), Path(out) / config.study)
 
 
+@told_in_python()
 def select(
     strengths: ArrayLike | pd.DataFrame | Results | Report,
     scores: ArrayLike | None = None,

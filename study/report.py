@@ -15,7 +15,7 @@ from study.cli.display import Display
 from study.cli.options import add_out
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError, load_resolved
-from study.config.folder import StudyFolder, reported
+from study.config.folder import INDEX, StudyFolder, reported
 from study.config.notation import write_yaml
 from study.results.beside import beside_table, side_by_side
 from study.results.decision import decision
@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--json", action="store_true", help="print report.json instead of the table")
     options.add_argument("--schema", action="store_true", help="instead, print the JSON Schema of report.json")
+    options.add_argument(
+        "--index", action="store_true", help="instead, write index.html, the page over all studies in --out"
+    )
     options.add_argument("--sync", action="store_true", help="also bring MLflow up to date")
     options.add_argument("--tracking-uri", metavar="URI", help="MLflow store for --sync (default as in study.run)")
     return options
@@ -70,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json_text(report_schema(), indent=1))
         return 0
     try:
+        if given.index:
+            print(f"studies: {_write_index(given.out)}")
+            return 0
         folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
             from study.results.claims.claims import claims_table, judge  # for which SciPy is imported
@@ -110,6 +116,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printer().print(summary(report))
         print(f"report: {StudyFolder(folder).page}")
     return 0 if report.answered else 1
+
+
+def _write_index(out: Path) -> Path:
+    if not out.is_dir():
+        raise ConfigError(f"there is no folder {out}; name the one in which studies lie with --out")
+    from study.results.writing import write_index  # for which matplotlib and SciPy are imported
+
+    try:
+        return write_index(out)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out / INDEX}: {error.strerror}; give another folder with --out") from None
 
 
 def print_beside(first: Report, second: Report, *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from trainables.output import json_text
 
 if TYPE_CHECKING:
     from study.results.model import Report
+    from study.tracking import Tracker
 
 __all__ = ["main", "parser", "run"]  # what `help` shows: of the function, too, that the module stands in for
 
@@ -103,17 +104,17 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         from study.session.running import run_study
         from study.tracking import Tracker, tracking_uri
 
-        tracking = tracking_uri(given.tracking_uri)
         # Ray prints what it has to say of a worker that died, and the output is the report's alone.
         with (
             Display(Console(stderr=True), on_update=interruption.check) as display,
             contextlib.redirect_stdout(sys.stderr),
         ):
+            tracker = Tracker(tracking_uri(given.tracking_uri), say=display.say)
             report = run_study(
                 config,
                 out=given.out,
                 address=given.address,
-                tracking=tracking,
+                tracker=tracker,
                 display=display,
                 started=STARTED,
             )
@@ -133,11 +134,11 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         print(json_text(to_json(report)))
     else:
         printer().print(summary(report))
-        _say_where(report, given.out, Tracker(tracking).hint())
+        _say_where(report, given.out, tracker)
     return 0 if report.answered else 1
 
 
-def _say_where(report: Report, out: Path, browse: str) -> None:
+def _say_where(report: Report, out: Path, tracker: Tracker) -> None:
     from study.config.folder import StudyFolder
 
     seconds, memory = report.wall_seconds or 0.0, (report.peak_memory_bytes or 0) / 2**30
@@ -148,14 +149,19 @@ def _say_where(report: Report, out: Path, browse: str) -> None:
     )
     for cell in report.cells:
         if cell.error:
-            print(f"no answer for {cell.label}: {cell.error}", file=sys.stderr)
+            what = "the answer stands, but its encoders were not trained" if cell.pair_choice.strategy else "no answer"
+            print(f"{what} for {cell.label}: {cell.error}", file=sys.stderr)
         elif not cell.answered:
             print(
                 f"no answer for {cell.label}: fewer than two strengths have a finite score, the others diverged",
                 file=sys.stderr,
             )
     print(f"report: {StudyFolder(out / str(report.study)).page}")
-    print(f"browse: {browse}")
+    page = tracker.page()
+    if page is None or tracker.uri.startswith(("http://", "https://")):
+        print(f"browse: {page or tracker.hint()}")
+    else:
+        print(f"browse: {tracker.hint()}, then {page}")
 
 
 class _Interruption:

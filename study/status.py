@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not statuses and not left_out:
         _say(f"no study in {redacted(given.storage or str(given.out))} has begun")
     if given.json:
-        print(json_text([asdict(status) for status in statuses], indent=1))
+        print(json_text([_plain(status) for status in statuses], indent=1))
     else:
         console = printer()
         console.print(_table(statuses, cells=bool(given.study)))
@@ -69,6 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for cell, reason in status.failed_cells.items():
                 console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
+
+
+def _plain(status: StudyStatus) -> dict[str, Any]:
+    """A status as plain containers; what is advised as report.json has it."""
+    from study.results.model import to_json
+
+    told = asdict(status)
+    for cell, state in zip(told["cells"], status.cells, strict=True):
+        cell["advised"] = to_json(state.advised)
+    return told
 
 
 def _say(line: str) -> None:

@@ -57,7 +57,7 @@ def _without_data(config: StudyConfig, pair: tuple[str, str], code: str) -> Cell
     name = config.trainer.name
     return Cell(
         id=f"{name}/{pair[0]}+{pair[1]}",
-        label=f"{name}: {pair[0]} + {pair[1]}",
+        label=f"{config.study}: {pair[0]} + {pair[1]}",
         config=config,
         dataset=None,
         variant={},

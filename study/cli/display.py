@@ -6,6 +6,7 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ class Display:
     def __init__(self, console: Console, *, on_update: Callable[[], None] = lambda: None) -> None:
         self._console = console
         self._on_update = on_update
-        self._live = console.is_terminal or console.is_jupyter
+        # Without ipywidgets a notebook has no bar: rich would warn at each of its refreshes instead.
+        self._live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
         self._bar = Progress(
             TextColumn("[bold]{task.fields[cell]}"),
             BarColumn(),

@@ -9,6 +9,7 @@ CHECKPOINTS = "packs"  # folder of the packs in flight, unless the study file na
 CONFIG = "config.yaml"  # the resolved study file
 JOURNAL = "journal.log"  # the record, in a folder of its own
 MODELS = "models"  # folder of the encoders that are kept; a report names their files from its own folder
+INDEX = "index.html"  # the page over all studies, in the folder that holds theirs
 _RECORD, _REPORT = "optuna", "report.json"
 
 
@@ -52,6 +53,11 @@ class StudyFolder:
     def page(self) -> Path:
         """The report, for people."""
         return self.path / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """The study in brief, for the page over all studies."""
+        return self.path / "card.html"
 
     @property
     def figures(self) -> Path:

@@ -139,13 +139,9 @@ def _result(one: _Estimate, columns: Columns, *, source: str, adjusted: float, n
         selection, concluded, star=rounded(selection.lambda_star), tried=tried, claimed=claimed,
         curve=_points(table.searched),
     )  # fmt: skip
-    star, (low, high) = rounded(concluded.lambda_star), map(rounded, concluded.interval)
-    within = replace(
-        subject, interval=(min(low, star), max(high, star)), lambda_1se=min(rounded(concluded.lambda_1se), star)
-    )
     expected, limits = _expected(one, concluded.lambda_star)
     return OutsideResult(
-        **told_fields(within),
+        **told_fields(subject),
         modality=table.encoder,
         baseline=_baseline(table.confirmed),
         source=source,

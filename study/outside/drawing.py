@@ -14,7 +14,7 @@ from study.results.figures.canvas import ENCODER_STYLES, encoded, style
 from study.results.figures.curves import answer_figure
 from study.results.model import OutsideResult
 from study.results.page.parts import definitions, document, escaped, figure, section, sentence
-from study.results.text.amounts import p_text, strength_text, strength_with_interval, told_gain
+from study.results.text.amounts import p_text, shape_text, strength_text, strength_with_interval, told_gain
 
 _CAPTION = (
     "Dots are single trainings, circles the means of several; the band is the 90 % posterior of the curve; the diamond "
@@ -29,7 +29,7 @@ _METHOD = (
 
 def answer_drawing(answer: OutsideResult) -> Figure:
     """The scores against the strength, with the curve, the answer and the luckiest training."""
-    best, told = answer.best_trial, ", ".join(word for word in (answer.verdict, answer.shape) if word)
+    best, told = answer.best_trial, ", ".join(word for word in (answer.verdict, shape_text(answer)) if word)
     with style():
         return answer_figure(
             answer,
@@ -89,7 +89,7 @@ def numbers(answer: OutsideResult) -> str:
         ),
         ("p", p_text(gain)),
         ("verdict", answer.verdict or "–"),
-        ("curve", answer.shape or "–"),
+        ("curve", shape_text(answer) or "–"),
     ]  # fmt: skip
     return definitions((escaped(name), escaped(value)) for name, value in facts)
 

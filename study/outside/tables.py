@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from study.config import ConfigError
-from study.outside.trials import CONFIRMED, SEARCHED, Columns, Trials, blank, to_numbers
+from study.outside.trials import CONFIRMED, SEARCHED, Columns, Trials, blank, decimal_comma, to_numbers
 from study.results.model import OtherHyperparameter, TrainingCounts
 from study.results.names import natural_names, one_line
 from study.search.tables import Tried, best_by_strength, score_table
@@ -126,8 +126,9 @@ def _strengths(frame: pd.DataFrame, columns: Columns) -> NDArray[np.float64]:
         if not np.isfinite(value) or value < 0:
             given = one_line(frame[columns.strength].iloc[index])[:40]
             raise ConfigError(
-                f"column {columns.strength} holds {given!r} (row {index + 1} of those with a score); strengths must be "
-                "finite numbers of at least 0: name another column with --strength, or give its exponential"
+                f"column {columns.strength} holds {given!r}{decimal_comma(given)} (row {index + 1} of those with a "
+                "score); strengths must be finite numbers of at least 0, as 0.5: name another column with --strength, "
+                "or give its exponential"
             )
     if columns.log and not np.any(values > 0):
         raise ConfigError(f"column {columns.strength} holds no strength above 0, which --log needs")
@@ -141,8 +142,9 @@ def _scores(frame: pd.DataFrame, columns: Columns) -> list[float | None]:
         given = one_line(frame[columns.score].iloc[index]).strip()
         if not np.isfinite(value) and given.lower().lstrip("+-") not in ("nan", "inf", "infinity"):
             raise ConfigError(
-                f"column {columns.score} holds {given[:40]!r} (row {index + 1} of those with a score); scores must be "
-                "numbers, or nan and inf for trainings that diverged: name another column with --score"
+                f"column {columns.score} holds {given[:40]!r}{decimal_comma(given)} (row {index + 1} of those with a "
+                "score); scores must be numbers, as 0.5, or nan and inf for trainings that diverged: name another "
+                "column with --score"
             )
         diverged = not abs(value) <= LARGEST_SCORE
         scores.append(None if diverged else -value if columns.minimise else value)

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from study.results.model import GainResult, OtherHyperparameter, OutsideResult
 from study.results.names import capital
-from study.results.text.amounts import p_in_words, strength_text, strength_with_interval, told_gain
+from study.results.text.amounts import p_in_words, shape_text, strength_text, strength_with_interval, told_gain
 
 _LEFT_OUT = {
     "diverged": "diverged",
@@ -76,7 +76,7 @@ def expected_sentence(answer: OutsideResult) -> str:
     se = (
         ""
         if answer.lambda_1se == answer.lambda_star
-        else f"; {strength_text(answer.lambda_1se)} is within one standard error"
+        else f"; {symbol(answer)} = {strength_text(answer.lambda_1se)} is within one standard error of the best"
     )
     return f"At {starred(answer)} = {strength_text(answer.lambda_star)}, {told} is to be expected{se}."
 
@@ -156,8 +156,9 @@ def shape_sentence(answer: OutsideResult) -> str:
         "inverted-u": "gets better up to a peak, and worse beyond",
         "rising": "gets better with the strength",
         "falling": "gets worse with the strength",
+        "ends lower": "ends worse than it begins",
         "flat": "is flat, as far as these trainings can tell",
-    }.get(answer.shape or "", "has no shape")
+    }.get(shape_text(answer), "has no shape")
     p_value = answer.shape_p_value
     test = "" if p_value is None else f" (p {'< 0.001' if p_value < 0.001 else f'= {p_value:.2g}'} against a flat one)"
     return f"The curve {told}{test}."

@@ -31,6 +31,8 @@ _NO_SETTING = re.compile(
     r"replicate|^cell$|^dataset$",
     re.I,
 )
+_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_FEWEST_COUNTED = 4  # rows: of fewer, seeds 0, 1, 2 of one strength may look like a count
 _NOTHING = ("", "-", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "<NA>")
 SEARCHED = ("validation", "valid", "val", "dev", "eval", "search")
 CONFIRMED = ("test", "confirm", "confirmation", "holdout", "held-out")
@@ -109,6 +111,13 @@ def choose_columns(trials: Trials, asked: Asked) -> Columns:
         raise ConfigError(f"--ignore {unknown[0]}: there is no such column in {trials.source}; it has {_some(names)}")
     free = [name for name in names if name not in (asked.strength, asked.score, *asked.ignored)]
     seed = asked.seed or _only(name for name in free if _SEED.search(name))
+    remarks = []
+    if seed is not None and _counts_trials(trials.frame, seed):
+        remarks.append(
+            f"{seed} counts the trials, one value each, and is not taken for a seed: no two trainings share one, so "
+            "that nothing can be paired; train the same seeds at every strength"
+        )
+        free, seed = [name for name in free if name != seed], None
     encoder = asked.encoder or _only(name for name in free if _ENCODER.search(name))
     split = asked.split or _only(name for name in free if _SPLIT.search(name) and _is_split(trials.frame[name]))
     free = [name for name in free if name not in (seed, encoder, split)]
@@ -116,7 +125,8 @@ def choose_columns(trials: Trials, asked: Asked) -> Columns:
     strength = asked.strength or _strength(trials, [name for name in free if name != score])
     if strength == score:
         raise ConfigError(f"--strength and --score are both {strength}; name two columns")
-    minimise, remarks = _direction(trials, asked, score)
+    minimise, assumed = _direction(trials, asked, score)
+    remarks += assumed
     known = trials.parameters
     others = tuple(
         name
@@ -151,12 +161,7 @@ def _score(trials: Trials, names: Sequence[str]) -> str:
         if matching:
             raise ConfigError(f"several columns may be the score: {_some(matching)}; name one with --score")
         if unread := [name for name in possible if re.search(pattern, name, re.I)]:
-            values = trials.frame[unread[0]]
-            given = one_line(values[~blank(values)].iloc[0])[:40]
-            raise ConfigError(
-                f"column {unread[0]} of {trials.source} looks like the score and holds {given!r}; write its numbers as "
-                "0.5, or name another column with --score"
-            )
+            raise _unread(trials, unread[0], "score")
     if trials.scores is not None and len(possible) == 1:
         return possible[0]
     raise ConfigError(
@@ -175,8 +180,32 @@ def _strength(trials: Trials, names: Sequence[str]) -> str:
         return settings[0]
     if matching and len(matching) == 1:
         return matching[0]
+    if unread := [name for name in names if _STRENGTH.search(name) and not may_be_numbers(trials.frame[name])]:
+        raise _unread(trials, unread[0], "strength")
     told = _some(settings or possible)
     raise ConfigError(f"no column of {trials.source} is obviously the strength; name one of {told} with --strength")
+
+
+def _unread(trials: Trials, column: str, role: str) -> ConfigError:
+    """The error of a column that by its name is what is sought, and holds no number."""
+    values = trials.frame[column]
+    given = one_line(values[~blank(values)].iloc[0])[:40]
+    return ConfigError(
+        f"column {column} of {trials.source} looks like the {role} and holds {given!r}{decimal_comma(given)}; write "
+        f"its numbers as 0.5, or name another column with --{role}"
+    )
+
+
+def _counts_trials(frame: pd.DataFrame, column: str) -> bool:
+    """Whether a column is no more than the trial's own number: as the store or a column `number` has it, or 0, 1, 2, …
+    (or from 1) down the rows.
+    """
+    values = to_numbers(frame[column])
+    if len(values) < _FEWEST_COUNTED or not np.all(np.isfinite(values)):
+        return False
+    known = [to_numbers(frame[name]) for name in ("number", "trial", "trial_id") if name in frame and name != column]
+    counted = [*known, np.arange(len(values)), np.arange(1, len(values) + 1)]
+    return any(np.array_equal(values, numbers) for numbers in counted)
 
 
 def may_be_numbers(values: pd.Series) -> bool:
@@ -185,6 +214,11 @@ def may_be_numbers(values: pd.Series) -> bool:
         return False
     known = values[~blank(values)]
     return not len(known) or bool(np.any(~np.isnan(to_numbers(known)) | (known.astype(str).str.lower() == "nan")))
+
+
+def decimal_comma(given: str) -> str:
+    """What there is to say of a text that is a number with a decimal comma; "" of any other."""
+    return ", a number with a decimal comma, which is not read here" if _COMMA.fullmatch(given.strip()) else ""
 
 
 def blank(values: pd.Series) -> pd.Series:

@@ -27,7 +27,7 @@ from study.results.model import (
 )
 from study.results.own_training import own_training
 from study.results.profiles import named, profile_result, with_measured
-from study.results.subjects import encoder_result, pair_result
+from study.results.subjects import encoder_result, is_given_up, pair_result, without_answer
 from study.search import Ledger
 from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
 from study.search.earlier import reordered
@@ -106,7 +106,7 @@ def _cell(
     trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
     results = [result for trial in trials for result in trial.results.values()]
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
-    return replace(
+    result = replace(
         named(cell),
         rows={str(split): count for split, count in cell.rows.items()},
         error=run.errors.get(cell.id),
@@ -125,6 +125,9 @@ def _cell(
         own_training=own_training(cell, results),
         other_numbers=other_numbers(shared),
     )
+    if is_given_up(cell, ledger, run.errors):
+        result = without_answer(result)
+    return replace(result, advised=result.advice)
 
 
 def _with_encoders(

@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from study.results.flat import answer_numbers
-from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report, SubjectResult
-from study.results.text.amounts import standing, told_gain
+from study.results.flat import advised_numbers, answer_numbers, with_limits
+from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report
+from study.results.text.amounts import standing
 
 
 def frames(report: Report) -> dict[str, pd.DataFrame]:
     """The tables of a report.
 
-    `pairs`: a row per cell, its profile (bits), strategy and gain. `encoders`: a row per encoder, λ*, interval, gain,
-    verdict. `curves`: a row per encoder and strength. `scores`: a row per training of those. `alignment`: a row per
-    cell and strength. `numbers`: the same, where a function of the user's returned other numbers than scores. All but
-    `pairs` carry `cell`, the id that `pairs` has too. `standing` is what a gain may be told as
-    (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
+    `pairs`: a row per cell, its profile (bits), λ* of one λ for both, and what it is advised to do. `encoders`: a row
+    per encoder, λ*, interval, gain, verdict. `curves`: a row per encoder and strength. `scores`: a row per training of
+    those. `alignment`: a row per cell and strength. `numbers`: the same, where a function of the user's returned other
+    numbers than scores. All but `pairs` carry `cell`, the id that `pairs` has too. Other names are those of report.json
+    (`study.results.flat`); `standing` is what a gain may be told as (`study.results.text.amounts.standing`),
+    `for_new_rows` whether its interval counts the luck of the rows.
     """
     cells = report.cells
     tables: dict[str, Iterator[dict[str, Any]]] = {
@@ -65,8 +66,8 @@ def _of(cell: CellResult) -> dict[str, Any]:
 
 
 def _pair(cell: CellResult) -> dict[str, Any]:
-    choice, profile = cell.pair_choice, cell.pid or ProfileResult()
-    first, second = choice.strengths or (None, None)
+    advised, profile = cell.advice, cell.pid or ProfileResult()
+    first, second = advised.strengths or (None, None)
     return {
         **_of(cell),
         **{f"variant_{key}": value for key, value in cell.variant.items()},
@@ -74,10 +75,13 @@ def _pair(cell: CellResult) -> dict[str, Any]:
         **profile.components,
         "dominant": profile.dominant,
         "estimator": profile.estimator,
-        "strategy": choice.strategy,
+        "strategy": advised.strategy,
         "strength_1": first,
         "strength_2": second,
-        **_answer(cell.advised),
+        **with_limits("lambda_star", cell.pair_choice.lambda_star, cell.pair_choice.interval),
+        **advised_numbers(advised),
+        "verdict": advised.verdict,
+        **_trust(advised.gain or GainResult()),
         "trainings": _as_float(cell.counts.trainings),
         "error": cell.error,
     }
@@ -89,7 +93,9 @@ def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
             **_of(cell),
             "modality": name,
             "metric": cell.metric(index),
-            **_answer(encoder),
+            **answer_numbers(encoder),
+            "verdict": encoder.verdict,
+            **_trust(encoder.told_gain),
             "lambda_1se": encoder.lambda_1se,
             "shape": encoder.shape,
             "flags": " ".join(encoder.flags),
@@ -99,16 +105,12 @@ def _encoders(cell: CellResult) -> Iterator[dict[str, Any]]:
         }
 
 
-def _answer(answer: SubjectResult) -> dict[str, Any]:
-    gain, (told, _) = answer.gain_over_zero or GainResult(), told_gain(answer)
+def _trust(gain: GainResult) -> dict[str, Any]:
+    """What a gain rests on, and what it may be told as."""
     return {
-        **answer_numbers(answer),
-        "p_value": gain.p_value,
-        "p_adjusted": gain.p_adjusted,
         "seeds": _as_float(gain.seeds),
-        "verdict": answer.verdict,
-        "standing": standing(told),
-        "for_new_rows": None if told.mean is None else told.is_for_new_rows,
+        "standing": standing(gain),
+        "for_new_rows": None if gain.mean is None else gain.is_for_new_rows,
     }
 
 

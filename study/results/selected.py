@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,11 @@ def subject_result(
     curve: tuple[CurvePoint, ...],
 ) -> SubjectResult:
     """What a selection says of a subject, as it is concluded: `star` is its searched λ*, and `tried` the gain there."""
-    low, high = concluded.interval
-    return SubjectResult(
-        lambda_star=star if concluded.lambda_star else 0.0,
-        interval=(rounded(low), rounded(high)),
-        lambda_1se=rounded(concluded.lambda_1se),
+    reported = star if concluded.lambda_star else 0.0
+    result = SubjectResult(
+        lambda_star=reported,
+        interval=interval_around(reported, concluded.interval),
+        lambda_1se=min(rounded(concluded.lambda_1se), reported),
         expected_regret=selection.expected_regret,
         gain_over_zero=claimed,
         searched=SearchedResult(lambda_star=star, shape=selection.shape, gain_over_zero=tried),
@@ -40,6 +40,15 @@ def subject_result(
         curve=curve,
         posterior=posterior_curve(selection),
     )
+    return replace(result, gain=result.told_gain if result.told_gain.mean is not None else None)
+
+
+def interval_around(star: float, interval: tuple[float, float]) -> tuple[float, float]:
+    """The interval of λ* as it is told, rounded: it holds λ*, which is rounded too, and may be that of the strength
+    that was confirmed, a third digit away from the searched one.
+    """
+    low, high = map(rounded, interval)
+    return min(low, star), max(high, star)
 
 
 def curve_point(strength: float, scores: NDArray[np.float64], diverged: NDArray[np.bool_]) -> CurvePoint:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, Subject
+from study.cells.trials import ENCODERS, Subject, Trials
 from study.results.finite import finite, finite_mean, finite_sd
 from study.results.model import (
     Alternative,
     Baseline,
+    CellResult,
     CurvePoint,
     EncoderResult,
     GainResult,
@@ -21,7 +23,6 @@ from study.results.model import (
     SubjectResult,
 )
 from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
-from study.search import Ledger
 from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
 from study.search.curves import ScoreCurve
 from study.search.tables import score_table
@@ -31,7 +32,7 @@ _NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be fou
 
 
 def encoder_result(
-    cell: Cell, ledger: Ledger, index: int, answer: Answer | None, decision: Decision | None
+    cell: Cell, ledger: Trials, index: int, answer: Answer | None, decision: Decision | None
 ) -> EncoderResult:
     """The answer for encoder 0 or 1 of a cell, without the encoder that was kept."""
     subject = ENCODERS[index]
@@ -53,6 +54,27 @@ def encoder_result(
         arm=arm,
         own_side=own_side,
         baseline=_baseline(cell, ledger, subject),
+    )
+
+
+def is_given_up(cell: Cell, trials: Trials, errors: Mapping[str, str]) -> bool:
+    """Whether a cell, of those with an error by id, has failed before its answer was confirmed: then it has none.
+
+    What fails later, while its encoders are trained to be kept, takes nothing from the answer.
+    """
+    return cell.id in errors and not trials.trials(cell.id, "final")
+
+
+def without_answer(result: CellResult) -> CellResult:
+    """What was trained for a cell, its curves with it, and no answer: no λ*, gain, shape, verdict and strategy."""
+    empty = SubjectResult()
+    names = [each.name for each in fields(SubjectResult) if each.name not in ("flags", "curve", "posterior")]
+    nothing = {name: getattr(empty, name) for name in names}
+    choice = result.pair_choice
+    return replace(
+        result,
+        encoders=tuple(replace(encoder, **nothing) for encoder in result.encoders),
+        pair_choice=PairResult(flags=choice.flags, curve=choice.curve, posterior=choice.posterior),
     )
 
 
@@ -141,7 +163,7 @@ def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
     return bool(rise.mean() > max(2 * error, scores[:, -1].std(ddof=1) / 4, 1e-12))
 
 
-def _baseline(cell: Cell, ledger: Ledger, subject: Subject) -> Baseline | None:
+def _baseline(cell: Cell, ledger: Trials, subject: Subject) -> Baseline | None:
     for trial in ledger.trials(cell.id, "confirm"):
         if trial.results and trial.setting.strengths == (0.0, 0.0):
             scores, _ = score_table([trial.scores_of(subject)], replicates=trial.replicates)

@@ -9,9 +9,10 @@ from pathlib import Path
 from study.cells.cell import Cell
 from study.cli.display import Display
 from study.config import StudyConfig, to_yaml
+from study.config.folder import INDEX
 from study.results.build import build_report
 from study.results.model import Report
-from study.results.writing import write_report
+from study.results.writing import write_index, write_report
 from study.search import Ledger
 from study.search.record.notes import ERRORS, RUN, VERSIONS, Run
 from study.search.record.private import made_for_owner_alone
@@ -30,10 +31,19 @@ def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> Report:
 
 def publish(report: Report, folder: Path, config: StudyConfig, tracker: Tracker | None, display: Display) -> Report:
     """Write a report's files into the study's folder, show it in MLflow if there is a tracker, and return it."""
-    write_report(report, folder)
+    write_files(report, folder, display)
     if tracker is not None:
         show_report(report, folder, config, tracker, display)
     return report
+
+
+def write_files(report: Report, folder: Path, display: Display) -> None:
+    """Write a report's files, and the page over all studies beside it; where that cannot be, say why."""
+    write_report(report, folder)
+    try:
+        write_index(folder.parent)
+    except OSError as error:
+        display.say(f"{folder.parent / INDEX} was not written: {error.strerror}; the study's own report was")
 
 
 def show_report(report: Report, folder: Path, config: StudyConfig, tracker: Tracker, display: Display) -> None:

@@ -28,7 +28,7 @@ def run_study(
     *,
     out: Path,
     address: str | None = None,
-    tracking: str,
+    tracker: Tracker,
     display: Display,
     started: float,
     function: Function | None = None,
@@ -43,7 +43,7 @@ def run_study(
         config: of the study.
         out: folder of all studies.
         address: of a running Ray cluster; None starts one here.
-        tracking: MLflow's tracking URI.
+        tracker: of MLflow's store.
         display: shows progress and lines.
         started: `time.monotonic()` at which the command started, for the report's wall time.
         function: that trains, where it is given from Python rather than named in the configuration.
@@ -60,7 +60,6 @@ def run_study(
         if code is not None:
             note_changes(code, cells, study.ledger, say=display.say)
         study.remove_torn_checkpoints()
-        tracker = Tracker(tracking, say=display.say)
         study.storage.check_apart(tracker.uri)
         if (ended := study.ledger.note(RUN)) and not ended.errors:  # nothing is left to train, nor to start Ray for
             from study.results.encoders import lacks_encoders
@@ -111,10 +110,10 @@ def _import_ahead() -> None:
 
 def _end(session: Session, trained: Trained) -> Report:
     """Everything that is left to do once nothing is left to train, but for MLflow's part."""
-    from study.results.writing import write_report
     from study.session.driver import complete
+    from study.session.publishing import write_files
 
     report = complete(session, trained)
-    write_report(report, session.study.folder.path)
+    write_files(report, session.study.folder.path, session.display)
     session.study.remove_checkpoints()
     return report

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
@@ -21,14 +21,17 @@ from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, RUN
 from study.search.record.storage import Storage
 from study.search.rounds import has_answer
 
+if TYPE_CHECKING:
+    from study.results.model import AdvisedResult
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellStatus:
-    """One cell: trainings with a result, likely in the end, diverged; best shared λ and its 90 % interval so far.
+    """One cell: trainings with a result, likely in the end, diverged; λ* of one λ for both and its 90 % interval.
 
-    Once the study has ended, `strategy` is what is decided for the pair, with the strength of each encoder, what the
-    pair as one gains by it, its interval and its p-value after Holm (None where it is not to be aligned), and `advice`
-    says all that in words.
+    They are what the search says so far, and once the study has ended those of `pair_choice` in report.json. Then
+    `advised` is the decision, as report.json and MLflow have it, and `advice` says it in words. `strategy`,
+    `strengths`, `gain`, `gain_interval` and `p_adjusted` repeat parts of it, for programs that read them before.
     """
 
     cell: str
@@ -43,6 +46,7 @@ class CellStatus:
     gain_interval: tuple[float, float] | None = None
     p_adjusted: float | None = None
     advice: str | None = None
+    advised: AdvisedResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     failed = dict(run.errors if run is not None and ended else ERRORS.among(record.notes) or {})
     given_up = {cell.id for cell in known} if ended else failed.keys()
     planned = planned_in_record(known, record.trials, given_up=given_up)
-    told = _decided(known, record) if ended else {}
+    told = _decided(known, record, failed) if ended else {}
     states = tuple(
         replace(_cell_status(cell, record, planned=planned[cell.id]), **told.get(cell.id, {})) for cell in known
     )
@@ -102,12 +106,12 @@ class _Recorded:
         return tuple(known[place] for place in sorted(known))
 
 
-def _decided(cells: Sequence[Cell], record: StudyRecord) -> dict[str, dict[str, Any]]:
+def _decided(cells: Sequence[Cell], record: StudyRecord, errors: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What the report of a study that has ended advises for each of its pairs, as fields of `CellStatus`."""
     # Here, not above: they bring the profiles and the theory, and nothing of a study that runs needs them.
     from study.results.model import GainResult
     from study.results.profiles import named
-    from study.results.subjects import pair_result
+    from study.results.subjects import encoder_result, is_given_up, pair_result
     from study.results.text.pair import advice_with_gain
 
     trials = _Recorded(record)
@@ -115,12 +119,18 @@ def _decided(cells: Sequence[Cell], record: StudyRecord) -> dict[str, dict[str, 
     decisions = decide(answers, smallest_gain=cells[0].config.search.smallest_gain)
     told = {}
     for cell in cells:
-        if cell.id in decisions:
-            result = replace(named(cell), pair_choice=pair_result(answers[cell.id], decisions[cell.id]))
-            gain = result.advised.gain_over_zero or GainResult()
+        if cell.id in decisions and not is_given_up(cell, trials, errors):
+            answer, decision = answers[cell.id], decisions[cell.id]
+            encoders = tuple(encoder_result(cell, trials, index, answer, decision) for index in range(2))
+            result = replace(named(cell), encoders=encoders, pair_choice=pair_result(answer, decision))
+            advised = result.advice
+            gain = advised.gain or GainResult()
             told[cell.id] = {
-                "strategy": result.pair_choice.strategy,
-                "strengths": result.pair_choice.strengths,
+                "lambda_star": result.pair_choice.lambda_star,
+                "interval": result.pair_choice.interval,
+                "advised": advised,
+                "strategy": advised.strategy,
+                "strengths": advised.strengths,
                 "gain": gain.mean,
                 "gain_interval": gain.interval,
                 "p_adjusted": gain.p_adjusted,

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from study.results.flat import answer_numbers, with_limits
+from study.results.flat import advised_numbers, answer_numbers, with_limits
 from study.results.model import (
     AlignmentPoint,
     Baseline,
     CellResult,
     CurvePoint,
     EncoderResult,
-    GainResult,
     LearningCurve,
     OtherNumbers,
     PairResult,
     ProfileResult,
-    SubjectResult,
     to_json,
 )
 from study.tracking.content import Metric
@@ -24,9 +22,11 @@ from study.tracking.naming import key
 
 
 def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
-    """The answers of a cell: λ* and gains of the pair and of both encoders, of every strategy, the profile, counts."""
-    numbers = _answer(cell.advised, suffix="")
-    numbers |= {f"strategy_strength_{i}": at for i, at in enumerate(cell.pair_choice.strengths or (), start=1)}
+    """The answers of a cell: what the pair is advised to do, λ* of one λ for both, λ* and gains of both encoders, gains
+    of every strategy, the profile, counts.
+    """
+    numbers = advised_numbers(cell.advice)
+    numbers |= with_limits("lambda_star", cell.pair_choice.lambda_star, cell.pair_choice.interval)
     for told in cell.told_encoders:
         numbers |= _encoder(told.answer, suffix=f"_{told.place + 1}")
     numbers |= _strategies(cell.pair_choice)
@@ -65,29 +65,19 @@ def _known(numbers: Mapping[str, float | None]) -> Iterator[Metric]:
     return ((key(name), float(value), 0) for name, value in numbers.items() if value is not None)
 
 
-def _answer(answer: SubjectResult, *, suffix: str) -> dict[str, float | None]:
-    gain = answer.gain_over_zero or GainResult()
-    p_value = gain.p_value if gain.p_adjusted is None else gain.p_adjusted
-    return {**answer_numbers(answer, suffix=suffix), f"p_value{suffix}": p_value}
-
-
 def _encoder(encoder: EncoderResult, *, suffix: str) -> dict[str, float | None]:
     baseline = encoder.baseline or Baseline()
     return {
-        **_answer(encoder, suffix=suffix),
+        **answer_numbers(encoder, suffix=suffix),
         f"lambda_1se{suffix}": encoder.lambda_1se,
         f"baseline{suffix}": baseline.mean,
     }
 
 
 def _strategies(choice: PairResult) -> dict[str, float | None]:
-    """The gains of every strategy, and of the recommended one for the pair as one too."""
+    """The gains of both encoders by every strategy."""
     numbers: dict[str, float | None] = {}
     for alternative in choice.alternatives:
-        if alternative.strategy == choice.strategy:
-            gain = alternative.gain_mean or GainResult()
-            numbers |= with_limits("strategy_gain", gain.mean, gain.interval)
-            numbers["strategy_p_value"] = gain.p_adjusted
         for index, of_encoder in enumerate(alternative.gains[:2], start=1):
             numbers[f"gain_{key(alternative.strategy)}_{index}"] = None if of_encoder is None else of_encoder.mean
     return numbers

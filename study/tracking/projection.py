@@ -8,18 +8,19 @@ again at any time; `study.tracking` compares them with the store and writes the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from study.config.folder import CONFIG, StudyFolder
 from study.results.figures.names import FIGURES
-from study.results.model import CellResult, ProfileResult, Report, SubjectResult
+from study.results.model import CellResult, GainResult, ProfileResult, Report
 from study.results.names import natural_names
 from study.results.text import amounts
 from study.tracking.content import ModelRecord, RunRecord
 from study.tracking.naming import key, line
 from study.tracking.notes import cell_note
 from study.tracking.numbers import cell_metrics, points_at, strength_metrics
+from study.tracking.settings import Settings
 from trainables.spec import content_hash
 
 _STATUS = {"complete": "FINISHED", "partial": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
@@ -33,7 +34,7 @@ def study_key(report: Report) -> str:
 def records(report: Report, *, folder: Path | None = None, config_text: str = "") -> list[RunRecord]:
     """Every run of a study, each cell before its strengths; `folder` holds report.html, report.json and figures/."""
     names = natural_names([cell.title for cell in report.cells])
-    made = []
+    settings, made = Settings(config_text), []
     for position, (cell, name) in enumerate(zip(report.cells, names, strict=True), start=1):
         files = tuple(_files(folder, cell.file_stem(position)))
         parent = RunRecord(
@@ -41,7 +42,7 @@ def records(report: Report, *, folder: Path | None = None, config_text: str = ""
             parent=None,
             name=name,
             status=_status(report, cell),
-            params=_params(report, cell),
+            params={**settings.of_a_cell, **_params(report, cell)},
             metrics=cell_metrics(cell),
             tags=_tags(report, cell),
             note=cell_note(cell, [path.name for place, path in files if place and path.suffix == ".png"]),
@@ -51,7 +52,7 @@ def records(report: Report, *, folder: Path | None = None, config_text: str = ""
             models=tuple(_models(report, cell, folder)) if folder else (),
         )
         made.append(parent)
-        made.extend(_strength_records(cell, parent.identity))
+        made.extend(_strength_records(cell, parent.identity, {**settings.of_a_training, **_options(cell)}))
     return made
 
 
@@ -63,12 +64,17 @@ def _status(report: Report, cell: CellResult) -> str:
 
 def _params(report: Report, cell: CellResult) -> dict[str, str]:
     own = cell.own_training
-    options = {f"option_{name}": value for name, value in own.options.items()} if own else {}
-    params = {"seed": report.seed, **cell.variant, **({"trainer": own.call} if own else {}), **options}
-    return {key(name): str(value) for name, value in params.items() if value is not None}
+    params = {"seed": report.seed, **cell.variant, **({"trainer": own.call} if own else {})}
+    return {**{key(name): str(value) for name, value in params.items() if value is not None}, **_options(cell)}
 
 
-def _strength_records(cell: CellResult, parent: str) -> Iterator[RunRecord]:
+def _options(cell: CellResult) -> dict[str, str]:
+    """The options of the user's function."""
+    options = cell.own_training.options if cell.own_training else {}
+    return {key(f"option_{name}"): str(value) for name, value in options.items() if value is not None}
+
+
+def _strength_records(cell: CellResult, parent: str, settings: Mapping[str, str]) -> Iterator[RunRecord]:
     strengths = sorted({strength for encoder in cell.encoders[:2] for strength in encoder.tried})
     names = natural_names([f"λ = {strength:g}" for strength in strengths])
     for strength, name in zip(strengths, names, strict=True):
@@ -77,7 +83,7 @@ def _strength_records(cell: CellResult, parent: str) -> Iterator[RunRecord]:
             parent=parent,
             name=name,
             status="FINISHED" if any(point.seeds for point in points_at(cell, strength)) else "FAILED",
-            params={"strength": f"{strength:g}"},
+            params={**settings, "strength": f"{strength:g}"},
             metrics=strength_metrics(cell, strength),
             tags={
                 "dataset": line(cell.dataset or "none"),
@@ -94,8 +100,8 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
         "pair": " + ".join(cell.names),
         "strategy": choice.strategy,
         "direction": cell.direction,
-        "verdict": cell.advised.verdict,
-        "gain": _standing(cell.advised),
+        "verdict": cell.advice.verdict,
+        "gain": _standing(cell.advice.gain or GainResult()),
         "dominant": profile.dominant,
         "pid_estimator": profile.estimator,
         "stand_in": _yes(report.stand_in),
@@ -105,15 +111,14 @@ def _tags(report: Report, cell: CellResult) -> dict[str, str]:
     for index, encoder in enumerate(cell.encoders[:2], start=1):
         tags[f"modality_{index}"] = encoder.modality
         tags[f"verdict_{index}"] = encoder.verdict
-        tags[f"gain_{index}"] = _standing(encoder)
+        tags[f"gain_{index}"] = _standing(encoder.told_gain)
         tags[f"shape_{index}"] = encoder.shape
         tags[f"flags_{index}"] = ", ".join(encoder.flags) or "none"
     return {name: line(value) for name, value in tags.items() if value is not None}
 
 
-def _standing(answer: SubjectResult) -> str | None:
-    """What the gain that is told of an answer may be told as, and for which rows."""
-    gain, _ = amounts.told_gain(answer)
+def _standing(gain: GainResult) -> str | None:
+    """What a gain may be told as, and for which rows."""
     told = amounts.standing(gain)
     if told is None or gain.source == "search":
         return told and f"{told}, in validation"

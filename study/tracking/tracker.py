@@ -29,6 +29,7 @@ from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
 
 _NAME = "align_study.name"  # tag of an experiment: hash of the study's name, which outlives being renamed
+_LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` is, unless it is told otherwise
 _ATTEMPTS = 2
 _RETRY_AFTER = 0.3  # seconds
 
@@ -77,6 +78,7 @@ class Tracker:
             raise ConfigError(f"the tracking URI: {error}") from None
         self._deadline, self._pause, self._say = deadline, pause, say
         self._client: Any = None
+        self._shown: str | None = None  # the experiment that a study was last shown in
         self._failure: tuple[float, str] | None = None  # when and why the last projection failed
 
     def prepare(self) -> TrackingResult:
@@ -111,6 +113,17 @@ class Tracker:
         here = self.uri == resolve(DEFAULT_URI)[0] and not Path("mlruns").exists()  # else it shows that folder
         return "mlflow ui" if here else f"mlflow ui --backend-store-uri {redacted(self.uri)}"
 
+    def page(self) -> str | None:
+        """The address at which a study that was shown opens, once what `hint` says runs; None where none was shown.
+
+        Without its last part MLflow opens an experiment as one of prompts and traces, which a study has none of.
+        """
+        if self._shown is None:
+            return None
+        is_server = self.uri.startswith(("http://", "https://"))
+        server = re.sub(r"//[^/@]*@", "//", self.uri.rstrip("/")) if is_server else _LOCAL
+        return f"{server}/#/experiments/{self._shown}?workflowType=machine_learning"
+
     def _attempt(self, work: Callable[[dict[str, int]], object]) -> TrackingResult:
         """Do `work`, which counts the runs it has seen to; whatever it raises becomes the result's `problem`."""
         start, count, problem = time.monotonic(), {"written": 0, "unchanged": 0}, None
@@ -139,7 +152,7 @@ class Tracker:
     def _write(self, report: Report, folder: Path | None, config: str, until: float, count: dict[str, int]) -> None:
         records = projection.records(report, folder=folder, config_text=config)
         client = self._connect()
-        experiment = self._experiment(client, report)
+        self._shown = experiment = self._experiment(client, report)
         study = projection.study_key(report)
         existing = existing_runs(client, experiment, study)
         now = int(time.time() * 1000)  # the interface lists the newest first: so it shows the report's order

@@ -33,6 +33,7 @@ from study.scheduling.coordinator import Coordinator
 from study.search import Ledger, open_storage
 from study.search.record.notes import Run
 from study.session.running import run_study
+from study.tracking import Tracker
 from trainables.spec import ReplicateResult
 from trainables.training.pack import Pack as Training
 
@@ -204,7 +205,7 @@ def main() -> None:
                 report = run_study(
                     configs[name],
                     out=folder,
-                    tracking=f"sqlite:///{(folder / 'mlflow.db').resolve()}",
+                    tracker=Tracker(f"sqlite:///{(folder / 'mlflow.db').resolve()}", say=display.say),
                     display=display,
                     started=begin,
                 )

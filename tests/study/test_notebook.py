@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.api import Results
+from study.cli.display import Display
+from study.scheduling.coordinator import Progress
+from tests.study.results import example
 
 IN_ANY_ORDER = {
     "the function alone": "from study import run; functions = [run]",
@@ -39,6 +50,49 @@ for function in functions:
         raise AssertionError
 print(len(functions))
 """
+
+
+PROGRESS = Progress(
+    done=1, planned=4, diverged=0, in_flight=0.0, latest="left + right", work_done=0.0, work_ended=0.0, work_left=4.0
+)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return Results(example.digits_report(), Path("studies/digits"))
+
+
+def test_a_notebook_shows_sentences_curves_and_a_table_whose_styles_hold_for_nothing_else(results: Results) -> None:
+    shown = results._repr_html_()
+    assert shown.count("<svg") == 6
+    assert results.sentences[0][:40] in shown
+    assert '<table class="answer">' in shown
+    rules = re.findall(r"(?m)^([^{}]+)\{", shown[shown.index("<style>") + 7 : shown.index("</style>")])
+    assert rules
+    assert all(part.strip().startswith(".align-study") for rule in rules for part in rule.split(","))
+    assert "<script" not in Results(example.hostile_report(), Path())._repr_html_()
+
+
+def test_a_decision_and_a_plot_of_each_pair(results: Results) -> None:
+    assert list(results.decision) == ["digits, left + right", "digits, left + fourier", "digits, right + fourier"]
+    advised = results.decision["digits, left + fourier"]
+    assert (advised.strategy, advised.strengths) == ("to_2", (0.0, 1.9))
+    for pair in (1, "digits, left + fourier", ("left", "fourier")):
+        drawn = results.plot(pair)
+        assert [axes.get_title("left").partition(":")[0] for axes in drawn.axes] == ["left", "fourier"]
+    with pytest.raises(KeyError, match="'digits, left \\+ right'"):
+        results.plot("left + nothing")
+
+
+def test_a_notebook_without_ipywidgets_has_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar of rich would warn at every refresh that ipywidgets is missing."""
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    monkeypatch.setattr("study.cli.display.find_spec", lambda _: None)
+    found: list[object] = []
+    monkeypatch.setattr(console, "print", lambda line, **_: found.append(line))
+    with Display(console) as display:
+        display.update(PROGRESS)
+    assert found == ["1/4 trainings, left + right, starting"]
 
 
 def ended(*command: str) -> subprocess.CompletedProcess[str]:

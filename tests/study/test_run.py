@@ -79,10 +79,11 @@ def test_a_study_ends_with_a_report_a_table_and_where_to_look(undisturbed: Ended
             assert encoder["curve"][0]["strength"] == 0
     assert "verdict" in ended.stdout
     assert "studies/tiny/report.html" in ended.stdout
-    assert "mlflow ui" in ended.stdout
+    assert re.search(r"mlflow ui.*, then http://\S+/#/experiments/\d+\?workflowType=machine_learning", ended.stdout)
     assert "trainings" in ended.stderr
     assert "Warning" not in ended.stderr + ended.stdout
     assert (study.out / "report.html").read_text().startswith("<!doctype html>")
+    assert 'href="tiny/report.html"' in (study.out.parent / "index.html").read_text()
     assert list((study.out / "packs").iterdir()) == []
 
 

@@ -58,15 +58,16 @@ def overview(cells: Sequence[CellResult]) -> Figure | None:
             linestyle="none", zorder=4 + index,
         )  # fmt: skip
         axes.annotate(
-            str(position), (redundancy, star), xytext=(5 * side, 4), textcoords="offset points", fontsize=7.5,
+            f"{shortened(cells[position - 1].names[index], 12)} {position}", (redundancy, star),
+            xytext=(5 * side, 4), textcoords="offset points", fontsize=7.5,
             ha="right" if side < 0 else "left", color=INK,
         )  # fmt: skip
     tried = [strength for cell in cells for encoder in cell.encoders for strength in encoder.tried]
     scale_strengths(axes, "y", [*tried, *(star for _, _, _, star, _ in answered)])
     for index, look in enumerate(ENCODER_STYLES):
         axes.plot(
-            [], [], label=f"encoder {index + 1}", color=look["color"], marker=look["marker"],
-            markersize=(9.0, 4.5)[index], linewidth=(5.0, 1.2)[index],
+            [], [], label=_whose(cells, index) or f"{('first', 'second')[index]} of a pair", color=look["color"],
+            marker=look["marker"], markersize=(9.0, 4.5)[index], linewidth=(5.0, 1.2)[index],
         )  # fmt: skip
     axes.plot([], [], color=INK, marker="o", linestyle="none", label="filled: align")
     axes.plot(
@@ -87,15 +88,18 @@ def side_by_side(cells: Sequence[CellResult]) -> Figure | None:
     metrics = {cell.metric(index) for cell in shown for index in (0, 1)}
     if not 2 <= len(shown) <= _MOST_COLUMNS or len(metrics) != 1:
         return None
+    named_alike = all(_whose(shown, index) for index in (0, 1))  # else each column says whose is whose
     figure, rows = blank_grid("Scores and similarity against λ", rows=2, columns=len(shown), size=(2.1, 1.9))
     for column, cell in enumerate(shown):
         score, similarity = rows[0][column], rows[1][column]
         score.set_title(_title(cell), fontsize=8, fontweight="normal")
-        for index, _, encoder in cell.told_encoders:
+        for index, name, encoder in cell.told_encoders:
             draw_means(
                 score, encoder.curve, **ENCODER_STYLES[index], markersize=3, linewidth=1, elinewidth=0.8, capsize=1.5,
-                label=f"encoder {index + 1}",
+                label=shortened(name, 16),
             )  # fmt: skip
+        if not named_alike:
+            score.legend(fontsize=6, borderpad=0.2, handlelength=1.5)
         draw_similarities(similarity, cell, markersize=3, linewidth=1)
         tried = [strength for encoder in cell.encoders[:2] for strength in encoder.tried]
         for axes in (score, similarity):
@@ -105,8 +109,14 @@ def side_by_side(cells: Sequence[CellResult]) -> Figure | None:
         similarity.set_xlabel("λ")
     rows[0][0].set_ylabel(f"{_score_name(metrics.pop())} (validation)")
     rows[1][0].set_ylabel("similarity")
-    legend(figure, rows[0][0], rows[1][0], columns=5)
+    legend(figure, *(rows[0][:1] if named_alike else ()), rows[1][0], columns=5)
     return figure
+
+
+def _whose(cells: Sequence[CellResult], index: int) -> str | None:
+    """The name that encoder 0 or 1 has in every pair; None where pairs are of different modalities."""
+    names = {cell.names[index] for cell in cells}
+    return shortened(names.pop(), 16) if len(names) == 1 else None
 
 
 def changes(cells: Sequence[CellResult]) -> Figure | None:

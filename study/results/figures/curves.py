@@ -23,6 +23,7 @@ from study.results.figures.canvas import (
 )
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
+from study.results.text.amounts import shape_text
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -61,17 +62,36 @@ def draw_similarities(axes: Axes, cell: CellResult, **look: Any) -> None:
 
 def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
-    index, name, encoder = told
-    metric = cell.metric(index)
-    verdict = ", ".join(told for told in (encoder.verdict, encoder.shape) if told)
-    name = name if encoder.own_side is None else f"{name}, pulled alone"
     return answer_figure(
-        encoder,
-        title=f"{name}: {verdict}" if verdict else name,
-        look=ENCODER_STYLES[index],
+        told.answer,
+        title=_curve_title(told),
+        look=ENCODER_STYLES[told.place],
         strength="alignment strength λ",
-        score=f"{metric.replace('_', ' ')} (validation)",
+        score=_score_axis(cell, told.place),
     )
+
+
+def pair_figure(cell: CellResult) -> Figure:
+    """The curves of both encoders side by side, each as `curve_figure` draws it."""
+    shown = [told for told in cell.told_encoders if told.answer.tried]
+    figure, ((*every,),) = blank_grid(cell.title, rows=1, columns=max(1, len(shown)), size=(4.0, 2.7))
+    for axes, told in zip(every, shown, strict=False):
+        axes.set_title(_curve_title(told), fontsize=9)
+        _draw_answer(axes, told.answer, look=ENCODER_STYLES[told.place])
+        axes.set_xlabel("alignment strength λ")
+        axes.set_ylabel(_score_axis(cell, told.place))
+    legend(figure, *every[:1], columns=5)
+    return figure
+
+
+def _curve_title(told: ToldEncoder) -> str:
+    verdict = ", ".join(word for word in (told.answer.verdict, shape_text(told.answer)) if word)
+    name = told.name if told.answer.own_side is None else f"{told.name}, pulled alone"
+    return f"{name}: {verdict}" if verdict else name
+
+
+def _score_axis(cell: CellResult, place: int) -> str:
+    return f"{cell.metric(place).replace('_', ' ')} (validation)"
 
 
 def answer_figure(
@@ -86,6 +106,21 @@ def answer_figure(
 ) -> Figure:
     """An answer's scores against the strength, whose axis is called so; `best`: the place of the luckiest training."""
     figure, axes = blank(title)
+    _draw_answer(axes, answer, look=look, symbol=symbol, best=best)
+    axes.set_xlabel(strength)
+    axes.set_ylabel(score)
+    legend(figure, axes)
+    return figure
+
+
+def _draw_answer(
+    axes: Axes,
+    answer: EncoderResult,
+    *,
+    look: Mapping[str, Any],
+    symbol: str = "λ",
+    best: tuple[float, float] | None = None,
+) -> None:
     color = look["color"]
     seeds = [
         (point.strength, score)
@@ -119,10 +154,6 @@ def answer_figure(
     tried = [point.strength for point in answer.told_curve if point.strength is not None]
     scale_strengths(axes, "x", tried, upto=max((value for value in limits if value is not None), default=0.0))
     _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best")
-    axes.set_xlabel(strength)
-    axes.set_ylabel(score)
-    legend(figure, axes)
-    return figure
 
 
 def similarity_figure(cell: CellResult) -> Figure:

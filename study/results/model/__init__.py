@@ -1,5 +1,6 @@
 """The results of a study, typed: the one source of report.json and of its schema."""
 
+from study.results.model.answers import AdvisedResult as AdvisedResult
 from study.results.model.answers import Alternative as Alternative
 from study.results.model.answers import Baseline as Baseline
 from study.results.model.answers import CurvePoint as CurvePoint
@@ -11,6 +12,7 @@ from study.results.model.answers import PairResult as PairResult
 from study.results.model.answers import PosteriorCurve as PosteriorCurve
 from study.results.model.answers import SearchedResult as SearchedResult
 from study.results.model.answers import SubjectResult as SubjectResult
+from study.results.model.answers import ToldGain as ToldGain
 from study.results.model.cells import SIMILARITIES as SIMILARITIES
 from study.results.model.cells import AlignmentPoint as AlignmentPoint
 from study.results.model.cells import AtStrength as AtStrength

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from study.results.model.containers import said
@@ -58,6 +58,13 @@ class GainResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldGain(GainResult):
+    """A gain over λ = 0 and the strength that it was measured at."""
+
+    strength: float | None = said("that it was measured at", minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
     """The scores at one strength."""
 
@@ -95,13 +102,22 @@ class SearchedResult:
 class SubjectResult:
     """The answer for one subject; without one, the flag `diverged` stands alone."""
 
-    lambda_star: float | None = said("null where there is no answer", required=True, null=True, minimum=0)
-    interval: Limits | None = said("90 %, of the posterior of the optimum", required=True, null=True)
+    lambda_star: float | None = said(
+        "best strength: an encoder's own, or of a pair that of one λ for both; null where there is no answer",
+        required=True,
+        null=True,
+        minimum=0,
+    )
+    interval: Limits | None = said("90 %, of the posterior of the optimum; it holds λ*", required=True, null=True)
     lambda_1se: float | None = said("smallest strength within one standard error of the best", null=True)
     expected_regret: float | None = said(
         "what λ* is expected to lose against the unknown best, in the metric's unit", null=True, absent=True
     )
-    gain_over_zero: GainResult | None = said(required=True, null=True)
+    gain_over_zero: GainResult | None = said("of λ*: 0 by definition where λ* is 0", required=True, null=True)
+    gain: ToldGain | None = said(
+        "the gain that terminal, page, tables and MLflow tell: that of λ*, or, where λ* is 0, of the strength at which "
+        "the searched curve is highest"
+    )
     searched: SearchedResult | None = said("what the search alone came to")
     verdict: str | None = said(required=True, null=True, choices=("align", "avoid", "indifferent"))
     shape: str | None = said(null=True, choices=SHAPES)
@@ -116,6 +132,25 @@ class SubjectResult:
     def told_curve(self) -> tuple[CurvePoint, ...]:
         """The curve that the answer is read from."""
         return self.curve
+
+    @property
+    def told_gain(self) -> ToldGain:
+        """`gain`, also of a report that has no such field; empty where there is none to tell: at λ = 0 there is nothing
+        to gain over λ = 0.
+        """
+        if self.gain is not None:
+            return self.gain
+        searched = self.searched or SearchedResult()
+        for strength, gain in (
+            (self.lambda_star, self.gain_over_zero),
+            (searched.lambda_star, searched.gain_over_zero),
+        ):
+            if strength:
+                told = gain or GainResult()
+                return ToldGain(
+                    **{each.name: getattr(told, each.name) for each in fields(GainResult)}, strength=strength
+                )
+        return ToldGain()
 
     @property
     def tried(self) -> list[float]:
@@ -201,8 +236,30 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisedResult:
+    """What a pair is advised to do: the decision, the same wherever it is told."""
+
+    strategy: str | None = said(required=True, null=True, choices=STRATEGIES)
+    strength: float | None = said(
+        "λ to train with: of both encoders, or of the one that is pulled; 0 where the pair is not to be aligned, null "
+        "where each encoder has its own or there is no answer",
+        required=True,
+        null=True,
+        minimum=0,
+    )
+    interval: Limits | None = said("90 %, of that strength", required=True, null=True)
+    strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", required=True, null=True, minimum=0)
+    gain: GainResult | None = said(
+        "of the pair as one by that; null where it is not to be aligned", required=True, null=True
+    )
+    verdict: str | None = said("on the pair", required=True, null=True, choices=("align", "avoid", "indifferent"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairResult(SubjectResult):
-    """The answer for a pair as one, and the strategy recommended for it; no strategy where there is no answer."""
+    """The answer for a pair as one under one λ for both encoders, and the strategy recommended for it; none where there
+    is no answer.
+    """
 
     strategy: str | None = said(null=True, choices=STRATEGIES, absent=True)
     strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", minimum=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from study.pid import COMPONENTS
-from study.results.model.answers import CurvePoint, EncoderResult, Limits, PairResult, SubjectResult
+from study.results.model.answers import AdvisedResult, CurvePoint, EncoderResult, Limits, PairResult
 from study.results.model.containers import said
 from study.results.names import one_line
 
@@ -205,6 +205,7 @@ class CellResult:
     pid: ProfileResult | None = said(required=True, null=True)
     encoders: tuple[EncoderResult, ...] = said("in the pair's order", required=True, default=(), length=2)
     pair_choice: PairResult = said(required=True, default=PairResult)
+    advised: AdvisedResult | None = said("the decision for the pair")
     alignment: tuple[AlignmentPoint, ...] = said(required=True, default=())
     learning_curves: tuple[LearningCurve, ...] = said(default=())
     forecast: ForecastResult | None = said(null=True)
@@ -250,26 +251,33 @@ class CellResult:
         )
 
     @property
-    def advised(self) -> SubjectResult:
-        """The pair's answer as it is advised: λ*, gain and verdict of its strategy, and not of one λ for both.
-
-        λ* is 0 for a pair that is not to be aligned, and None where each encoder has its own.
+    def advice(self) -> AdvisedResult:
+        """`advised`, also of a report that has no such field: λ, gain and verdict of the strategy that is chosen, and
+        not of one λ for both.
         """
+        if self.advised is not None:
+            return self.advised
         choice = self.pair_choice
         chosen = next((one for one in choice.alternatives if one.strategy == choice.strategy), None)
-        if choice.strategy in (None, "shared"):
-            return choice
-        if choice.strategy == "none" or chosen is None:
-            verdict = choice.verdict if choice.verdict == "avoid" else "indifferent"
+        if choice.strategy is None:
+            return AdvisedResult()
+        if choice.strategy == "shared":
+            strength = choice.strengths[0] if choice.strengths else choice.lambda_star
+            gain = (chosen.gain_mean if chosen else None) or choice.gain_over_zero
+            interval, verdict = choice.interval, choice.verdict
+        elif choice.strategy == "none" or chosen is None:
+            strength, gain = 0.0, None
             interval = None if choice.interval is None else (0.0, choice.interval[1])
-            return SubjectResult(lambda_star=0.0, interval=interval, verdict=verdict, gain_over_zero=None)
-        pulled = [encoder for encoder in self.encoders[:2] if encoder.arm == choice.strategy]
-        return SubjectResult(
-            lambda_star=max(choice.strengths) if choice.strategy != "per_encoder" and choice.strengths else None,
-            interval=pulled[0].interval if pulled else None,
-            verdict="align",
-            gain_over_zero=chosen.gain_mean,
-        )
+            verdict = choice.verdict if choice.verdict == "avoid" else "indifferent"
+        else:
+            strength = max(choice.strengths) if choice.strategy != "per_encoder" and choice.strengths else None
+            pulled = [encoder for encoder in self.encoders[:2] if encoder.arm == choice.strategy]
+            interval, verdict = pulled[0].interval if pulled else None, "align"
+            gain = chosen.gain_mean
+        return AdvisedResult(
+            strategy=choice.strategy, strength=strength, interval=interval, strengths=choice.strengths, gain=gain,
+            verdict=verdict,
+        )  # fmt: skip
 
     @property
     def by_strength(self) -> tuple[AtStrength, ...]:

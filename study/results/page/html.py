@@ -9,7 +9,7 @@ from study.results.figures import theory
 from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
 from study.results.names import capital, one_line
-from study.results.page.parts import definitions, document, escaped, figure, section, sentence
+from study.results.page.parts import definitions, document, escaped, figure, links, section, sentence
 from study.results.page.tables import alternatives_table, answer_table, curve_table
 from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
@@ -59,23 +59,38 @@ _TARGETS = {  # what a gain is, by how it was confirmed
 }
 
 
-def render(report: Report, figures: Mapping[str, str] | None = None) -> str:
-    """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text."""
+_SECTIONS = {  # by what links to them name
+    "numbers": "The answer in numbers",
+    "evidence": "The evidence",
+    "doubts": "What would change the answer",
+    "method": "How it was computed",
+    "files": "Files",
+    "versions": "Versions",
+}
+
+
+def render(report: Report, figures: Mapping[str, str] | None = None, *, files: Mapping[str, str] | None = None) -> str:
+    """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text, and `files`
+    what else lies beside the page, by its address from there, to what it is.
+    """
     cells, drawings = report.cells, figures or {}
     title = f"How strongly to align: {escaped(report.study or 'study')}"
     versions = sorted((escaped(name), escaped(value)) for name, value in report.versions.items())
     whole = (OVERVIEW, SIDE_BY_SIDE, CHANGES)
     overview = "".join(figure(drawings.get(name), name, _CAPTIONS[name], style="wide") for name in whole)
     evidence = (_evidence(cell, position, drawings) for position, cell in enumerate(cells, start=1))
-    sections = (
-        _answers(report, title),
-        section("The answer in numbers", answer_table(cells)),
-        section("The evidence", overview, *evidence),
-        section("What would change the answer", _caveats(cells)),
-        section("How it was computed", *(f"<p>{line}</p>" for line in _method(report)), _facts(report)),
-        section("Versions", definitions(versions)),
-    )
-    return document(title, *sections)
+    contents = {
+        "numbers": [answer_table(cells)],
+        "evidence": [overview, *evidence],
+        "doubts": [_caveats(cells)],
+        "method": [*(f"<p>{line}</p>" for line in _method(report)), _facts(report)],
+        "files": [links("Files", files.items())] if files else [],
+        "versions": [definitions(versions)],
+    }
+    told = {name: section(_SECTIONS[name], *parts, anchor=name) for name, parts in contents.items() if parts}
+    to_pairs = ((f"#pair-{position}", f"{position} · {cell.title}") for position, cell in enumerate(cells, start=1))
+    to_sections = ((f"#{name}", _SECTIONS[name]) for name in told)
+    return document(title, _answers(report, title), links("Contents", (*to_sections, *to_pairs)), *told.values())
 
 
 def _answers(report: Report, title: str) -> str:
@@ -123,7 +138,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
         for kind in FIGURES
     )
     return (
-        f"<h3>{position} · {escaped(cell.title)}</h3>\n"
+        f'<h3 id="pair-{position}">{position} · {escaped(cell.title)}</h3>\n'
         + "".join(
             f"<p>{sentence(capital(line))}</p>\n"
             for line in [*sentences, told["theory"], published_sentence(cell)]
@@ -204,8 +219,10 @@ def _trained(cell: CellResult) -> str:
     if not counts.trainings:
         return ""
     told = f"{counts.trainings} trainings"
-    if counts.strengths and counts.replicates:
-        told += f", {counts.strengths} strengths of {counts.replicates} seeds each in the search"
+    if seeds := [(at.seeds or 0) + (at.diverged or 0) for encoder in cell.encoders[:1] for at in encoder.curve]:
+        fewest, most = min(seeds), max(seeds)
+        each = f"{most} seed{'s' * (most > 1)} each" if fewest == most else f"{fewest} to {most} seeds"
+        told += f", {len(seeds)} strength{'s' * (len(seeds) > 1)} of {each} in the search"
     learnt = learnt_text(cell)
     return f"{told}; {learnt}" if learnt else told
 

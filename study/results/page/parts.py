@@ -13,9 +13,19 @@ def escaped(value: object) -> str:
     return escape(str(value))
 
 
+def stylesheet(name: str) -> str:
+    """A style sheet of this room."""
+    return resources.files("study.results.page").joinpath(f"{name}.css").read_text(encoding="utf-8")
+
+
+def fragment(*content: str) -> str:
+    """Content, HTML already, as a notebook shows it: its styles hold for nothing else there."""
+    return f'<style>{stylesheet("notebook")}</style><div class="align-study">{"".join(content)}</div>'
+
+
 def document(title: str, *content: str) -> str:
     """A page that loads nothing from anywhere, its title and content HTML already."""
-    css = resources.files("study.results.page").joinpath("report.css").read_text(encoding="utf-8")
+    css = stylesheet("report")
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -45,9 +55,16 @@ def figure(svg: str | None, key: str, caption: str, *, style: str = "", more: st
     return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
 
 
-def section(title: str, *content: str) -> str:
-    """A section under a title, which is HTML already."""
-    return f"<section>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
+def section(title: str, *content: str, anchor: str = "") -> str:
+    """A section under a title, which is HTML already; `anchor` is what links to it name."""
+    name = f' id="{anchor}"' if anchor else ""
+    return f"<section{name}>\n<h2>{title}</h2>\n{''.join(content)}</section>\n"
+
+
+def links(label: str, addresses: Iterable[tuple[str, str]]) -> str:
+    """A row of links, each an address within the page or the folder and its text; `label` says what they are."""
+    items = "".join(f'<li><a href="{escaped(address)}">{escaped(text)}</a></li>\n' for address, text in addresses)
+    return f'<nav aria-label="{escaped(label)}"><ul class="contents">\n{items}</ul></nav>\n'
 
 
 def definitions(facts: Iterable[tuple[str, str]]) -> str:

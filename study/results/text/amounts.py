@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from study.results.model import GainResult, SearchedResult, SubjectResult
+from study.results.model import GainResult, SubjectResult
 from study.results.names import one_line
 
 
@@ -51,17 +51,9 @@ def gain_with_interval(gain: GainResult, metric: str) -> str:
 
 
 def told_gain(answer: SubjectResult) -> tuple[GainResult, float]:
-    """The gain that is told of an answer, and the strength it belongs to: λ*, or, where that is 0, the strength at
-    which the searched curve is highest. Empty where there is none: at λ = 0 there is nothing to gain over λ = 0.
-    """
-    searched = answer.searched or SearchedResult()
-    for strength, gain in (
-        (answer.lambda_star, answer.gain_over_zero),
-        (searched.lambda_star, searched.gain_over_zero),
-    ):
-        if strength:
-            return gain or GainResult(), strength
-    return GainResult(), 0.0
+    """The gain that is told of an answer, and the strength it belongs to, see `SubjectResult.told_gain`."""
+    gain = answer.told_gain
+    return gain, gain.strength or 0.0
 
 
 def gain_text(answer: SubjectResult, metric: str) -> str:
@@ -77,6 +69,15 @@ def gain_text(answer: SubjectResult, metric: str) -> str:
     place = "" if answer.lambda_star else f" at {strength_text(strength)}"
     small = f", {TOO_SMALL}" if gain.is_too_small else ""
     return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.source == 'search' else ''}{small}"
+
+
+def shape_text(answer: SubjectResult) -> str:
+    """The form of an answer's curve in a word that holds beside its λ*: a curve that is `falling` by its tests may be
+    highest a little above 0, and then it `ends lower` than it begins. "" without one.
+    """
+    if answer.shape == "falling" and answer.lambda_star:
+        return "ends lower"
+    return answer.shape or ""
 
 
 def p_text(gain: GainResult) -> str:

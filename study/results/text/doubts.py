@@ -53,7 +53,8 @@ def caveats(cell: CellResult) -> list[str]:
     if not cell.pair_choice.strategy and not cell.error:
         doubts.append("the search of this pair has not ended: run the same command again.")
     if cell.error:
-        doubts.append(f"the search of this pair ended early: {one_line(cell.error)}.")
+        what = "its encoders were not trained" if cell.pair_choice.strategy else "the search of this pair ended early"
+        doubts.append(f"{what}: {one_line(cell.error)}.")
     return doubts
 
 

@@ -14,6 +14,7 @@ from study.results.text.amounts import (
     gain_with_interval,
     is_shown,
     p_in_words,
+    shape_text,
     size_text,
     strength_text,
     strength_with_interval,
@@ -24,6 +25,7 @@ from study.results.text.amounts import (
 _SHAPES = {
     "rising": "the curve rises with λ",
     "falling": "the curve falls with λ",
+    "ends lower": "the curve ends lower than it begins",
     "inverted-u": "the curve rises, then falls",
     "flat": "the curve is flat",
 }
@@ -43,7 +45,7 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         "indifferent": f"{name} is indifferent{' when only it is pulled' if on_its_own else ''}",
     }.get(answer.verdict or "", f"{name}: {one_line(answer.verdict or 'no verdict')}")
     verdict += f"; λ* ≈ {strength_with_interval(answer)}"
-    curve = _SHAPES.get(answer.shape or "")
+    curve = _SHAPES.get(shape_text(answer))
     gain, place = told_gain(answer)
     if gain.mean is None or answer.lambda_star:
         sentences = [f"{verdict}, {curve}" if curve else verdict]

@@ -113,7 +113,9 @@ def pair_gain_text(cell: CellResult) -> str:
     told = [f"{gain_with_interval(gain, metric)} {gain_unit(metric)} over λ = 0{split}", p_in_words(gain)]
     if gain.is_too_small:
         told.append(TOO_SMALL)
-    elif gain.smallest_gain is not None and 0 < gain.mean < gain.smallest_gain and is_shown(gain):
+    elif not is_shown(gain):
+        told.append("not confirmed")
+    elif gain.smallest_gain is not None and 0 < gain.mean < gain.smallest_gain:
         told.append(f"which may be {TOO_SMALL} (less than {in_unit(gain.smallest_gain, metric):g} {gain_unit(metric)})")
     return ", ".join(part for part in told if part)
 

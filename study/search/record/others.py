@@ -37,8 +37,8 @@ _LEFT_OUT = {
 class OtherStudy:
     """The trials of an Optuna study that have ended with a score, and how many have not, by why.
 
-    `rows`: of each trial its parameters and user attributes by name, and its score under `value`; `logarithmic` names
-    the parameters that were sought on a logarithmic scale.
+    `rows`: of each trial its `number`, its parameters and user attributes by name, and its score under `value`;
+    `logarithmic` names the parameters that were sought on a logarithmic scale.
     """
 
     rows: tuple[Mapping[str, Any], ...]
@@ -123,7 +123,9 @@ def _read(storage: BaseStorage, name: str | None, label: str) -> OtherStudy:
     left_out = Counter(_LEFT_OUT[trial.state] for trial in trials if trial.state in _LEFT_OUT)
     parameters = dict.fromkeys(name for trial in ended for name in trial.params)
     return OtherStudy(
-        rows=tuple({**trial.user_attrs, **trial.params, "value": _value(trial)} for trial in ended),
+        rows=tuple(
+            {"number": trial.number, **trial.user_attrs, **trial.params, "value": _value(trial)} for trial in ended
+        ),
         parameters=tuple(parameters),
         minimise=study.direction == StudyDirection.MINIMIZE,
         logarithmic=frozenset(name for name in parameters if any(_is_logarithmic(trial, name) for trial in ended)),

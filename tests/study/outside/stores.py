@@ -58,7 +58,10 @@ def optuna_study(frame: pd.DataFrame, storage: optuna.storages.BaseStorage | str
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     direction = "maximize" if sign > 0 else "minimize"
     study = optuna.create_study(storage=storage, study_name="mine", direction=direction)
-    kinds = {"lambda": optuna.distributions.FloatDistribution(0, 4), "seed": optuna.distributions.IntDistribution(0, 9)}
+    kinds = {
+        "lambda": optuna.distributions.FloatDistribution(0, 4),
+        "seed": optuna.distributions.IntDistribution(0, 99),
+    }
     study.add_trials(
         [
             optuna.trial.create_trial(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from study import select
 from study.config import ConfigError
 from study.results.model import Report
 from study.select import main
-from tests.study.outside.stores import PEAK, SEEDS, STRENGTHS, mean, planted
+from tests.study.outside.stores import PEAK, SEEDS, STRENGTHS, mean, optuna_study, planted
 from tests.study.results import example
 
 Captured = pytest.CaptureFixture[str]
@@ -315,11 +316,46 @@ def test_a_score_that_is_as_good_as_infinite_diverged() -> None:
     assert as_inf.lambda_star == as_largest.lambda_star
 
 
-@pytest.mark.parametrize(("written", "told"), [("60.1%", "'60.1%'"), ("0,601", "'0,601'")])
+@pytest.mark.parametrize(
+    ("written", "told"), [("60.1%", "'60.1%'; write"), ("0,601", "'0,601', a number with a decimal comma")]
+)
 def test_a_score_that_is_no_number_is_named_with_what_it_holds(written: str, told: str) -> None:
     frame = planted(1)
     with pytest.raises(ConfigError, match=f"column val_acc of the frame looks like the score and holds {told}"):
         select(frame.assign(val_acc=written))
+
+
+@pytest.mark.parametrize(
+    ("column", "options"), [("lambda", []), ("lambda", ["--strength", "lambda"]), ("val_acc", ["--score", "val_acc"])]
+)
+def test_decimal_commas_are_named_wherever_they_stand(
+    column: str, options: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    frame = planted(1).astype(str)
+    path = tmp_path / "runs.csv"
+    frame.assign(**{column: frame[column].str.replace(".", ",")}).to_csv(path, sep=";", index=False)
+    assert main([str(path), *options]) == 2
+    told = capsys.readouterr().err
+    assert "a number with a decimal comma" in told
+    assert told.count("\n") == 1
+
+
+def test_a_seed_that_counts_the_trials_is_no_seed(tmp_path: Path, capsys: Captured) -> None:
+    """As Optuna's `suggest_int("seed", …)` by `trial.number`, and as a column that counts the rows."""
+    frame = planted(1)
+    counted = frame.assign(seed=range(len(frame)))
+    answer = select(counted)
+    assert not answer.result.paired
+    assert "seed" not in answer.result.took
+    assert "seed counts the trials" in repr(answer)
+    assert answer.interval == select(frame.drop(columns="seed")).interval
+    optuna_study(counted, f"sqlite:///{tmp_path / 'o.db'}")
+    assert main(["--optuna", f"sqlite:///{tmp_path / 'o.db'}"]) == 0
+    assert "seed counts the trials" in capsys.readouterr().out
+
+
+def test_a_strength_within_one_standard_error_is_told_as_a_strength() -> None:
+    assert re.search(r"; λ = [\d.]+ is within one standard error of the best", repr(select(planted(1))))
 
 
 def test_whole_seeds_are_the_same_however_they_are_written() -> None:

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import study.api
+from study.cli.python_words import in_python
 from study.config import ConfigError
 
 SCRIPT = """
@@ -85,3 +87,24 @@ def test_keys_beside_a_study_file_and_what_cannot_travel_are_refused(tmp_path: P
         study.api.run(
             lambda _: {"score": float(lock.locked())}, study="x", pairs=[("a", "b")], out=tmp_path, progress=False
         )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"overrides": ["replicates"]}, r"^overrides=\['replicates'\] is no assignment; write overrides=\['section"),
+        ({"stand_in": "small"}, "^stand_in= is for the built-in training"),
+        ({"address": "http://x"}, "address= is HOST:PORT"),
+    ],
+)
+def test_mistakes_in_arguments_are_told_by_the_names_that_python_has(
+    arguments: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=told) as raised:
+        study.api.run(trained, study="x", pairs=[("a", "b")], out=tmp_path, progress=False, **arguments)
+    assert "--" not in str(raised.value)
+
+
+def test_what_a_command_is_told_in_stays_a_command() -> None:
+    told = "give another --out; nothing is lost: python -m study.report x --sync writes it later"
+    assert in_python(told) == told.replace("--out", "out=")

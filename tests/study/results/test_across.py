@@ -36,7 +36,7 @@ def test_a_column_per_cell_with_its_option_above(synthetic: dict[str, Any]) -> N
     assert [axes.get_title() for axes in figure.axes[:5]] == [f"redundancy {r}" for r in (0, 2, 4, 6, 8)]
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["encoder 1", "encoder 2", "CKA", "SVCCA", "mutual k-NN"]
+    assert labels == ["view_1", "view_2", "CKA", "SVCCA", "mutual k-NN"]
 
 
 def test_real_pairs_are_named_and_one_pair_or_too_many_are_not_drawn() -> None:

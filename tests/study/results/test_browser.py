@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 
 from study.results.model import Report
-from study.results.writing import write_report
+from study.results.writing import write_index, write_report
 from tests.study.results import example
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,6 +39,42 @@ def _console(page: Path, profile: Path) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "How strongly to align" in done.stdout
     return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(DRIVER is None, reason="no chromedriver: install chromium-driver")
+def test_page_and_index_on_a_phone_and_on_paper(tmp_path: Path) -> None:
+    """Nothing is wider than a phone, links lead somewhere, the console is silent, and print fits six pages."""
+    for name in ("digits", "hostile"):
+        (tmp_path / name).mkdir()
+        write_report(Report.from_json(getattr(example, f"{name}_report")()), tmp_path / name)
+    index = write_index(tmp_path)
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        driver.get(index.as_uri())
+        for name in ("digits", "hostile"):
+            driver.get(index.as_uri())
+            assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+            driver.find_element(By.LINK_TEXT, name).click()
+            assert "How strongly to align" in driver.title
+            assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+            driver.find_element(By.LINK_TEXT, "all studies of this folder").click()
+            assert driver.current_url == index.as_uri()
+        assert driver.get_log("browser") == []
+        driver.get((tmp_path / "digits" / "report.html").as_uri())
+        printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
+        assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) <= 6
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        folded = driver.find_element(By.CSS_SELECTOR, "details td")
+        assert folded.rect["height"] > 0  # on paper nobody can open it
+    finally:
+        driver.quit()
 
 
 @pytest.mark.parametrize("name", ["digits_report", "hostile_report"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def test_tables_say_what_the_report_says() -> None:
     ):
         assert row["lambda_star"] == entry["lambda_star"]
         assert (row["lambda_star_low"], row["lambda_star_high"]) == tuple(entry["interval"])
-        assert row["gain"] == entry["gain_over_zero"]["mean"]
+        if entry["lambda_star"]:
+            assert (row["gain"], row["gain_strength"]) == (entry["gain_over_zero"]["mean"], entry["lambda_star"])
+        else:  # by definition nothing, and no other strength was confirmed
+            assert math.isnan(row["gain"])
         assert row["verdict"] == entry["verdict"]
     points = [p for cell in report["cells"] for e in cell["encoders"] for p in e["curve"]]
     assert tables["curves"]["mean"].tolist() == [p["mean"] for p in points]

@@ -12,13 +12,14 @@ from study.results.figures import drawing as figures
 from study.results.model import Report
 from study.results.page.html import render
 from study.results.text.pair import cell_sentence
+from study.results.writing import write_index, write_report
 from tests.study.results import example
 
 REPORTS = ("digits_report", "synthetic_report", "partial_report", "hostile_report")
 _VOID = {"meta", "br", "path", "use", "img"}
 
 
-class _Page(HTMLParser):
+class Page(HTMLParser):
     """Tags, attributes, ids, headings and text of a page; complains about tags that do not close."""
 
     def __init__(self, text: str) -> None:
@@ -63,28 +64,30 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_page_loads_nothing_and_runs_nothing(pages: dict[str, str], name: str) -> None:
-    page = _Page(pages[name])
+    page = Page(pages[name])
     assert not {"script", "link", "iframe", "object", "img", "image", "base", "form"} & {tag for tag, _ in page.tags}
     attributes = [(key, value or "") for _, found in page.tags for key, value in found.items()]
     assert not [key for key, _ in attributes if key.startswith("on")]
     assert all(value.startswith("#") for key, value in attributes if key in ("href", "xlink:href", "src"))
+    ids = {value for key, value in attributes if key == "id"}
+    assert {value[1:] for key, value in attributes if key == "href"} <= ids
     assert not re.findall(r"@import|url\((?!#)", pages[name])
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_no_id_is_used_twice_and_every_reference_has_its_target(pages: dict[str, str], name: str) -> None:
-    ids = [found["id"] for _, found in _Page(pages[name]).tags if "id" in found]
+    ids = [found["id"] for _, found in Page(pages[name]).tags if "id" in found]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', pages[name])) <= set(ids)
 
 
 def test_hostile_names_are_shown_as_text(pages: dict[str, str]) -> None:
     assert "<script" not in pages["hostile_report"]
-    assert "<script>alert('x')</script>" in _Page(pages["hostile_report"]).text
+    assert "<script>alert('x')</script>" in Page(pages["hostile_report"]).text
 
 
 def test_the_answer_comes_first_and_in_words(pages: dict[str, str]) -> None:
-    page = _Page(pages["digits_report"])
+    page = Page(pages["digits_report"])
     assert page.headings == [
         "The answer in numbers", "The evidence", "What would change the answer", "How it was computed", "Versions",
     ]  # fmt: skip
@@ -93,14 +96,40 @@ def test_the_answer_comes_first_and_in_words(pages: dict[str, str]) -> None:
         assert 0 < page.text.index(cell_sentence(cell)) < first
 
 
+def test_the_contents_lead_to_every_section_and_pair(pages: dict[str, str]) -> None:
+    page = Page(pages["digits_report"])
+    links = [found["href"] for tag, found in page.tags if tag == "a"]
+    assert links == ["#numbers", "#evidence", "#doubts", "#method", "#versions", "#pair-1", "#pair-2"]
+    assert page.text.index("1 · digits, left + right") > page.text.index(
+        cell_sentence(Report.from_json(example.digits_report()).cells[0])
+    )
+
+
+def test_a_written_page_links_to_the_files_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "digits"
+    out.mkdir()
+    (out / "config.yaml").write_text("study: digits\n")
+    write_report(Report.from_json(example.digits_report()), out)
+    write_index(tmp_path)
+    links = [found["href"] or "" for tag, found in Page((out / "report.html").read_text()).tags if tag == "a"]
+    files = [link for link in links if not link.startswith("#")]
+    assert {"tables/encoders.csv", "tables/pairs.csv", "report.json", "config.yaml", "../index.html"} <= set(files)
+    assert all((out / link).is_file() for link in files)
+
+
+def test_no_figure_names_an_encoder_by_its_number(pages: dict[str, str]) -> None:
+    for page in pages.values():
+        assert not re.search(r"encoder [12]\b", page)
+
+
 def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
-    drawn = [found for tag, found in _Page(pages["digits_report"]).tags if tag == "svg"]
+    drawn = [found for tag, found in Page(pages["digits_report"]).tags if tag == "svg"]
     assert len(drawn) == 2 * 4 + 2
     assert all(found["role"] == "img" and len(found["aria-label"] or "") > 20 for found in drawn)
 
 
 def test_tables_have_headers_for_rows_and_columns(pages: dict[str, str]) -> None:
-    headers = [found for tag, found in _Page(pages["digits_report"]).tags if tag == "th"]
+    headers = [found for tag, found in Page(pages["digits_report"]).tags if tag == "th"]
     assert headers
     assert {found.get("scope") for found in headers} == {"col", "row", "rowgroup"}
 
@@ -123,12 +152,12 @@ def test_a_finished_study_on_real_data_has_no_banner() -> None:
 
 @pytest.mark.parametrize("report", [{}, {"cells": None, "versions": None}, {"study": None, "cells": [{}]}])
 def test_a_report_of_nothing_is_still_a_page(report: dict[str, Any]) -> None:
-    assert _Page(render(Report.from_json(report))).headings
+    assert Page(render(Report.from_json(report))).headings
 
 
 def test_a_report_with_the_stable_fields_alone_is_rendered() -> None:
     bare = Report.from_json(example.without_optional_fields(example.digits_report()))
-    page = _Page(render(bare)).text
+    page = Page(render(bare)).text
     assert "left gains 1.3 points [0.9, 1.7]" in page
     assert "None" not in page
 
@@ -146,7 +175,7 @@ def test_rendering_reads_no_file_of_the_working_directory(tmp_path: Path, monkey
 
 
 def test_figures_are_captioned_with_the_modalities(pages: dict[str, str]) -> None:
-    text = _Page(pages["digits_report"]).text
+    text = Page(pages["digits_report"]).text
     assert "The encoder of left against λ." in text
     assert "The encoder of right against λ, drawn as that of left." in text
 

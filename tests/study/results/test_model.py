@@ -67,8 +67,8 @@ FORECAST = {
 # The order in which readers of a report know its entries; a new one may stand anywhere.
 NO_ANSWER = "lambda_star interval lambda_1se gain_over_zero verdict shape flags curve"
 ANSWER = (
-    "lambda_star interval lambda_1se expected_regret gain_over_zero searched verdict shape shape_p_value harm_p_value "
-    "drop_p_value flags curve posterior"
+    "lambda_star interval lambda_1se expected_regret gain_over_zero gain searched verdict shape shape_p_value "
+    "harm_p_value drop_p_value flags curve posterior"
 )
 GAIN = "mean interval p_value seeds p_adjusted p_needed source smallest_gain"
 ORDERS = {
@@ -76,13 +76,14 @@ ORDERS = {
     "trainings forecast_agreement cells",
     "forecast_agreement": "encoders spearman interval p_value",
     "cells.0": "id label dataset variant stand_in pair metrics rows error counts transfer pid encoders pair_choice "
-    "alignment learning_curves forecast",
+    "advised alignment learning_curves forecast",
     "cells.0.counts": "trainings diverged strengths replicates",
     "cells.0.transfer": "from first spared",
     "cells.0.pid": "redundancy unique_1 unique_2 synergy units estimator interval dominant gap null significant spread "
     "settings exact",
     "cells.0.encoders.0": f"modality kind {ANSWER} arm own_side baseline model",
     "cells.0.encoders.0.gain_over_zero": GAIN,
+    "cells.0.encoders.0.gain": f"{GAIN} strength",
     "cells.0.encoders.0.searched": "lambda_star shape gain_over_zero",
     "cells.0.encoders.0.curve.0": "strength mean sd seeds diverged scores",
     "cells.0.encoders.0.posterior": "strength mean low high scale",
@@ -92,6 +93,7 @@ ORDERS = {
     "cells.0.pair_choice.alternatives.0": "strategy strengths gains gain_mean",
     "cells.0.pair_choice.alternatives.0.gains.0": "mean interval p_value seeds source smallest_gain",
     "cells.0.pair_choice.alternatives.0.gain_mean": GAIN,
+    "cells.0.advised": "strategy strength interval strengths gain verdict",
     "cells.0.alignment.0": "strength cka svcca mutual_knn",
     "cells.0.learning_curves.0": "strength epoch score_1 score_2 loss_1 loss_2",
     "cells.0.forecast": "k correlations shrinkage together encoders",

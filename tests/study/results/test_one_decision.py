@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,10 +29,11 @@ from study.cells.building import build_cells
 from study.cells.cell import Cell
 from study.config import parse_config
 from study.results.build import build_report
+from study.results.flat import advised_numbers
 from study.results.frames import frames
-from study.results.model import Alternative, CellResult, GainResult, Report, to_json
+from study.results.model import Alternative, CellResult, GainResult, Report, ToldGain, to_json
 from study.results.page.html import render
-from study.results.text.amounts import gain_with_interval, p_text, strength_text, told_gain
+from study.results.text.amounts import gain_with_interval, p_text, shape_text, strength_text, told_gain
 from study.results.text.encoder import encoder_sentence
 from study.results.text.pair import cell_sentence, strategy_name
 from study.results.text.summary import summary
@@ -58,6 +60,7 @@ search: {smallest_gain: %s}
 models: false
 """
 SIDED, SPLITS, SMALLEST = ("auto", "always", "never"), ("resampled", "fixed"), (0.0, 0.005, 0.02)
+NAMES = (("advised_gain", "advised_p_adjusted"), ("gain_1", "p_adjusted_1"), ("gain_2", "p_adjusted_2"))
 Cells = tuple[Cell, ...]
 
 
@@ -224,19 +227,26 @@ def check_decision(said: Said, place: int) -> None:
 
     metrics = {name: value for name, value, _ in run.metrics}
     assert (run.tags["strategy"], run.tags["verdict"] == "align") == (choice.strategy, chosen is not None)
-    assert (metrics["strategy_strength_1"], metrics["strategy_strength_2"]) == strengths
-    told = (metrics.get("gain"), metrics.get("gain_low"), metrics.get("gain_high"), metrics.get("p_value"))
-    assert told == (gain.mean, *(gain.interval or (None, None)), gain.p_adjusted)
+    assert (metrics["advised_strength_1"], metrics["advised_strength_2"]) == strengths
     if choice.strategy != "per_encoder":
-        assert metrics["lambda_star"] == max(strengths)
+        assert metrics["advised_strength"] == max(strengths)
+    told = tuple(metrics.get(f"advised_{name}") for name in ("gain", "gain_low", "gain_high", "p_value", "p_adjusted"))
+    assert told == (gain.mean, *(gain.interval or (None, None)), gain.p_value, gain.p_adjusted)
+    assert (metrics["lambda_star"], metrics["lambda_star_high"]) == (choice.lambda_star, (choice.interval or ())[1])
 
     row = said.tables["pairs"].iloc[place]
     assert (row["strategy"], row["strength_1"], row["strength_2"]) == (choice.strategy, *strengths)
     assert (row["verdict"] == "align") == (chosen is not None)
     if chosen:
-        assert (row["gain"], row["gain_low"], row["gain_high"]) == (gain.mean, *(gain.interval or ()))
-        assert row["p_adjusted"] == gain.p_adjusted
+        assert (row["advised_gain"], row["advised_gain_low"]) == (gain.mean, (gain.interval or ())[0])
+        assert row["advised_p_adjusted"] == gain.p_adjusted
+    in_table = {name: None if pd.isna(row[name]) else row[name] for name in advised_numbers(cell.advice)}
+    assert in_table == advised_numbers(cell.advice)
+    assert {name: metrics.get(name) for name in in_table} == in_table
 
+    assert cell.advised == cell.advice
+    assert status.advised == cell.advised
+    assert (status.lambda_star, status.interval) == (choice.lambda_star, choice.interval)
     assert (status.strategy, status.strengths) == (choice.strategy, strengths)
     assert (status.gain, status.gain_interval, status.p_adjusted) == (gain.mean, gain.interval, gain.p_adjusted)
 
@@ -246,7 +256,7 @@ def check_decision(said: Said, place: int) -> None:
     sentence = cell_sentence(cell)
     assert sentence.startswith("Do not align" if chosen is None else "Align")
     page = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", said.page)))
-    assert page.index(squeezed(sentence)) < page.index(squeezed(first)) < page.index("The evidence")
+    assert page.index(squeezed(sentence)) < page.index(squeezed(first)) < page.rindex("The evidence")
     assert f"{cell.title}: {first}" in page
     assert run.note.startswith("**")
     assert first.startswith(strategy_name(cell, choice.strategy or ""))
@@ -274,6 +284,12 @@ def check_encoders(cell: CellResult, smallest: float) -> None:
         assert gain.p_adjusted <= 0.05
         assert not gain.is_too_small
     for index, encoder in enumerate(cell.encoders):
+        low, high = encoder.interval or (0.0, 0.0)
+        assert low <= (encoder.lambda_star or 0.0) <= high
+        assert (encoder.gain or ToldGain()).strength == (
+            encoder.lambda_star or (encoder.searched.lambda_star if encoder.searched else None) or None
+        )
+        assert not (encoder.lambda_star and shape_text(encoder) == "falling")
         own = next((one for one in choice.alternatives if one.strategy == f"to_{index + 1}"), None)
         gains = own.gain_mean if own and own.gain_mean else GainResult()
         is_claimed = (gains.mean or 0) > 0 and (gains.p_adjusted or 0.0) <= 0.05 and not gains.is_too_small
@@ -351,9 +367,9 @@ def check_p_values(said: Said) -> None:
     assert checked >= 2 * sum(told)  # on the page and in MLflow's note
     for run in said.runs:
         metrics = {name: value for name, value, _ in run.metrics}
-        for suffix in ("", "_1", "_2"):
-            if f"p_value{suffix}" in metrics:
-                assert (metrics[f"gain{suffix}"], metrics[f"p_value{suffix}"]) in pairs
-    for table in (said.tables["pairs"], said.tables["encoders"]):
-        for _, row_ in table.dropna(subset=["p_adjusted"]).iterrows():
-            assert (row_["gain"], row_["p_adjusted"]) in pairs
+        for gain_name, p_name in NAMES:
+            if p_name in metrics:
+                assert (metrics[gain_name], metrics[p_name]) in pairs
+    for table, prefix in ((said.tables["pairs"], "advised_"), (said.tables["encoders"], "")):
+        for _, row_ in table.dropna(subset=[f"{prefix}p_adjusted"]).iterrows():
+            assert (row_[f"{prefix}gain"], row_[f"{prefix}p_adjusted"]) in pairs

@@ -48,8 +48,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     study.mkdir(parents=True)
     write_report(report, study)
     with servers.mlflow_server(folder, port=servers.free_port()) as address:
-        result = Tracker(address).project(report, folder=study, config_text="study: digits\n", last=True)
+        tracker = Tracker(address)
+        result = tracker.project(report, folder=study, config_text="study: digits\n", last=True)
         assert result.problem is None
+        assert tracker.page() == f"{address}/#/experiments/1?workflowType=machine_learning"
         yield address
 
 
@@ -118,7 +120,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def test_a_study_can_be_browsed(server: str, browser: Browser) -> None:
     parent = "digits, left + right"
-    browser.open(f"{server}/#/experiments/1/runs")
+    browser.open(f"{server}/#/experiments/1?workflowType=machine_learning")  # as a study's last line says
     browser.click("//*[normalize-space(text())='MLflow Assistant']/following::button[@aria-label='Close']")
     browser.reads("Align left and right at λ")  # the experiment's note
     row = f"//a[normalize-space()='{parent}']/ancestor::div[@role='gridcell']"
@@ -138,7 +140,7 @@ def test_a_study_can_be_browsed(server: str, browser: Browser) -> None:
     browser.reads("accuracy_1")
     browser.shot("mlflow-compare")
 
-    browser.open(f"{server}/#/experiments/1/runs")
+    browser.open(f"{server}/#/experiments/1?workflowType=machine_learning")  # as a study's last line says
     browser.click(f"//a[normalize-space()='{parent}']")
     browser.reads("left gains 1.0 points")  # the verdict opens the note, then the table
     browser.reads("inverted-u")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from study.config import parse_config, to_yaml
 from study.results.model import Report
 from study.tracking import projection
 from study.tracking.content import RunRecord
@@ -19,9 +20,9 @@ def digits() -> dict[str, Any]:
     return report
 
 
-def records(content: dict[str, Any], *, folder: Path | None = None) -> list[RunRecord]:
+def records(content: dict[str, Any], *, folder: Path | None = None, config_text: str = "") -> list[RunRecord]:
     """The records of the report whose report.json has this content."""
-    return projection.records(Report.from_json(content), folder=folder)
+    return projection.records(Report.from_json(content), folder=folder, config_text=config_text)
 
 
 def _cells(made: list[RunRecord]) -> list[RunRecord]:
@@ -90,6 +91,33 @@ def test_the_answer_of_a_cell_is_its_metrics(digits: dict[str, Any]) -> None:
     assert found["gain_to_2_2"] == cell["pair_choice"]["alternatives"][2]["gains"][1]["mean"]
     assert found["redundancy"] == cell["pid"]["redundancy"]
     assert found["trainings"] == cell["counts"]["trainings"]
+
+
+def test_the_study_file_is_parameters_by_which_studies_compare(digits: dict[str, Any]) -> None:
+    """Of a strength those that all its trainings share; what a study may be extended by is none, as none can change."""
+    text = to_yaml(
+        parse_config(
+            "study: digits\ndataset: {name: digits}\npairs: [[left, right]]\n"
+            "training: {epochs: 7, temperature: 0.2}\nencoder: {width: 24}\nencoders: {left: {kind: linear}}\n"
+            "search: {nuisance: {learning_rate: {log: [1e-4, 1e-2]}}}\n"
+        )
+    )
+    parent, child, *_ = records(digits, config_text=text)
+    expected = {
+        "training.epochs": "7", "training.temperature": "0.2", "alignment.objective": "info_nce",
+        "alignment.direction": "both", "encoder.width": "24", "encoders.left.kind": "linear", "dataset.name": "digits",
+        "seed": "0",
+    }  # fmt: skip
+    assert expected.items() <= parent.params.items()
+    assert not [name for name in parent.params if name.startswith(("replicates", "strength", "search", "storage"))]
+    assert (child.params["strength"], child.params["training.epochs"]) == ("0", "7")
+    assert child.params["alignment.direction"] == "both"
+    assert "training.learning_rate" not in child.params  # each strength has its own
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "x: 1", "training: 3"])
+def test_a_text_that_is_no_study_file_gives_no_parameters(digits: dict[str, Any], text: str) -> None:
+    assert set(records(digits, config_text=text)[1].params) <= {"strength", "training"}
 
 
 def test_what_is_said_of_a_cell_is_its_tags() -> None:

@@ -411,6 +411,15 @@ def test_the_hint_is_a_command_that_shows_this_store(tmp_path: Path, monkeypatch
     assert Tracker().hint() == f"mlflow ui --backend-store-uri sqlite:///{tmp_path / 'mlflow.db'}"
 
 
+def test_the_page_opens_the_view_of_trainings_of_the_study(uri: str, small: Report) -> None:
+    tracker = Tracker(uri)
+    assert tracker.page() is None  # nothing is shown yet
+    assert tracker.project(small).problem is None
+    (experiment,) = [one for one in _client(uri).search_experiments() if one.name == small.study]
+    view = f"/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"
+    assert tracker.page() == f"http://127.0.0.1:5000{view}"
+
+
 def test_postgresql_shows_the_same_study_and_nobody_its_password(
     postgres: Any,
     folder: Path,
