@@ -23,6 +23,7 @@ from study.results.model import (
 from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
 from study.search import Ledger
 from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
+from study.search.confirming import confirmed_groups
 from study.search.curves import ScoreCurve
 from study.search.tables import score_table
 from study.selection import Gain, conclude
@@ -142,8 +143,9 @@ def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
 
 
 def _baseline(cell: Cell, ledger: Ledger, subject: Subject) -> Baseline | None:
-    for trial in ledger.trials(cell.id, "confirm"):
-        if trial.results and trial.setting.strengths == (0.0, 0.0):
-            scores, _ = score_table([trial.scores_of(subject)], replicates=trial.replicates)
-            return Baseline(mean=finite_mean(scores[0]), sd=finite_sd(scores[0]), split="test")
-    return None
+    group = confirmed_groups(ledger.trials(cell.id, "confirm")).get((0.0, 0.0), ())
+    known = {index: score for trial in group for index, score in trial.scores_of(subject).items()}
+    if not known:
+        return None
+    scores, _ = score_table([known], replicates=sorted(known))
+    return Baseline(mean=finite_mean(scores[0]), sd=finite_sd(scores[0]), split="test")
