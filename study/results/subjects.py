@@ -122,6 +122,8 @@ def _gain(gain: Gain, *, source: str, smallest: float) -> GainResult:
         unit=None if gain.units is None else gain.unit,
         units_share=None if gain.units is None else round(gain.units_share, 3),
         splits=gain.splits,
+        looks=gain.looks if gain.looks > 1 else None,
+        standard_error=finite(gain.standard_error) if gain.looks > 1 else None,
         smallest_gain=smallest or None,
     )
 

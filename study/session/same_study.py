@@ -96,8 +96,13 @@ def cells_as_recorded(
 
 
 def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalData], *, by_options: bool) -> bool:
+    """Whether a cell is a recorded one: by its id, or, as an option with more values than once gives it another, by its
+    data and pair.
+    """
     recorded = known.dataset
-    if not by_options or cell.dataset is None or recorded is None:
+    if not by_options and cell.id == known.id:
+        return True
+    if cell.dataset is None or recorded is None:
         return cell.id == known.id
     names = list(loaded[cell.data_key].modalities)
     now, then = (_in_full(dict(one.options), names) for one in (cell.dataset, recorded))

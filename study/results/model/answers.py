@@ -41,6 +41,12 @@ class GainResult:
     unit: str | None = said("what `units` are", choices=("rows", "groups"))
     units_share: float | None = said("their part of the interval's variance", minimum=0, maximum=1)
     splits: int | None = said("of so many random splits, one a seed: the interval is for new rows", minimum=1)
+    looks: int | None = said(
+        "how often this gain could be seen, where more seeds were trained after it was: interval and p-value are "
+        "corrected for that",
+        minimum=2,
+    )
+    standard_error: float | None = said("of the mean, where there were several looks", minimum=0)
     smallest_gain: float | None = said(
         "smallest gain of interest: one whose interval lies within ± this is too small to matter", above=0
     )
