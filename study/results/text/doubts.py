@@ -227,8 +227,8 @@ def _needed(gain: GainResult) -> _Needed | None:
 
 
 def _next_level(level: float, gain: GainResult, share: float) -> float:
-    """At which p-value a gain is confirmed at the next look, of which this one has a `share` of the seeds: no more than
-    `study.selection.looks` has it.
+    """At which p-value a gain is confirmed at the next look, of which this one has a `share` of the seeds: about what
+    `study.selection.looks.nominal_level` has, or less, as the shares of looks before this one are not known here.
     """
     return level * min(1.0, (1 + share) / 2.0 ** (gain.looks or 1))
 

@@ -192,6 +192,7 @@ def test_an_mlflow_server(tmp_path: Path, capsys: Captured) -> None:
     frame = planted(0)
     with mlflow_server(tmp_path, port=free_port()) as address:
         arguments = mlflow_runs(frame, address)
+        capsys.readouterr()  # MLflow's client prints where each run is shown
         answer = told(arguments, capsys)
         assert main([*arguments[:2], "--experiment", "another"]) == 2
         line = capsys.readouterr().err
