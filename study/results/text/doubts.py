@@ -230,7 +230,7 @@ def _next_level(level: float, gain: GainResult, share: float) -> float:
     """At which p-value a gain is confirmed at the next look, of which this one has a `share` of the seeds: about what
     `study.selection.looks.nominal_level` has, or less, as the shares of looks before this one are not known here.
     """
-    return level * min(1.0, (1 + share) / 2.0 ** (gain.looks or 1))
+    return level * min(1.0, (1 + share**2) / 2.0 ** (gain.looks or 1))
 
 
 def _wanted(mean: float, tail: float) -> float:
