@@ -16,9 +16,7 @@ from study.search import Ledger
 from study.search.curves import ScoreCurve, curve, nuisance_of, searched, select_curve
 from study.search.extended import Lacking, Round, ask_lacking, recorded_round, without
 from study.search.one_sided import ONE_SIDED, may_give_up, worthwhile
-from study.selection import Selection, rounded, warp
-
-_SAME = 0.02  # of a strength: on another machine a search may end in another third digit
+from study.selection import SAME_STRENGTH, Selection, rounded, warp
 
 
 def confirmation(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
@@ -103,7 +101,7 @@ def settled_strength(selection: Selection, confirmed: Iterable[float], *, extend
     if not star or not positive:
         return star
     nearest = min(positive, key=lambda strength: abs(strength - star))
-    if abs(nearest - star) <= _SAME * star:
+    if abs(nearest - star) <= SAME_STRENGTH * star:
         return nearest
     if not extended:
         return star

@@ -93,6 +93,10 @@ class SearchedResult:
     """What the search came to, before what was confirmed was set against it."""
 
     lambda_star: float | None = said(minimum=0)
+    highest: float | None = said(
+        "where the curve is highest, if λ* is a strength beside it that was confirmed before the search was extended",
+        minimum=0,
+    )
     shape: str | None = said(choices=SHAPES)
     gain_over_zero: GainResult | None = None
 

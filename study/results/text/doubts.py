@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 from typing import NamedTuple
 
-from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult
+from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult, SearchedResult
 from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
@@ -146,6 +146,12 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
         doubts.append(f"only {gain.seeds} confirming seeds: raise replicates.confirm")
     if encoder.verdict == "indifferent" and (told := _what_would_show(gain, metric)):
         doubts.append(told)
+    searched = encoder.searched or SearchedResult()
+    if searched.highest is not None:
+        doubts.append(
+            f"λ = {strength_text(searched.lambda_star)} was confirmed before its search was extended and stands for λ* "
+            f"still: the curve is highest at {strength_text(searched.highest)} by now, by less than λ* is uncertain"
+        )
     doubts += [told for told in (_at_a_threshold(told_gain(encoder)[0]), _few_groups(gain)) if told]
     doubts += _splits_apart(cell, index, encoder)
     bounds, tried = encoder.interval, encoder.tried

@@ -218,6 +218,9 @@ def test_a_search_that_moves_little_keeps_what_was_confirmed(tmp_path: Path) -> 
     study = Grown(tmp_path)
     first = cell_of(study.run(confirm=5))
     extended = cell_of(study.run(search=6, confirm=5))
+    told = [line for line in caveats(extended) if "stands for λ* still" in line]
+    assert len(told) == len([1 for one in extended.encoders if one.searched and one.searched.highest is not None]) > 0
+    assert not [line for line in caveats(first) if "stands for λ* still" in line]
     assert not any(arm == "confirm" for _, arm, _, _ in study.runs[1])
     for before, after in zip(first.encoders, extended.encoders, strict=True):
         assert after.lambda_star == before.lambda_star
