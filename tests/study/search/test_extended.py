@@ -381,9 +381,27 @@ models: false
 
 
 def test_a_study_of_the_version_before_is_extended_as_it_began(tmp_path: Path) -> None:
+    """Its record, which knows of no digests of data, of no splits drawn anew and of no extensions."""
+    folder = tmp_path / "before" / "optuna"
+    folder.mkdir(parents=True)
+    written = Path(__file__).parents[1] / "session" / "version_before" / "journal.log"
+    (folder / "journal.log").write_bytes(written.read_bytes())
+    text = """
+study: before
+dataset: {name: digits}
+pairs: [[left, right]]
+pid: {estimator: broja, bootstrap: 20}
+encoder: {width: 4}
+training: {epochs: 2, batch_size: 256}
+alignment: {one_sided: never}
+strength: {initial: [0, 0.5, 2], refine: 0}
+replicates: {search: %d, confirm: %d}
+"""
     study = Grown(tmp_path)
-    fixed = STUDY.format(**ASKED).replace("confirm: 5", "confirm: 5, splits: fixed")
-    study.run(text=fixed.replace("sampler: posterior", "sampler: qmc, smallest_gain: 0"))
-    study.run(confirm=8)  # by a file that leaves both out, of which that version knew nothing
+    report = study.run(text=text % (2, 5))
     assert any("goes on as it began" in line for line in study.said)
-    assert {index for _, _, _, index in study.runs[1]} == {5, 6, 7}
+    assert any("all 9 trainings on record count" in line for line in study.said)
+    assert {(arm, index) for _, arm, _, index in study.runs[0]} == {("confirm", index) for index in (2, 3, 4)}
+    assert report.cells[0].extensions[0].looked == "whole"
+    study.run(text=text % (3, 5))
+    assert {index for _, arm, _, index in study.runs[1] if arm == "shared"} == {2}
