@@ -82,7 +82,7 @@ def extend(
         rounds={cell.id: rounds_on_record(cell, ledger) for cell in standing},
         looked={cell.id: _looked(cell, ledger, earlier) for cell in standing},
     )
-    if extension not in earlier[-1:]:
+    if not any(one.is_of_the_same_state(extension) for one in earlier[-1:]):  # else one was killed right here
         ledger.set_note(EXTENSIONS, [*earlier, extension])
     ledger.set_note(RUN, Run(complete=False, versions={}))
     ledger.set_note(CONFIGURATION, config.identity)

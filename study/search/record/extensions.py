@@ -28,6 +28,10 @@ class Extension:
     rounds: Mapping[str, Mapping[Arm, int]]
     looked: Mapping[str, Looked]
 
+    def is_of_the_same_state(self, other: Extension) -> bool:
+        """Whether both found a study in one state, in which nothing had been asked for in between."""
+        return (self.amounts, self.config_hash, self.rounds) == (other.amounts, other.config_hash, other.rounds)
+
     def to_json(self) -> dict[str, Any]:
         """Plain containers; the inverse of `from_json`."""
         return {

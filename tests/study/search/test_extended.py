@@ -18,7 +18,7 @@ from study.results.build import build_report
 from study.results.model import CellResult, Report, from_json, to_json
 from study.results.text.doubts import caveats
 from study.search import Ledger
-from study.search.record.notes import CONFIGURATION, EXTENSIONS, RUN, Run
+from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Run
 from study.search.rounds import rounds
 from study.selection.looks import corrected_p
 from study.session.opening import check_in, opened
@@ -254,6 +254,21 @@ def test_an_extension_can_be_killed_anywhere(tmp_path: Path) -> None:
         assert study.run(search=4, confirm=8, refine=4) == expected
         assert len(study.runs[1]) + len(study.runs[2]) == asked
         assert study.trainings() == whole.trainings()
+
+
+def test_an_extension_that_was_killed_as_it_was_noted_is_noted_once(tmp_path: Path) -> None:
+    study = Grown(tmp_path)
+    study.run(pairs="[[left, right]]")
+    config = parse_config(STUDY.format(**ASKED))
+    study.run(confirm=8, pairs="[[left, right], [left, fourier]]", stop_after=0)
+    with opened(config, out=tmp_path, cells=1, say=str) as left:  # as before the last of its notes
+        left.ledger.set_note(CELLS, (left.ledger.note(CELLS) or ())[:1])
+        left.ledger.set_note(CONFIGURATION, config.identity)
+    report = study.run(confirm=8, pairs="[[left, right], [left, fourier]]")
+    assert [len(cell.extensions) for cell in report.cells] == [1, 0]
+    with opened(config, out=tmp_path, cells=1, say=str) as left:
+        left.ledger.set_note(CELLS, (left.ledger.note(CELLS) or ())[:1])
+    assert study.run(confirm=8, pairs="[[left, right], [left, fourier]]") == report
 
 
 def test_a_study_that_is_not_confirmed_yet_is_extended_without_a_look(tmp_path: Path) -> None:
