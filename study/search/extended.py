@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from study.cells.cell import Cell
-from study.cells.trials import PER_ENCODER, Arm, Asked, Setting
+from study.cells.trials import Arm, Asked, Setting
 from study.search import Ledger
 from study.search.curves import nuisance_of
 from study.search.design import nuisance_settings
@@ -65,15 +65,6 @@ def ask_lacking(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Lacking
 def recorded_round(ledger: Ledger, cell: Cell, arms: Iterable[Arm], round_: int) -> tuple[Asked, ...]:
     """The trials of a round as they are on record."""
     return tuple(trial for arm in arms for trial in ledger.trials(cell.id, arm) if trial.round == round_)
-
-
-def rounds_on_record(cell: Cell, ledger: Ledger) -> dict[Arm, int]:
-    """How many rounds of each arm have been asked for."""
-    counts: dict[Arm, int] = {}
-    for arm in ("shared", "to_1", "to_2", *PER_ENCODER):
-        if trials := ledger.trials(cell.id, arm):
-            counts[arm] = 1 + max(trial.round for trial in trials)
-    return counts
 
 
 def _new_ends(cell: Cell) -> set[float]:

@@ -11,8 +11,7 @@ from study.config import ConfigError, StudyConfig, differences
 from study.config.amounts import Amounts
 from study.config.comparing import Comparison, compare
 from study.search import Ledger
-from study.search.extended import rounds_on_record
-from study.search.record.extensions import Extension, past_of
+from study.search.record.extensions import Extension, past_of, rounds_on_record
 from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Identity, RecordedCell, Run
 
 
@@ -79,7 +78,7 @@ def extend(
     extension = Extension(
         amounts=growth.before,
         config_hash=StudyConfig.of_identity(known).hash,
-        rounds={cell.id: rounds_on_record(cell, ledger) for cell in standing},
+        rounds={cell.id: rounds_on_record(cell.id, ledger) for cell in standing},
         looked={cell.id: _looked(cell, ledger, earlier) for cell in standing},
     )
     if not any(one.is_of_the_same_state(extension) for one in earlier[-1:]):  # else one was killed right here
@@ -124,7 +123,7 @@ def _looked(cell: Cell, ledger: Ledger, earlier: Sequence[Extension]) -> Looked:
     looked: Looked = "partly" if any(trial.missing for trial in confirmed) else "whole"
     past = [stage for stage in past_of(cell.id, earlier) if stage.looked != "not"]
     is_new = not past or (past[-1].rounds.get("confirm"), past[-1].looked) != (
-        rounds_on_record(cell, ledger).get("confirm"),
+        rounds_on_record(cell.id, ledger).get("confirm"),
         looked,
     )
     return looked if is_new else "not"

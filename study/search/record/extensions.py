@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from study.cells.stages import Looked, Stage
-from study.cells.trials import Arm
+from study.cells.trials import Arm, Trials
 from study.config.amounts import Amounts
 from study.search.record.forms import Form
 
@@ -59,3 +59,12 @@ def past_of(cell: str, extensions: Sequence[Extension] | None) -> tuple[Stage, .
         for one in extensions or ()
         if cell in one.rounds
     )
+
+
+def rounds_on_record(cell: str, trials: Trials) -> dict[Arm, int]:
+    """How many rounds of each arm of a cell, by its id, have been asked for."""
+    counts: dict[Arm, int] = {}
+    for arm in get_args(Arm):
+        if asked := trials.trials(cell, arm):
+            counts[arm] = 1 + max(trial.round for trial in asked)
+    return counts
