@@ -228,7 +228,7 @@ def run(
     progress: bool = True,
     **keys: Unpack[StudyKeys],
 ) -> Results:
-    """Run or resume a study, as `python -m study.run` does, and return its report.
+    """Run, resume or extend a study, as `python -m study.run` does, and return its report.
 
     Args:
         space: the study file, its content as a mapping (a factory of an encoder may be the function itself

@@ -1,4 +1,4 @@
-"""`python -m study.run --space FILE.yaml`: run a study, or resume it."""
+"""`python -m study.run --space FILE.yaml`: run a study, resume it, or extend it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m study.run",
         description="Find how strongly to align every pair of modalities that a study file names. "
-        "Run the same command again to resume an interrupted study.",
+        "Run the same command again to resume an interrupted study, or with larger replicates.search, "
+        "replicates.confirm, strength.refine or strength.range, or with further pairs, to extend one: what is on "
+        "record counts, and what is missing is trained.",
         epilog="example: python -m study.run --space search_spaces/digits.yaml --set replicates.search=8",
     )
     add_study_file(options)

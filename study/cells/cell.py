@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from study.cells.stages import Stage
 from study.cells.trials import PER_ENCODER, Arm, Setting
 from study.config import StudyConfig
 from trainables.functions.spec import FunctionReplica, FunctionSpec, small_seed
@@ -33,7 +34,8 @@ class Cell:
     `id` is unique in the study and safe in names of files and databases, `label` is for people; `variant` holds the
     dataset options in which the study's cells differ; `data_key` says which of the study's datasets is its own.
     Where the user's function trains, there may be no dataset, and then no encoders, rows or profile are known; `code`
-    is the hash of the function's code, if that is at hand.
+    is the hash of the function's code, if that is at hand. `past` are the stages before the study was extended, oldest
+    first; none of a cell that is as it was asked for at once.
     """
 
     id: str
@@ -49,6 +51,12 @@ class Cell:
     exact_profile: Mapping[str, float] | None
     stand_in: bool
     code: str = ""
+    past: tuple[Stage, ...] = ()
+
+    def as_of(self, stage: int) -> Cell:
+        """The cell as it was in one of its past stages, by its place among them."""
+        config = self.past[stage].amounts.amended(self.config)
+        return replace(self, config=config, past=self.past[:stage])
 
     @property
     def confirming_ratio(self) -> float | None:
@@ -56,7 +64,7 @@ class Cell:
         return self.rows["test"] / self.rows["train"] if self.config.replicates.confirm_on == "resampled" else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, without the configuration; the inverse of `from_json`."""
+        """Plain containers, without the configuration and past stages; the inverse of `from_json`."""
         fields = {name: getattr(self, name) for name in _PLAIN}
         dataset = None if self.dataset is None else asdict(self.dataset)
         encoders = None if self.encoders is None else [encoder.to_json() for encoder in self.encoders]

@@ -1,7 +1,7 @@
 """A study file, parsed and validated once into frozen data."""
 
+from study.config.comparing import differences as differences
 from study.config.errors import ConfigError as ConfigError
-from study.config.reading import differences as differences
 from study.config.reading import load_config as load_config
 from study.config.reading import load_resolved as load_resolved
 from study.config.reading import parse_config as parse_config

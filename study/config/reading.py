@@ -40,16 +40,6 @@ def to_yaml(config: StudyConfig) -> str:
     return write_yaml(config.to_json())
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One `key: old -> new` for every leaf in which two configurations (as `identity` gives them) differ."""
-    left, right = dict(_leaves(in_full(old))), dict(_leaves(in_full(new)))
-    return [
-        f"{key}: {left.get(key, '(none)')} -> {right.get(key, '(none)')}"
-        for key in sorted({*left, *right})
-        if left.get(key) != right.get(key)
-    ]
-
-
 def load_config(path: Path, *, overrides: Iterable[str] = (), stand_in: StandIn | None = None) -> StudyConfig:
     """The study file at `path` with `a.b=value` overrides applied.
 
@@ -265,11 +255,3 @@ def _cut(text: str, longest: int = 200) -> str:
     """The start of what was given, without passwords: they go before it is cut."""
     text = redacted(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}…"
-
-
-def _leaves(value: object, prefix: str = "") -> Iterable[tuple[str, object]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value

@@ -131,7 +131,9 @@ class TrainingSection(Section):
 
 
 class StrengthSection(Section):
-    """The alignment strengths λ to try."""
+    """The alignment strengths λ to try. A study on record can be extended by a wider `range`, more of `initial` and a
+    larger `refine`; strengths that it tried stay.
+    """
 
     range: tuple[NonNegative, NonNegative] = (0.0, 4.0)
     """Smallest and largest strength."""
@@ -161,7 +163,9 @@ class StrengthSection(Section):
 
 
 class ReplicatesSection(Section):
-    """How many seeds."""
+    """How many seeds. A study on record can be extended to more: those that are missing are trained, and gains that
+    could be seen before are corrected for it (`study.selection.looks`).
+    """
 
     search: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(number)] = 5
     """Seeds at every strength, the same ones (common random numbers); the sampler may add more where needed."""

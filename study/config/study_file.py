@@ -61,7 +61,7 @@ class StudyConfig(Section):
     """Your own function instead of the built-in training."""
     pairs: Literal["all"] | Annotated[tuple[tuple[str, str], ...], Field(min_length=1)] = "all"
     """`all`, or a list of pairs of modalities; with `trainer` a list of pairs of encoders, by the names that it gives
-    their scores."""
+    their scores. A study on record can be extended by further ones."""
     seed: Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)] = 0
     """Every random number of the study derives from it."""
     pid: PidSection = PidSection()

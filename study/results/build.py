@@ -19,8 +19,10 @@ from study.results.model import (
     CellResult,
     Counts,
     EarlierCell,
+    ExtensionResult,
     ForecastAgreement,
     ForecastResult,
+    LeftBehind,
     Report,
     Transfer,
     from_json,
@@ -30,8 +32,10 @@ from study.results.profiles import named, profile_result, with_measured
 from study.results.subjects import encoder_result, is_given_up, pair_result, without_answer
 from study.search import Ledger
 from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
+from study.search.confirming import confirmed_groups, standing
+from study.search.curves import nuisance_of
 from study.search.earlier import reordered
-from study.search.record.notes import Run
+from study.search.record.notes import EXTENSIONS, Run
 from study.search.rounds import has_answer, learnt
 from study.theory import rank_agreement
 
@@ -45,7 +49,7 @@ def build_report(
     run: Run,
 ) -> Report:
     """The report of the study's cells, from everything recorded so far; `profiles` and `forecasts` by cell id."""
-    config = cells[0].config
+    config, extensions = cells[0].config, ledger.note(EXTENSIONS)
     answers = {cell.id: evaluate(cell, ledger) for cell in cells if has_answer(cell, ledger)}
     decisions = decide(answers, smallest_gain=config.search.smallest_gain)
     results = [
@@ -63,6 +67,7 @@ def build_report(
         study=config.study,
         status="complete" if run.complete else "partial",
         config_hash=config.hash,
+        begun_as=extensions[0].config_hash if extensions else None,
         seed=config.seed,
         stand_in=any(cell.stand_in for cell in cells),
         versions=dict(run.versions),
@@ -106,6 +111,9 @@ def _cell(
     trials = [trial for arm in get_args(Arm) for trial in ledger.trials(cell.id, arm)]
     results = [result for trial in trials for result in trial.results.values()]
     shared = [trial for trial in ledger.trials(cell.id, "shared") if trial.results]
+    seeds: dict[object, set[int]] = {}
+    for trial in shared:
+        seeds.setdefault((trial.setting.strength, nuisance_of(trial)), set()).update(trial.results)
     result = replace(
         named(cell),
         rows={str(split): count for split, count in cell.rows.items()},
@@ -114,8 +122,10 @@ def _cell(
             trainings=len(results),
             diverged=sum(result.status == "diverged" for result in results),
             strengths=len({trial.setting.strength_1 for trial in shared}),
-            replicates=max((len(trial.results) for trial in shared), default=0),
+            replicates=max(map(len, seeds.values()), default=0),
         ),
+        extensions=_extensions(cell),
+        left_behind=_left_behind(cell, ledger),
         transfer=_transfer(cell, ledger, shared),
         pid=profile_result(profile, cell) if profile else None,
         encoders=tuple(encoder_result(cell, ledger, index, answer, decision) for index in range(len(ENCODERS))),
@@ -147,6 +157,29 @@ def _with_encoders(
         for index, encoder in enumerate(result.encoders)
     )
     return replace(result, encoders=encoders, forecast=with_measured(forecast, encoders))
+
+
+def _extensions(cell: Cell) -> tuple[ExtensionResult, ...]:
+    return tuple(
+        ExtensionResult(
+            search=stage.amounts.search,
+            confirm=stage.amounts.confirm,
+            refine=stage.amounts.refine,
+            range=stage.amounts.range,
+            looked=stage.looked,
+        )
+        for stage in cell.past
+    )
+
+
+def _left_behind(cell: Cell, ledger: Ledger) -> tuple[LeftBehind, ...]:
+    groups = confirmed_groups(ledger.trials(cell.id, "confirm"))
+    current = set(standing(groups))
+    return tuple(
+        LeftBehind(strengths=strengths, seeds=len({index for trial in group for index in trial.results}))
+        for strengths, group in groups.items()
+        if strengths not in current
+    )
 
 
 def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> Transfer:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from study.results.finite import finite, finite_mean, finite_sd
 from study.results.model import CurvePoint, GainResult, PosteriorCurve, SearchedResult, SubjectResult
-from study.selection import Conclusion, Selection, rounded
+from study.selection import SAME_STRENGTH, Conclusion, Selection, rounded
 
 
 def subject_result(
@@ -24,13 +24,17 @@ def subject_result(
 ) -> SubjectResult:
     """What a selection says of a subject, as it is concluded: `star` is its searched λ*, and `tried` the gain there."""
     reported = star if concluded.lambda_star else 0.0
+    highest = rounded(selection.lambda_star)
+    is_beside = abs(highest - star) > SAME_STRENGTH * highest
     result = SubjectResult(
         lambda_star=reported,
         interval=interval_around(reported, concluded.interval),
         lambda_1se=min(rounded(concluded.lambda_1se), reported),
         expected_regret=selection.expected_regret,
         gain_over_zero=claimed,
-        searched=SearchedResult(lambda_star=star, shape=selection.shape, gain_over_zero=tried),
+        searched=SearchedResult(
+            lambda_star=star, highest=highest if is_beside else None, shape=selection.shape, gain_over_zero=tried
+        ),
         verdict=concluded.verdict,
         shape=concluded.shape,
         shape_p_value=selection.shape_p_value,

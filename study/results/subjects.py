@@ -24,6 +24,7 @@ from study.results.model import (
 )
 from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
 from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
+from study.search.confirming import confirmed_groups
 from study.search.curves import ScoreCurve
 from study.search.tables import score_table
 from study.selection import Gain, conclude
@@ -143,6 +144,8 @@ def _gain(gain: Gain, *, source: str, smallest: float) -> GainResult:
         unit=None if gain.units is None else gain.unit,
         units_share=None if gain.units is None else round(gain.units_share, 3),
         splits=gain.splits,
+        looks=gain.looks if gain.looks > 1 else None,
+        standard_error=finite(gain.standard_error) if gain.looks > 1 else None,
         smallest_gain=smallest or None,
     )
 
@@ -164,8 +167,9 @@ def _undertrained(subject: SubjectAnswer, encoder: int) -> bool:
 
 
 def _baseline(cell: Cell, ledger: Trials, subject: Subject) -> Baseline | None:
-    for trial in ledger.trials(cell.id, "confirm"):
-        if trial.results and trial.setting.strengths == (0.0, 0.0):
-            scores, _ = score_table([trial.scores_of(subject)], replicates=trial.replicates)
-            return Baseline(mean=finite_mean(scores[0]), sd=finite_sd(scores[0]), split="test")
-    return None
+    group = confirmed_groups(ledger.trials(cell.id, "confirm")).get((0.0, 0.0), ())
+    known = {index: score for trial in group for index, score in trial.scores_of(subject).items()}
+    if not known:
+        return None
+    scores, _ = score_table([known], replicates=sorted(known))
+    return Baseline(mean=finite_mean(scores[0]), sd=finite_sd(scores[0]), split="test")

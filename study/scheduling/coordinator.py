@@ -15,8 +15,9 @@ from study.scheduling.ahead import Ahead
 from study.scheduling.packs import PlannedPack, even_groups, pack_work
 from study.search import Ledger
 from study.search.answers import recommended_settings
+from study.search.extended import Round
 from study.search.record.notes import ERRORS
-from study.search.rounds import Round, encoder_round, rounds
+from study.search.rounds import encoder_round, rounds
 from trainables.spec import ReplicateResult
 
 

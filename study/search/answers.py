@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject, Trials
-from study.search.curves import ScoreCurve, confirmed_by_setting, curve, has_one_score, select_curve
+from study.search.confirming import begun_rounds, confirmed_groups, settled_strength, standing
+from study.search.curves import ScoreCurve, confirmed_by_setting, curve, has_one_score, searched, select_curve
 from study.search.one_sided import ONE_SIDED
-from study.search.rounds import has_answer, rounded, searched
+from study.search.rounds import has_answer
 from study.selection import (
     SIZE,
     Confirmed,
@@ -90,18 +91,22 @@ _ARMS: Mapping[Subject, Literal["to_1", "to_2"]] = dict(
 
 def evaluate(cell: Cell, ledger: Trials) -> Answer:
     """The answer of a cell that has a curve."""
-    scores = confirmed_by_setting(ledger.trials(cell.id, "confirm"), ratio=cell.confirming_ratio)
+    groups = confirmed_groups(ledger.trials(cell.id, "confirm"))
+    groups = {strengths: groups[strengths] for strengths in standing(groups)}
+    scores = confirmed_by_setting(groups, ratio=cell.confirming_ratio, past=cell.past)
     subjects: dict[Subject, SubjectAnswer] = {}
     one_score = has_one_score(cell, ledger)
     for subject in SUBJECTS[-1:] if one_score else SUBJECTS:
         shared = curve(ledger.trials(cell.id, "shared"), subject)
         selection = select_curve(cell, shared)
-        star = _as_confirmed(rounded(selection.lambda_star), scores[subject])
+        alike = [first for first, second in scores[subject] if first == second]
+        star = settled_strength(selection, alike, extended=bool(begun_rounds(cell)))
         gain, source = _gain(shared, scores[subject], star)
         subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
     if one_score:
         subjects = dict.fromkeys(SUBJECTS, subjects["pair"])
-    candidates, strengths, sources = _strategies(subjects, scores)
+    one_sided = {arm: _one_sided_strengths(cell, ledger, arm, scores) for arm in ONE_SIDED}
+    candidates, strengths, sources = _strategies(subjects, scores, one_sided)
     return Answer(subjects=subjects, candidates=candidates, strengths=strengths, sources=sources, one_score=one_score)
 
 
@@ -200,15 +205,28 @@ def recommended_settings(cells: Sequence[Cell], ledger: Trials) -> dict[str, tup
 
 def encoder_settings(confirmed: Iterable[Asked], decision: Decision) -> tuple[Setting, Setting] | None:
     """The setting of each encoder by a decision; None where its strengths were not confirmed."""
-    settings = {trial.setting.strengths: trial.setting for trial in confirmed}
+    settings = {strengths: group[-1].setting for strengths, group in confirmed_groups(confirmed).items()}
     one, two = map(settings.get, strengths_by_encoder(decision.choice.strategy, decision.strengths))
     return (one, two) if one and two else None
 
 
-def _as_confirmed(star: float, confirmed: Mapping[StrengthPair, Confirmed]) -> float:
-    """The strength that was confirmed as λ*: on another machine the search may end in another third digit."""
-    shared = [first for first, second in confirmed if first == second and abs(first - star) <= 0.02 * star]
-    return min(shared, key=lambda strength: abs(strength - star), default=star)
+def _one_sided_strengths(
+    cell: Cell,
+    ledger: Trials,
+    arm: Literal["to_1", "to_2"],
+    confirmed: Mapping[Subject, Mapping[StrengthPair, Confirmed]],
+) -> StrengthPair | None:
+    """The confirmed strengths of a strategy that pulls one encoder; None where there are none.
+
+    Of several, as the search was extended after a confirmation, those that stand for λ* by now.
+    """
+    place = ONE_SIDED.index(arm)
+    own = {pair[place]: pair for pair in confirmed["pair"] if pair[place] and not pair[1 - place]}
+    if len(own) > 1:
+        searched_curve = curve(searched(cell, ledger, arm), ENCODERS[place])
+        star = settled_strength(select_curve(cell, searched_curve), own, extended=True)
+        return own[min(own, key=lambda strength: abs(strength - star))]
+    return next(iter(own.values()), None)
 
 
 def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Confirmed], strength: float) -> tuple[Gain, str]:
@@ -222,6 +240,7 @@ def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Confirmed], str
 def _strategies(
     subjects: Mapping[Subject, SubjectAnswer],
     confirmed: Mapping[Subject, Mapping[StrengthPair, Confirmed]],
+    one_sided: Mapping[Literal["to_1", "to_2"], StrengthPair | None],
 ) -> tuple[dict[Strategy, StrategyGains], dict[Strategy, StrengthPair], dict[Strategy, str]]:
     """Gains of each strategy, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
@@ -233,9 +252,7 @@ def _strategies(
         "shared": StrategyGains(gain_1=gains[0], gain_2=gains[1], gain_mean=gains[2])
     }
     first, second = confirmed["encoder_1"], confirmed["encoder_2"]
-    one_sided = [pair for pair in first if (pair[0] == 0) != (pair[1] == 0)]
-    to_1 = next((pair for pair in one_sided if pair[0]), None)
-    to_2 = next((pair for pair in one_sided if pair[1]), None)
+    to_1, to_2 = one_sided["to_1"], one_sided["to_2"]
     zero = (0.0, 0.0)
     trained: dict[Strategy, tuple[StrengthPair, StrengthPair]] = {}  # which trainings stand for each encoder
     if to_1:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import SUBJECTS, Asked, StrengthPair, Subject, Trials, score_of
+from study.cells.stages import Stage
+from study.cells.trials import SUBJECTS, Arm, Asked, StrengthPair, Subject, Trials, score_of
 from study.search.tables import Tried, best_by_strength, score_table
 from study.selection import Confirmed, Outcomes, OutcomeUnit, Selection, has_curve, select, warp_scale
 from trainables.functions.spec import Value
@@ -63,6 +64,14 @@ def curve(trials: Iterable[Asked], subject: Subject) -> ScoreCurve:
     )
 
 
+def searched(cell: Cell, ledger: Trials, arm: Arm) -> tuple[Asked, ...]:
+    """The trials that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
+    trials = ledger.trials(cell.id, arm)
+    if arm == "shared" or not trials:
+        return trials
+    return tuple(trial for trial in ledger.trials(cell.id, "shared") if not trial.setting.strength_1) + trials
+
+
 def has_one_score(cell: Cell, ledger: Trials) -> bool:
     """Whether the user's function has one score for the pair, which stands for both encoders."""
     return any(one.one_score for trial in ledger.trials(cell.id, "shared") for one in trial.results.values())
@@ -85,18 +94,36 @@ def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
 
 
 def confirmed_by_setting(
-    trials: Iterable[Asked], *, ratio: float | None = None
+    groups: Mapping[StrengthPair, Sequence[Asked]], *, ratio: float | None = None, past: Sequence[Stage] = ()
 ) -> dict[Subject, dict[StrengthPair, Confirmed]]:
     """Scores of confirming trials by subject and by their two strengths; position r is one seed everywhere.
 
-    `ratio` is as `Confirmed` has it.
+    Args:
+        groups: the trials of one setting for each pair of strengths.
+        ratio: as `Confirmed` has it.
+        past: stages of the cell; what was confirmed in them may have been looked at.
     """
-    by_setting = {
-        trial.setting.strengths: confirmed_of([trial.results.get(index) for index in trial.replicates], ratio=ratio)
-        for trial in trials
-        if trial.results
-    }
+    groups = {at: group for at, group in groups.items() if any(trial.results for trial in group)}
+    replicates = sorted({index for group in groups.values() for trial in group for index in trial.replicates})
+    looked = [stage for stage in past if stage.looked != "not"]
+    by_setting: dict[StrengthPair, dict[Subject, Confirmed]] = {}
+    for strengths, group in groups.items():
+        results = {index: result for trial in group for index, result in trial.results.items()}
+        known = confirmed_of([results.get(index) for index in replicates], ratio=ratio)
+        if looked:
+            asked = {index: trial.round for trial in group for index in trial.replicates}
+            after = np.array([_looks_before(asked.get(index, 0), looked) for index in replicates])
+            known = {subject: replace(one, looks=len(looked), after=after) for subject, one in known.items()}
+        by_setting[strengths] = known
     return {subject: {at: known[subject] for at, known in by_setting.items()} for subject in SUBJECTS}
+
+
+def _looks_before(round_: int, looked: Sequence[Stage]) -> int:
+    """How many of the looks were taken before a round of the confirmation was there to be seen.
+
+    Of a look at a part nobody knows which seeds it saw: what it told of this one's luck is not counted on.
+    """
+    return sum(stage.looked == "partly" or stage.rounds.get("confirm", 0) <= round_ for stage in looked)
 
 
 def confirmed_of(results: Sequence[ReplicateResult | None], *, ratio: float | None = None) -> dict[Subject, Confirmed]:

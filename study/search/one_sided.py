@@ -80,6 +80,14 @@ def may_give_up(cell: Cell, ledger: Ledger) -> bool:
     return cell.config.alignment.one_sided == "auto" and not begun_before(cell, ledger)
 
 
+def as_begun(cell: Cell) -> tuple[Cell, int]:
+    """The cell as it was when its one-sided arms began, or as it is, and how many shared rounds there were by then."""
+    for place, stage in enumerate(cell.past):
+        if any(stage.rounds.get(arm) for arm in ONE_SIDED):
+            return cell.as_of(place), stage.rounds.get("shared", 0)
+    return cell, _EVERY
+
+
 def begun_before(cell: Cell, ledger: Ledger) -> bool:
     """Whether a version before this one began a one-sided arm, with strengths that this one would not begin with."""
     count = len(nuisance_settings(cell))
@@ -95,8 +103,9 @@ def begun_before(cell: Cell, ledger: Ledger) -> bool:
 
 def first_strengths(cell: Cell, ledger: Ledger, arm: Arm) -> tuple[float, ...]:
     """The strengths above 0 that the arm begins with, by what the shared curve says of its encoder: see `opening`."""
-    shared = curve(ledger.trials(cell.id, "shared"), SERVED[arm][0])
-    return opening(cell.config.strength.design, near=select_curve(cell, shared).lambda_star)
+    then, rounds = as_begun(cell)
+    shared = curve(ledger.trials_before(cell.id, "shared", round_=rounds), SERVED[arm][0])
+    return opening(then.config.strength.design, near=select_curve(then, shared).lambda_star)
 
 
 def worthwhile(cell: Cell, ledger: Ledger, *, before: int = _EVERY) -> tuple[Arm, ...]:

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 
-import numpy as np
-
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SERVED, SUBJECTS, Arm, Asked, Setting, Trials
+from study.cells.trials import SERVED, SUBJECTS, Arm, Asked, Setting, Trials
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve, select_curve
+from study.search.confirming import confirmation
+from study.search.curves import curve, select_curve
 from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
-from study.search.one_sided import ONE_SIDED, begun_before, first_strengths, may_give_up, wants_one_sided, worthwhile
+from study.search.extended import Lacking, Round, ask_lacking, lacking, recorded_round
+from study.search.one_sided import (
+    ONE_SIDED,
+    as_begun,
+    begun_before,
+    first_strengths,
+    may_give_up,
+    wants_one_sided,
+    worthwhile,
+)
 from study.search.record.notes import LEARNT
 from study.search.samplers import suggest
 from study.selection import Unit, warp_scale
-from study.selection import rounded as rounded
 from trainables.spec import derive_seed
-
-Round = tuple[Asked, ...]
 
 
 def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
@@ -39,10 +44,7 @@ def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
     if wants_one_sided(cell, ledger):
         yield from _search(cell, ledger, ONE_SIDED)
     if cell.config.replicates.confirm:
-        settings = confirmed_settings(cell, ledger)
-        yield ledger.ask(
-            cell.id, "confirm", round_=0, settings=settings, replicates=range(cell.config.replicates.confirm)
-        )
+        yield from confirmation(cell, ledger)
 
 
 def encoder_round(cell: Cell, ledger: Ledger, settings: tuple[Setting, Setting]) -> Round:
@@ -68,46 +70,34 @@ def has_answer(cell: Cell, ledger: Trials) -> bool:
     return all(curve(trials, subject).is_drawable for subject in SUBJECTS)
 
 
-def searched(cell: Cell, ledger: Trials, arm: Arm) -> tuple[Asked, ...]:
-    """The trials that an arm's curve rests on: λ = 0 of the shared arm is that of the one-sided arms too."""
-    trials = ledger.trials(cell.id, arm)
-    if arm == "shared" or not trials:
-        return trials
-    return tuple(trial for trial in ledger.trials(cell.id, "shared") if not trial.setting.strength_1) + trials
-
-
-def confirmed_settings(cell: Cell, ledger: Ledger) -> tuple[Setting, ...]:
-    """λ = 0, the shared λ* of both encoders and of the pair, and the one-sided λ* that may be of use.
-
-    Each has the nuisance setting that was best at the nearest strength searched.
-    """
-    shared = {subject: curve(ledger.trials(cell.id, "shared"), subject) for subject in SUBJECTS}
-    strengths = {0.0, *(rounded(select_curve(cell, shared[subject]).lambda_star) for subject in SUBJECTS)}
-    settings = [_like_nearest(shared["pair"], strength, "shared") for strength in sorted(strengths)]
-    useful = worthwhile(cell, ledger) if may_give_up(cell, ledger) else ONE_SIDED
-    for arm, subject in zip(ONE_SIDED, ENCODERS, strict=True):
-        if arm in useful and (trials := searched(cell, ledger, arm)):
-            own = curve(trials, subject)
-            if own.is_drawable and (star := rounded(select_curve(cell, own).lambda_star)):
-                settings.append(_like_nearest(own, star, arm))
-    return tuple(settings)
-
-
 def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
     config = cell.config
     seeds = config.replicates.search
     droppable = "shared" not in arms and may_give_up(cell, ledger)
-    parts = {arm: _parts(cell, ledger, arm) for arm in arms}  # as many for one arm as for the other
-    for index in range(len(parts[arms[0]])):
-        open_arms = _open(cell, ledger, arms, before=index, droppable=droppable) if index else arms
-        if not open_arms:
-            return
-        columns = tuple(range(seeds))
-        asked = {arm: [Unit(strength=strength, columns=columns) for strength in parts[arm][index]] for arm in open_arms}
-        yield _ask(cell, ledger, asked, index)
-    refined, index = 0, len(parts[arms[0]]) - 1
+    past, refined = _past(cell, ledger, arms)
+    yield from past
+    if past:
+        units = {
+            arm: lacking(cell, ledger, arm, before=len(past))
+            for arm in _not_left(cell, ledger, arms, before=len(past), droppable=droppable)
+        }
+        asks = any(units.values())
+        if asks:
+            yield ask_lacking(cell, ledger, units, len(past))
+        index = len(past) + asks
+    else:
+        parts = {arm: _parts(cell, ledger, arm) for arm in arms}  # as many for one arm as for the other
+        for index in range(len(parts[arms[0]])):
+            open_arms = _open(cell, ledger, arms, before=index, droppable=droppable) if index else arms
+            if not open_arms:
+                return
+            columns = tuple(range(seeds))
+            asked = {
+                arm: [Unit(strength=strength, columns=columns) for strength in parts[arm][index]] for arm in open_arms
+            }
+            yield _ask(cell, ledger, asked, index)
+        index = len(parts[arms[0]])
     while refined < config.strength.refine:
-        index += 1
         open_arms = _open(cell, ledger, arms, before=index, droppable=droppable)
         if not open_arms:
             return
@@ -127,11 +117,44 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
             for arm in open_arms
         }
         yield _ask(cell, ledger, suggested, index)
+        index += 1
+
+
+def _past(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> tuple[list[Round], int]:
+    """The rounds that some arms asked for in past stages, and how many strengths the sampler added to an arm there."""
+    past: list[Round] = []
+    refined = 0
+    for place, stage in enumerate(cell.past):
+        begun, ends = len(past), max(stage.rounds.get(arm, 0) for arm in arms)
+        past += [recorded_round(ledger, cell, arms, index) for index in range(begun, ends)]
+        opening = begun + _opening_rounds(cell, ledger, arms, place, past[begun:])
+        refined += sum(_units(cell, round_) for round_ in past[opening:])
+    return past, refined
+
+
+def _opening_rounds(cell: Cell, ledger: Ledger, arms: Sequence[Arm], place: int, own: Sequence[Round]) -> int:
+    """How many of a past stage's own rounds came before the strengths that the sampler added."""
+    if not own or not own[0]:
+        return 0
+    begun = own[0][0].round
+    then = cell.as_of(place)
+    if not begun:
+        return len(_parts(then if "shared" in arms else cell, ledger, arms[0]))
+    lacked = [unit for arm in arms for unit in lacking(then, ledger, arm, before=begun)]
+    return int(Lacking(own[0][0].setting, own[0][0].replicates) in lacked)
+
+
+def _units(cell: Cell, recorded: Round) -> int:
+    """How many strengths a round on record had the sampler add to an arm."""
+    by_arm: dict[Arm, int] = {}
+    for trial in recorded:
+        by_arm[trial.arm] = by_arm.get(trial.arm, 0) + 1
+    return -(-max(by_arm.values(), default=0) // len(nuisance_settings(cell)))
 
 
 def _parts(cell: Cell, ledger: Ledger, arm: Arm) -> list[tuple[float, ...]]:
     """The strengths of the arm's design, round by round; λ = 0 of a one-sided arm is that of the shared one."""
-    design = cell.config.strength.design
+    design = (cell if arm == "shared" else as_begun(cell)[0]).config.strength.design
     if arm == "shared" or begun_before(cell, ledger):
         parts = reordered(design, learnt(cell, ledger))
         return [tuple(s for s in part if s or arm == "shared") for part in parts if part]
@@ -164,6 +187,14 @@ def _ask(cell: Cell, ledger: Ledger, units: Mapping[Arm, Sequence[Unit]], round_
     return tuple(asked)
 
 
+def _not_left(cell: Cell, ledger: Ledger, arms: Sequence[Arm], *, before: int, droppable: bool) -> list[Arm]:
+    """The arms that an extension brings to its number of seeds: those that may be of use, or have been confirmed."""
+    useful = worthwhile(cell, ledger, before=before) if droppable else arms
+    known = [trial.setting.strengths for trial in ledger.trials(cell.id, "confirm")] if droppable else []
+    confirmed = {arm for i, arm in enumerate(ONE_SIDED) for pair in known if pair[i] and not pair[1 - i]}
+    return [arm for arm in arms if arm in useful or arm in confirmed]
+
+
 def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     """Whether more strengths are not worth their cost: a target of the study file is met by everything the arm serves,
     or there is no curve to refine, by the rounds before this one.
@@ -179,8 +210,3 @@ def _settled(cell: Cell, ledger: Ledger, arm: Arm, *, before: int) -> bool:
     widths = [selection.interval[1] - selection.interval[0] for selection in selections]
     regrets = [selection.expected_regret for selection in selections]
     return max(widths) < targets.stop_interval or max(regrets) < targets.stop_regret
-
-
-def _like_nearest(searched: ScoreCurve, strength: float, arm: Arm) -> Setting:
-    nearest = int(np.abs(searched.strengths - strength).argmin())
-    return searched.chosen[nearest].setting.at(strength, arm)

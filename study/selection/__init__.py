@@ -3,7 +3,7 @@
 from study.selection.conclusion import SIZE, Conclusion, Verdict, conclude
 from study.selection.confirm import Gain, corrected_gain, holm, paired_gain
 from study.selection.crossed import Confirmed, Outcomes, OutcomeUnit, crossed_gain
-from study.selection.optimum import Curve, Flag, Selection, rounded, select
+from study.selection.optimum import SAME_STRENGTH, Curve, Flag, Selection, rounded, select
 from study.selection.placement import Unit, free_columns, next_strength, next_units
 from study.selection.posterior import Posterior, sample_posterior
 from study.selection.prospect import Prospect, prospect, seeds_to_show
@@ -19,6 +19,7 @@ from study.selection.strategy import (
 from study.selection.trainings import counted, has_curve, unwarp, warp, warp_scale
 
 __all__ = [
+    "SAME_STRENGTH",
     "SIZE",
     "STRATEGIES",
     "Conclusion",

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+LEVEL = 0.9  # of every interval of a gain
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
@@ -19,6 +21,9 @@ class Gain:
     With `units` the interval is for new rows: it counts the luck of so many rows, or groups, of the test split, whose
     share of its variance is `units_share`. With `splits` it is for new rows too, by so many random splits. Without
     either it is for the rows that were tested on, and knows seeds alone.
+
+    Of several `looks`, as more seeds were trained after its result was seen, interval and p-value are those of the last
+    one, corrected for those before it.
     """
 
     mean: float
@@ -31,6 +36,7 @@ class Gain:
     unit: Literal["rows", "groups"] = "rows"
     units_share: float = 0.0
     splits: int | None = None
+    looks: int = 1
 
     def is_too_small(self, smallest: float) -> bool:
         """Whether it is shown to be too small to matter, be it gain or loss: its interval lies within ± `smallest`.
@@ -42,7 +48,7 @@ class Gain:
         return smallest > 0 and -smallest <= low and high <= smallest
 
 
-def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9) -> Gain:
+def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = LEVEL) -> Gain:
     """Gain of `candidate` (R,) over `baseline` (R,), position r from the same seed; pairs with a NaN are left out.
 
     The t interval and the t test, at any number of pairs: scores on a finite split come in steps, so that differences
@@ -73,7 +79,7 @@ def paired_gain(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.9
     return gain_by_t(mean, error, count - 1, seeds=count, level=level)
 
 
-def corrected_gain(baseline: ArrayLike, candidate: ArrayLike, *, ratio: float, level: float = 0.9) -> Gain:
+def corrected_gain(baseline: ArrayLike, candidate: ArrayLike, *, ratio: float, level: float = LEVEL) -> Gain:
     """As `paired_gain`, where every pair has a random split of its own with `ratio` test rows for each training row.
 
     Splits share rows, so that their gains vary together and less than those on new rows would: the variance of the mean

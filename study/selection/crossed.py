@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from study.selection.confirm import Gain, corrected_gain, gain_by_t, paired_gain
+from study.selection.confirm import LEVEL, Gain, corrected_gain, gain_by_t, paired_gain
+from study.selection.looks import corrected_p, nominal_level
 
 OutcomeUnit = Literal["rows", "groups"]
 
@@ -43,32 +44,71 @@ class Outcomes:
 class Confirmed:
     """Scores (R,) of the confirming trainings at one setting, NaN where one diverged, and how each did on every unit
     of the test split, where that is on record. `ratio` is test rows for each training row where every training has a
-    random split of its own.
+    random split of its own. `looks` tells how often what was there was looked at before more was trained, and `after`
+    (R,) how many of these looks had been taken when each training was asked for; None where nobody looked.
     """
 
     scores: NDArray[np.float64]
     outcomes: Outcomes | None = None
     ratio: float | None = None
+    looks: int = 0
+    after: NDArray[np.intp] | None = None
 
     def joined(self, other: Confirmed) -> Confirmed:
         """The mean of both, as of the two encoders of a pair."""
         outcomes = None
         if self.outcomes and other.outcomes and self.outcomes.values.shape == other.outcomes.values.shape:
             outcomes = replace(self.outcomes, values=(self.outcomes.values + other.outcomes.values) / 2)
-        return Confirmed(scores=(self.scores + other.scores) / 2, outcomes=outcomes, ratio=self.ratio)
+        return Confirmed(
+            scores=(self.scores + other.scores) / 2,
+            outcomes=outcomes,
+            ratio=self.ratio,
+            looks=self.looks,
+            after=self._later(other),
+        )
 
     def over(self, baseline: Confirmed) -> Gain:
         """The gain over a baseline of the same seeds: on new rows where outcomes are known, or every seed had a split
         of its own, else on these rows.
         """
+        earlier = self._earlier(baseline)
+        told = self._tested(baseline, level=1 - nominal_level(1 - LEVEL, earlier))
+        if not earlier:
+            return told
+        p_value = corrected_p(told.p_value, earlier)
+        return replace(told, level=LEVEL, p_value=p_value, looks=1 + len(earlier))
+
+    def _tested(self, baseline: Confirmed, *, level: float) -> Gain:
         if self.ratio is not None:
-            return corrected_gain(baseline.scores, self.scores, ratio=self.ratio)
+            return corrected_gain(baseline.scores, self.scores, ratio=self.ratio, level=level)
         if self.outcomes is None or baseline.outcomes is None:
-            return paired_gain(baseline.scores, self.scores)
-        return crossed_gain(baseline.outcomes, self.outcomes)
+            return paired_gain(baseline.scores, self.scores, level=level)
+        return crossed_gain(baseline.outcomes, self.outcomes, level=level)
+
+    def _later(self, other: Confirmed) -> NDArray[np.intp] | None:
+        """As `after`, of what needs a training of both."""
+        if self.after is None or other.after is None:
+            return self.after if other.after is None else other.after
+        return np.maximum(self.after, other.after)
+
+    def _earlier(self, baseline: Confirmed) -> tuple[float, ...]:
+        """The information of each earlier look at this gain, as a share of what there is now; see `nominal_level`.
+
+        Seeds are counted. Of gains whose interval counts the luck of rows too, a look has told more than that share,
+        which makes the correction larger than it need be. A look after which nothing came is none.
+        """
+        after = self._later(baseline)
+        if after is None:
+            return ()
+        known = np.isfinite(self.scores) & np.isfinite(baseline.scores)
+        counts = [int((known & (after <= look)).sum()) for look in range(self.looks)]
+        now = int(known.sum())
+        shares = [count / now if count > 1 else 0.0 for count in counts if count < now]
+        elsewhere = [share for share in shares if not share]
+        return (*elsewhere, *sorted({share for share in shares if share}))
 
 
-def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = 0.9) -> Gain:
+def crossed_gain(baseline: Outcomes, candidate: Outcomes, *, level: float = LEVEL) -> Gain:
     """Gain of `candidate` over `baseline`, training r of both from the same seed, as it is to be expected on new rows
     of the population that the test rows are a sample of.
 

@@ -120,6 +120,9 @@ def select(
     )
 
 
+SAME_STRENGTH = 0.02  # of a strength: on another machine a search may end in another third digit
+
+
 def rounded(strength: float) -> float:
     """A strength to three significant digits: what is confirmed is what is reported."""
     return float(f"{strength:.3g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from study.cells.cell import Cell
@@ -13,11 +13,22 @@ from study.config import ConfigError, StudyConfig, differences, to_yaml
 from study.config.folder import CHECKPOINTS, StudyFolder
 from study.search import Ledger, open_storage
 from study.search.record.events import EventLog
+from study.search.record.extensions import past_of
 from study.search.record.locks import FileLock, held
-from study.search.record.notes import CELLS, CONFIGURATION, DATA, RUN, STUDY_FILE, VERSIONS, RecordedCell
+from study.search.record.notes import (
+    CELLS,
+    CONFIGURATION,
+    DATA,
+    EXTENSIONS,
+    RUN,
+    STUDY_FILE,
+    VERSIONS,
+    RecordedCell,
+)
 from study.search.record.private import for_owner_alone, make_folder
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
+from study.session.extending import check_growth, extend, note_cells
 from study.session.same_study import as_recorded, cells_as_recorded, changed_code
 from trainables.datasets import MultimodalData
 from trainables.functions.spec import Value
@@ -125,30 +136,35 @@ def check_in(
 ) -> tuple[StudyConfig, tuple[Cell, ...], Mapping[str, MultimodalData]]:
     """Begin a record, or go on with one of the same configuration and data; all of them as the record spells them.
 
+    A configuration that asks for more of the same extends the record.
+
     Raises:
-        ConfigError: the record is one of another configuration or of other data.
+        ConfigError: the record is one of another configuration, of one that asks for more, or of other data.
     """
     ledger = study.ledger
     ledger.take_over()
     known, recorded = ledger.note(CONFIGURATION), ledger.note(CELLS) or ()
-    if known is not None:
+    if known is None:
+        ledger.set_note(DATA, digests(cells, datasets))
+        ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
+        ledger.set_note(CONFIGURATION, config.identity)
+    else:
         if left_out := differences(config.identity, config.as_begun(known).identity):
             say(
                 f"the study {config.study} goes on as it began, where the default is another now: {'; '.join(left_out)}"
             )
         config = as_recorded(config, known, datasets, cells=recorded)
-    if known is None:
-        ledger.set_note(DATA, digests(cells, datasets))
-        ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
-        ledger.set_note(CONFIGURATION, config.identity)
-    elif changed := differences(known, config.identity):
-        raise ConfigError(
-            f"the study {config.study} in {study.folder.path.parent} was started with another configuration "
-            f"({'; '.join(changed)}); give this one another name, or undo the change to resume it"
-        )
-    else:
-        cells, datasets = cells_as_recorded(cells, datasets, recorded, config)
-        _check_data(ledger, cells, datasets, recorded, say=say)
+        other_data = any(line.startswith("dataset.") for line in differences(known, config.identity))
+        cells, datasets = cells_as_recorded(cells, datasets, recorded, config, other_data=other_data)
+        growth = check_growth(config, known, cells, recorded, where=study.folder.path.parent)
+        _check_data(study, cells, datasets, recorded, extended=growth is not None, say=say)
+        if growth is not None:
+            extend(ledger, growth, config, cells, say=say)
+            study.events.emit("study_extended", {"changes": list(growth.lines), "config_hash": config.hash})
+        if {cell.id for cell in recorded} != {cell.id for cell in cells}:
+            note_cells(ledger, cells)
+        extensions = ledger.note(EXTENSIONS)
+        cells = tuple(replace(cell, past=past_of(cell.id, extensions)) for cell in cells)
         for name in changed_code(cells, recorded):
             say(
                 f"note: the code of {name} is not what {config.study} began with; its trainings so far stay, and new "
@@ -173,11 +189,12 @@ def choices_of(config: StudyConfig) -> dict[str, tuple[Value, ...]]:
 
 
 def _check_data(
-    ledger: Ledger,
+    study: OpenStudy,
     cells: Sequence[Cell],
     datasets: Mapping[str, MultimodalData],
     recorded: Sequence[RecordedCell],
     *,
+    extended: bool,
     say: Callable[[str], None],
 ) -> None:
     """Check that a study goes on with the data that it began with, and note what the version before has not noted.
@@ -185,22 +202,26 @@ def _check_data(
     Raises:
         ConfigError: it does not, or what it has trained cannot be compared with what it would train.
     """
-    study, current = cells[0].config.study, digests(cells, datasets)
+    name, ledger, current = cells[0].config.study, study.ledger, digests(cells, datasets)
     remedy = "give this one another name, or undo the change to resume it"
     if (known := ledger.note(DATA)) is None:
         ended = ledger.note(RUN)
-        if (ended is None or ended.errors) and has_rescaled_targets(cells, datasets):
+        if (ended is None or ended.errors or extended) and has_rescaled_targets(cells, datasets):
             raise ConfigError(
-                f"the study {study} was begun by a version that trained on real targets in the data's own unit, so "
+                f"the study {name} was begun by a version that trained on real targets in the data's own unit, so "
                 "that its strengths mean something else; give this one another name to run it anew"
             )
-        say(f"the record of {study} is of a version that kept no digest of the data; from now on they are compared")
+        say(f"the record of {name} is of a version that kept no digest of the data; from now on they are compared")
     else:
-        check_same(known, current, cells, study=study, remedy=remedy)
-    before, now = [cell.id for cell in recorded], [cell.id for cell in cells]
-    if before != now:
-        odd = ", ".join(sorted(set(before) ^ set(now)))
-        raise ConfigError(f"the data of the study {study} changed after it began (other pairs: {odd}); {remedy}")
+        check_same(known, current, cells, study=name, remedy=remedy)
+    before, now = {cell.id for cell in recorded}, {cell.id for cell in cells}
+    pairs = {cell.pair for cell in recorded}
+    # Of an extension that was killed before it noted its cells, the configuration on record asks for them.
+    asked = {cell.id for cell in cells if extended or cell.config.pairs != "all" or cell.pair in pairs}
+    if odd := (before - now) | (now - before - asked):
+        raise ConfigError(
+            f"the data of the study {name} changed after it began (other pairs: {', '.join(sorted(odd))}); {remedy}"
+        )
     if known is None or known != (noted := merged(known, current)):
         ledger.set_note(DATA, current if known is None else noted)
 

@@ -23,7 +23,9 @@ from study.tracking import Tracker
 
 def recorded_report(cells: Sequence[Cell], ledger: Ledger) -> Report:
     """The report of a study as its record has it, whether it has ended or not."""
-    run = ledger.note(RUN) or Run(complete=False, errors=ledger.note(ERRORS) or {}, versions={})
+    run = ledger.note(RUN)
+    if run is None or not run.complete:  # not yet, or not since it was extended
+        run = Run(complete=False, errors=ledger.note(ERRORS) or {}, versions={})
     if not run.versions:
         run = replace(run, versions=ledger.note(VERSIONS) or library_versions())
     return build_report(cells, ledger, *recorded(cells, ledger), run=run)

@@ -12,7 +12,7 @@ from study.config.folder import StudyFolder
 from study.results.model import Report
 from study.search import Ledger, close_storage, open_storage, read_notes
 from study.search.record.locks import held
-from study.search.record.notes import CELLS, CONFIGURATION, DATA, STUDY_FILE
+from study.search.record.notes import CELLS, CONFIGURATION, DATA, EXTENSIONS, STUDY_FILE
 from study.search.record.private import for_owner_alone
 from study.search.record.storage import Storage
 from study.session.opening import choices_of, locked, space_of
@@ -57,7 +57,8 @@ def rebuild(folder: Path, *, storage: str | None = None, tracking: str | None, d
             )
         ) as ledger,
     ):
-        cells = tuple(cell.cell(config) for cell in ledger.note(CELLS) or ())
+        extensions = ledger.note(EXTENSIONS)
+        cells = tuple(cell.cell(config, extensions=extensions) for cell in ledger.note(CELLS) or ())
         if known := ledger.note(DATA):
             remedy = "undo the change, or rebuild where they are not at hand"
             check_same(known, digests(cells, data_at_hand(cells)), cells, study=name, remedy=remedy)

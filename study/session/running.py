@@ -61,7 +61,8 @@ def run_study(
             note_changes(code, cells, study.ledger, say=display.say)
         study.remove_torn_checkpoints()
         study.storage.check_apart(tracker.uri)
-        if (ended := study.ledger.note(RUN)) and not ended.errors:  # nothing is left to train, nor to start Ray for
+        ended = study.ledger.note(RUN)
+        if ended and ended.complete and not ended.errors:  # nothing is left to train, nor to start Ray for
             from study.results.encoders import lacks_encoders
             from study.session.publishing import publish, recorded_report
 

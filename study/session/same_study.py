@@ -67,23 +67,46 @@ def as_recorded(
 
 
 def cells_as_recorded(
-    cells: Sequence[Cell], loaded: Mapping[str, MultimodalData], known: Sequence[RecordedCell], config: StudyConfig
+    cells: Sequence[Cell],
+    loaded: Mapping[str, MultimodalData],
+    known: Sequence[RecordedCell],
+    config: StudyConfig,
+    *,
+    other_data: bool = False,
 ) -> tuple[tuple[Cell, ...], dict[str, MultimodalData]]:
-    """The cells and their data under the recorded options and keys; a cell that is not on record stays as it is.
+    """The cells and their data under the recorded ids, options and keys; a cell that is not on record stays as it is.
 
     Args:
         cells: of the study file.
         loaded: their data, by `Cell.data_key`.
         known: recorded cells.
         config: as `as_recorded` gave it.
+        other_data: whether the study file has other options of the dataset than are on record, by which a cell may have
+            another id now: it is known by its own options then.
     """
-    by_id = {cell.id: cell for cell in known}
     named = []
     for cell in cells:
-        own = by_id.get(cell.id, cell)
-        named.append(replace(cell, config=config, dataset=own.dataset, data_key=own.data_key))
+        own = next((one for one in known if _is_same(cell, one, loaded, by_options=other_data)), None)
+        if own is None:
+            named.append(replace(cell, config=config))
+        else:
+            named.append(replace(cell, config=config, id=own.id, dataset=own.dataset, data_key=own.data_key))
     keys = {cell.data_key: other.data_key for cell, other in zip(cells, named, strict=True)}
     return tuple(named), {keys.get(key, key): data for key, data in loaded.items()}
+
+
+def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalData], *, by_options: bool) -> bool:
+    """Whether a cell is a recorded one: by its id, or, as an option with more values than once gives it another, by its
+    data and pair.
+    """
+    recorded = known.dataset
+    if not by_options and cell.id == known.id:
+        return True
+    if cell.dataset is None or recorded is None:
+        return cell.id == known.id
+    names = list(loaded[cell.data_key].modalities)
+    now, then = (_in_full(dict(one.options), names) for one in (cell.dataset, recorded))
+    return cell.pair == known.pair and cell.dataset.name == recorded.name and now == then
 
 
 def changed_code(cells: Sequence[Cell], known: Sequence[RecordedCell]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from study.scheduling.ahead import planned_in_record
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.search.answers import decide, evaluate
 from study.search.curves import curve, select_curve
-from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, RUN
+from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, EXTENSIONS, RUN
 from study.search.record.storage import Storage
 from study.search.rounds import has_answer
 
@@ -71,7 +71,8 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     config = StudyConfig.of_identity(identity)
     run = RUN.among(record.notes)
     ended = run is not None and run.complete
-    known = tuple(cell.cell(config) for cell in cells)
+    extensions = EXTENSIONS.among(record.notes)
+    known = tuple(cell.cell(config, extensions=extensions) for cell in cells)
     failed = dict(run.errors if run is not None and ended else ERRORS.among(record.notes) or {})
     given_up = {cell.id for cell in known} if ended else failed.keys()
     planned = planned_in_record(known, record.trials, given_up=given_up)

@@ -27,8 +27,11 @@ _STATUS = {"complete": "FINISHED", "partial": "RUNNING", "interrupted": "KILLED"
 
 
 def study_key(report: Report) -> str:
-    """What all runs of a study share: hash of its name and configuration (another configuration: other runs)."""
-    return content_hash([str(report.study), str(report.config_hash)])
+    """What all runs of a study share: hash of its name and configuration (another configuration: other runs).
+
+    Of one that was extended it is the configuration that it began with: its runs are brought up to date.
+    """
+    return content_hash([str(report.study), str(report.begun_as or report.config_hash)])
 
 
 def records(report: Report, *, folder: Path | None = None, config_text: str = "") -> list[RunRecord]:

@@ -21,8 +21,10 @@ from study.results.model.cells import Counts as Counts
 from study.results.model.cells import EarlierCell as EarlierCell
 from study.results.model.cells import EncoderForecastResult as EncoderForecastResult
 from study.results.model.cells import EncoderTogether as EncoderTogether
+from study.results.model.cells import ExtensionResult as ExtensionResult
 from study.results.model.cells import ForecastResult as ForecastResult
 from study.results.model.cells import LearningCurve as LearningCurve
+from study.results.model.cells import LeftBehind as LeftBehind
 from study.results.model.cells import MeasuredCrossing as MeasuredCrossing
 from study.results.model.cells import OtherNumbers as OtherNumbers
 from study.results.model.cells import OwnTraining as OwnTraining

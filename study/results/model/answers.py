@@ -41,6 +41,12 @@ class GainResult:
     unit: str | None = said("what `units` are", choices=("rows", "groups"))
     units_share: float | None = said("their part of the interval's variance", minimum=0, maximum=1)
     splits: int | None = said("of so many random splits, one a seed: the interval is for new rows", minimum=1)
+    looks: int | None = said(
+        "how often this gain could be seen, where more seeds were trained after it was: interval and p-value are "
+        "corrected for that",
+        minimum=2,
+    )
+    standard_error: float | None = said("of the mean, where there were several looks", minimum=0)
     smallest_gain: float | None = said(
         "smallest gain of interest: one whose interval lies within ± this is too small to matter", above=0
     )
@@ -94,6 +100,10 @@ class SearchedResult:
     """What the search came to, before what was confirmed was set against it."""
 
     lambda_star: float | None = said(minimum=0)
+    highest: float | None = said(
+        "where the curve is highest, if λ* is a strength beside it that was confirmed before the search was extended",
+        minimum=0,
+    )
     shape: str | None = said(choices=SHAPES)
     gain_over_zero: GainResult | None = None
 

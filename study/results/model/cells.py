@@ -104,6 +104,25 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionResult:
+    """What a pair was asked for before its study was extended, and whether its confirmation could be seen by then."""
+
+    search: int | None = said("seeds of the search", minimum=0)
+    confirm: int | None = said("confirming seeds", minimum=0)
+    refine: int | None = said("strengths that the sampler could add", minimum=0)
+    range: Limits | None = said("of strengths")
+    looked: str | None = said("at its confirmation", choices=("not", "partly", "whole"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """A confirmation that does not count any more, as an extended search came to other strengths."""
+
+    strengths: tuple[float, ...] = said("λ of encoder 1 and of encoder 2", default=(), length=2, minimum=0)
+    seeds: int | None = said(minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierCell:
     """A cell of an earlier study that a search learnt from, and how far its profile is, bits."""
 
@@ -201,6 +220,8 @@ class CellResult:
     rows: Mapping[str, int] = said("of each split", default=dict, minimum=0)
     error: str | None = said("why it has no answer", null=True)
     counts: Counts = said(default=Counts)
+    extensions: tuple[ExtensionResult, ...] = said("how the study was extended, oldest first", default=(), absent=True)
+    left_behind: tuple[LeftBehind, ...] = said("confirmations that do not count any more", default=(), absent=True)
     transfer: Transfer = said(default=Transfer)
     pid: ProfileResult | None = said(required=True, null=True)
     encoders: tuple[EncoderResult, ...] = said("in the pair's order", required=True, default=(), length=2)

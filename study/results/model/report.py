@@ -30,6 +30,7 @@ class Report:
     study: str | None = said(required=True)
     status: str | None = said(choices=("complete", "partial", "interrupted", "failed"))
     config_hash: str | None = said(required=True)
+    begun_as: str | None = said("config_hash that the study began with, where it was extended since")
     seed: int | None = said(minimum=0)
     stand_in: bool = said("some cell's data are generated in place of the real ones", default=False)
     versions: Mapping[str, str] = said("of the libraries that it ran with", required=True, default=dict)

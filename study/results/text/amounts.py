@@ -87,9 +87,11 @@ def p_text(gain: GainResult) -> str:
 
 
 def p_in_words(gain: GainResult) -> str:
-    """The p-value of a gain and whether it is corrected: `p = 0.03 after Holm, near 0.05`; "" without one."""
+    """The p-value of a gain and what it is corrected for: `p = 0.03 after Holm, near 0.05`; "" without one."""
     told = p_text(gain)
-    after = " after Holm" if gain.p_adjusted is not None else ""
+    corrections = ["Holm"] if gain.p_adjusted is not None else []
+    corrections += [f"{gain.looks} looks"] if gain.looks else []
+    after = f" after {' and '.join(corrections)}" if corrections else ""
     near = ", near 0.05" if is_near_the_limit(gain) else ""
     return "" if told == "–" else f"p {told if told.startswith('<') else f'= {told}'}{after}{near}"
 

@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 from typing import NamedTuple
 
-from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult
+from study.results.model import CellResult, CurvePoint, EncoderResult, GainResult, SearchedResult
 from study.results.names import one_line
 from study.results.text.amounts import (
     change_in_validation,
@@ -36,6 +36,7 @@ _FLAGS_OF_FUNCTIONS = {
 _NEAR = 0.05  # of an interval's width, from a line at which the answer turns
 _MOST, _FEW_GROUPS = 0.5, 10  # share of an interval's variance; groups of test rows
 _APART, _CHANGES_APART = 0.05, 0.03  # a score, and its change by alignment, from split to split; see `_far`
+_TURNS = 4  # until a number of seeds agrees with the look that they make
 _T90 = {2: 6.31, 3: 2.92, 4: 2.35, 5: 2.13, 6: 2.02, 7: 1.94, 8: 1.89, 9: 1.86, 10: 1.83}  # 0.95 quantile by seeds
 
 
@@ -49,6 +50,7 @@ def caveats(cell: CellResult) -> list[str]:
     if diverged and trainings:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
     doubts += _of_pair(cell)
+    doubts += _of_extensions(cell)
     doubts += _of_these_rows(cell)
     if not cell.pair_choice.strategy and not cell.error:
         doubts.append("the search of this pair has not ended: run the same command again.")
@@ -93,6 +95,28 @@ def _of_pair(cell: CellResult) -> list[str]:
     return [f"{who}: {line}." for line in (*general, told) if line]
 
 
+def _of_extensions(cell: CellResult) -> list[str]:
+    """What it means for an answer that the study was extended after it could be seen."""
+    doubts = []
+    if seen := [one for one in cell.extensions if one.looked in ("partly", "whole")]:
+        times = "once" if len(seen) == 1 else f"{len(seen)} times"
+        seeds = ", ".join(str(one.confirm) for one in seen)
+        doubts.append(
+            f"its confirmation could be seen before the study was extended ({times}, at {seeds} seeds): where more was "
+            "confirmed since, p-values and intervals of gains are corrected for every look."
+        )
+    if cell.left_behind:
+        told = "; ".join(
+            f"{one.seeds} seeds at λ = {' and '.join(dict.fromkeys(strength_text(s) for s in one.strengths if s)) or 0}"
+            for one in cell.left_behind
+        )
+        doubts.append(
+            f"its search, as it was extended, has left strengths behind that were confirmed before: {told} do not "
+            "count any more."
+        )
+    return doubts
+
+
 def _of_these_rows(cell: CellResult) -> list[str]:
     """What confirmed gains of one split cannot tell."""
     told = [one.gain_mean for one in cell.pair_choice.alternatives if one.gain_mean]
@@ -125,6 +149,12 @@ def _of_encoder(cell: CellResult, index: int, encoder: EncoderResult) -> list[st
         doubts.append(f"only {gain.seeds} confirming seed{'s' * (gain.seeds > 1)}: raise replicates.confirm")
     if encoder.verdict == "indifferent" and (told := _what_would_show(gain, metric)):
         doubts.append(told)
+    searched = encoder.searched or SearchedResult()
+    if searched.highest is not None:
+        doubts.append(
+            f"λ = {strength_text(searched.lambda_star)} was confirmed before its search was extended and stands for λ* "
+            f"still: the curve is highest at {strength_text(searched.highest)} by now, by less than λ* is uncertain"
+        )
     doubts += [told for told in (_at_a_threshold(told_gain(encoder)[0]), _few_groups(gain)) if told]
     doubts += _splits_apart(cell, index, encoder)
     bounds, tried = encoder.interval, encoder.tried
@@ -143,7 +173,10 @@ def _what_would_show(gain: GainResult, metric: str) -> str:
         return ""
     real = f"if the gain of {change_text(gain.mean, metric)} {gain_unit(metric)} is real, about"
     if needed.of == "seeds":
-        return f"{real} {needed.many} confirming seeds would show it with 80 % probability: raise replicates.confirm"
+        return (
+            f"{real} {needed.many} confirming seeds would show it with 80 % probability: raise replicates.confirm (the "
+            f"same command with --set replicates.confirm={needed.many} trains those that are missing)"
+        )
     what = "groups of rows (people, recordings …)" if needed.of == "groups" else "rows"
     return (
         f"{real} {_roughly(needed.many):,} {what} in the test split, where it has {gain.units}, would show it with 80 "
@@ -166,9 +199,10 @@ def _needed(gain: GainResult) -> _Needed | None:
     """Confirming seeds at which a gain as measured would be confirmed with a probability of 80 %; or rows or groups of
     the test split, where no number of seeds would do, as the luck of these is too large.
 
-    By the p-value that Holm's correction asks of it among the claims that are not confirmed either; with Guenther's
-    allowance for the t test (1981, The American Statistician 35:243). None where there is no gain, it has as many
-    already, hundreds of seeds (or a hundred times the rows) would not do, or the correction is not known.
+    By the p-value that Holm's correction asks of it among the claims that are not confirmed either, at a look more than
+    there were; with Guenther's allowance for the t test (1981, The American Statistician 35:243). None where there is
+    no gain, it has as many already, hundreds of seeds (or a hundred times the rows) would not do, or the correction is
+    not known.
     """
     mean, bounds, seeds, level = gain.mean, gain.interval, gain.seeds, gain.p_needed
     if mean is None or bounds is None or seeds is None or seeds < 2 or mean <= 0 or gain.source == "search":
@@ -181,19 +215,36 @@ def _needed(gain: GainResult) -> _Needed | None:
         level = 0.05
     units, share = gain.units or 0, (gain.units_share or 0.0) if gain.units else 0.0
     degrees = seeds if not units else min(seeds, units)
-    variance = ((bounds[1] - bounds[0]) / (2 * _T90.get(degrees, 1.65))) ** 2
-    tail, power = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(0.8)
-    wanted = (mean / (tail + power)) ** 2  # variance at which it would be shown
-    of_seeds, of_units = (1 - share) * variance, share * variance
-    if wanted > of_units:
+    error = gain.standard_error or (bounds[1] - bounds[0]) / (2 * _T90.get(degrees, 1.65))
+    of_seeds, of_units = (1 - share) * error**2, share * error**2
+    needed = 0
+    for _ in range(_TURNS):  # the more seeds there are in the end, the less the first ones told of them
+        tail = NormalDist().inv_cdf(1 - _next_level(level, gain, seeds / max(seeds, needed)) / 2)
+        wanted = _wanted(mean, tail)
+        if wanted <= of_units:
+            break
         needed = math.ceil(of_seeds * seeds / (wanted - of_units) + tail**2 / 2)
+    else:
         if seeds < needed <= 200:
             return _Needed(needed, "seeds")
+    wanted = _wanted(mean, NormalDist().inv_cdf(1 - level / 2))  # of other rows nobody has seen a gain
     if units and wanted > of_seeds:
         needed = math.ceil(of_units * units / (wanted - of_seeds))
         if units < needed <= 100 * units:
             return _Needed(needed, gain.unit or "rows")
     return None
+
+
+def _next_level(level: float, gain: GainResult, share: float) -> float:
+    """At which p-value a gain is confirmed at the next look, of which this one has a `share` of the seeds: about what
+    `study.selection.looks.nominal_level` has, or less, as the shares of looks before this one are not known here.
+    """
+    return level * min(1.0, (1 + share**2) / 2.0 ** (gain.looks or 1))
+
+
+def _wanted(mean: float, tail: float) -> float:
+    """The variance at which a gain of this size is beyond `tail` standard errors with a probability of 80 %."""
+    return (mean / (tail + NormalDist().inv_cdf(0.8))) ** 2
 
 
 def _few_groups(gain: GainResult) -> str:

@@ -233,11 +233,13 @@ def _gains_of(cell: CellResult, strategy: str) -> tuple[GainResult, GainResult]:
 
 def _one_strength(cell: CellResult) -> str:
     """The strength of a strategy that has one, with its own interval: of one side alone it is that side's."""
-    choice, advised = cell.pair_choice, cell.advised
+    choice, advised = cell.pair_choice, cell.advice
     if choice.strategy == "shared":
         return strength_with_interval(choice)
     strength = max(choice.strengths or (choice.lambda_star or 0.0,))
-    return strength_with_interval(advised) if advised.lambda_star == strength else strength_text(strength)
+    if advised.strength != strength:
+        return strength_text(strength)
+    return strength_with_interval(replace(choice, lambda_star=strength, interval=advised.interval))
 
 
 def _strengths(choice: PairResult) -> tuple[str, str]:

@@ -4,8 +4,10 @@
 |---|---|---|
 | `WRITER` | a token of the coordinator that may write | whenever a run begins |
 | `DATA` | digests of all that the cells read | when the study begins; more when it is extended |
-| `CELLS` | the cells, without their configuration | when it begins |
-| `CONFIGURATION` | what the study is, in the words it was begun with | when it begins, after its cells and data |
+| `CELLS` | the cells, without their configuration | when it begins; more when it is extended |
+| `CONFIGURATION` | what the study is, in the words it was begun with | when it begins, after its cells and data; anew |
+| | | when it is extended |
+| `EXTENSIONS` | what the study asked for before it was extended, and how far it was by then | when it is extended |
 | `STUDY_FILE` | the text of config.yaml | whenever a run begins |
 | `VERSIONS` | of the libraries of the latest run | whenever a run begins |
 | `PACK_SIZE` | replicates in a pack, at most | once |
@@ -22,13 +24,14 @@ A note that a version adds is missing from the records of the versions before; w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from study.cells.cell import Cell
 from study.cells.same_data import Digests
 from study.config import ConfigError, StudyConfig
 from study.search.earlier import Experience
+from study.search.record.extensions import EXTENSION_FORM, Extension, past_of
 from study.search.record.forms import Form, has_form
 from study.search.record.versions import library_versions
 from trainables.spec import DatasetSpec
@@ -109,14 +112,15 @@ class RecordedCell:
         """The key of its data, under that name."""
         return str(self.json["data_key"])
 
-    def cell(self, config: StudyConfig) -> Cell:
-        """The cell, of a study with this configuration.
+    def cell(self, config: StudyConfig, *, extensions: Sequence[Extension] | None = None) -> Cell:
+        """The cell, of a study with this configuration and these extensions on record.
 
         Raises:
             ConfigError: it has keys or values of another version.
         """
         try:
-            return Cell.from_json(self.json, config=config)
+            cell = Cell.from_json(self.json, config=config)
+            return replace(cell, past=past_of(self.id, extensions))
         except (KeyError, TypeError, ValueError):
             raise ConfigError(
                 f"the record holds the pair {self.id} as no version up to this one writes it; read it with the version "
@@ -194,6 +198,13 @@ CELLS: Note[Sequence[RecordedCell]] = Note(
     decode=lambda value: tuple(RecordedCell(one) for one in value),
 )
 CONFIGURATION: Note[Identity] = Note(key="configuration", kind=dict)
+EXTENSIONS: Note[Sequence[Extension]] = Note(
+    key="extensions",
+    kind=list,
+    form=[EXTENSION_FORM, ...],
+    encode=lambda extensions: [one.to_json() for one in extensions],
+    decode=lambda value: tuple(map(Extension.from_json, value)),
+)
 STUDY_FILE: Note[str] = Note(key="study_file", kind=str)
 VERSIONS: Note[Mapping[str, str]] = Note(key="versions", kind=dict, form=_TEXTS)
 PACK_SIZE: Note[int] = Note(key="pack_size", kind=int)
@@ -214,7 +225,7 @@ def profile_of(cell: str) -> Note[PIDProfile]:
 
 
 NOTES: tuple[Note[Any], ...] = (
-    *(WRITER, DATA, CELLS, CONFIGURATION, STUDY_FILE, VERSIONS, PACK_SIZE),
+    *(WRITER, DATA, CELLS, CONFIGURATION, EXTENSIONS, STUDY_FILE, VERSIONS, PACK_SIZE),
     *(LEARNT, FORECASTS, ERRORS, EXPERIENCES, RUN),
 )
 _KINDS: Mapping[str, type] = {note.key: note.kind for note in NOTES}

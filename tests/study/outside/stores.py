@@ -89,12 +89,13 @@ def optuna_journal(frame: pd.DataFrame, folder: Path) -> list[str]:
     return ["--optuna", f"{folder}/journal.log"]
 
 
-def mlflow_sqlite(frame: pd.DataFrame, folder: Path) -> list[str]:
+def mlflow_runs(frame: pd.DataFrame, uri: str, *, artifacts: str | None = None) -> list[str]:
+    """The trainings as runs of an experiment `mine`, with one that failed and one that still runs."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/m.db")
-    experiment = client.create_experiment("mine", artifact_location=str(folder / "artifacts"))
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("mine", artifact_location=artifacts)
     for _, row in frame.iterrows():
         run = client.create_run(experiment).info.run_id
         params = [Param("lambda", str(row["lambda"])), Param("seed", str(int(row["seed"])))]
@@ -103,7 +104,11 @@ def mlflow_sqlite(frame: pd.DataFrame, folder: Path) -> list[str]:
         client.set_terminated(run)
     client.set_terminated(client.create_run(experiment).info.run_id, status="FAILED")
     client.create_run(experiment)
-    return ["--mlflow", f"sqlite:///{folder}/m.db", "--experiment", "mine"]
+    return ["--mlflow", uri, "--experiment", "mine"]
+
+
+def mlflow_sqlite(frame: pd.DataFrame, folder: Path) -> list[str]:
+    return mlflow_runs(frame, f"sqlite:///{folder}/m.db", artifacts=str(folder / "artifacts"))
 
 
 def mlruns(frame: pd.DataFrame, folder: Path) -> list[str]:

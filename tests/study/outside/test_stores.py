@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,29 @@ from sqlalchemy.pool import NullPool
 
 from study import select
 from study.select import main
-from tests.study.outside.stores import PEAK, STORES, optuna_study, planted, tune
+from tests.study.outside.stores import PEAK, STORES, mlflow_runs, optuna_study, planted, tune
+from tests.study.servers import free_port, mlflow_server
 
 Captured = pytest.CaptureFixture[str]
+TUNED = """
+import sys, warnings
+warnings.filterwarnings("ignore")
+import pandas as pd, ray
+from ray import tune
+
+frame = pd.read_csv(sys.argv[1]).set_index(["lambda", "seed"])["val_acc"]
+
+def train(config):
+    score = frame[config["lambda"], config["train"]["seed"]]
+    for step in range(3):
+        tune.report({"val_acc": float(score if step == 2 else 0.1)})
+
+ray.init(num_cpus=2, include_dashboard=False)
+strengths, seeds = (sorted(frame.index.unique(level)) for level in ("lambda", "seed"))
+space = {"lambda": tune.grid_search(strengths), "train": {"seed": tune.grid_search(seeds)}}
+run = tune.RunConfig(name="mine", storage_path=sys.argv[2], verbose=0)
+tune.Tuner(train, param_space=space, run_config=run, tune_config=tune.TuneConfig(reuse_actors=True)).fit()
+"""
 
 
 def told(arguments: list[str], capsys: Captured) -> dict[str, object]:
@@ -142,6 +164,44 @@ def test_the_folder_that_tune_itself_writes_is_known_by_its_files(tmp_path: Path
 
     assert main(arguments) == 2
     assert "params.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_folder_of_a_run_of_ray_tune(tmp_path: Path, capsys: Captured) -> None:
+    frame = planted(0)
+    frame.to_csv(tmp_path / "trainings.csv", index=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", TUNED, str(tmp_path / "trainings.csv"), str(tmp_path / "runs")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_AIR_NEW_OUTPUT": "0"},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+
+    answer, expected = told(["--tune", str(tmp_path / "runs" / "mine"), "--seed", "train/seed"], capsys), select(frame)
+
+    assert answer["counts"]["used"] == len(frame)  # type: ignore[index]
+    assert answer["paired"] is True
+    assert answer["lambda_star"] == expected.lambda_star
+    assert tuple(answer["interval"]) == expected.interval  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_mlflow_server(tmp_path: Path, capsys: Captured) -> None:
+    frame = planted(0)
+    with mlflow_server(tmp_path, port=free_port()) as address:
+        arguments = mlflow_runs(frame, address)
+        capsys.readouterr()  # MLflow's client prints where each run is shown
+        answer = told(arguments, capsys)
+        assert main([*arguments[:2], "--experiment", "another"]) == 2
+        line = capsys.readouterr().err
+    assert "another" in line
+    assert line.count("\n") == 1
+    expected = select(frame)
+    assert answer["lambda_star"] == expected.lambda_star
+    assert tuple(answer["interval"]) == expected.interval  # type: ignore[arg-type]
+    assert answer["counts"] == {**answer["counts"], "used": len(frame), "failed": 1, "running": 1}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

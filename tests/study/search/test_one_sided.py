@@ -25,9 +25,10 @@ from study.results.model import CellResult, Report, from_json, to_json
 from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger
+from study.search.extended import Round
 from study.search.one_sided import ONE_SIDED, opening, opening_size
 from study.search.record.notes import Run
-from study.search.rounds import Round, rounds
+from study.search.rounds import rounds
 from study.selection import prospect
 from study.tracking.projection import records
 from trainables.spec import ReplicateResult, derive_seed
