@@ -17,9 +17,11 @@ from trainables.spec import (
     PackSpec,
     ReplicaSpec,
     Rows,
+    ScoreSpec,
     Split,
     TrainingSpec,
     derive_seed,
+    scores_from_json,
 )
 
 Job = PackSpec | FunctionSpec
@@ -33,7 +35,8 @@ class Cell:
     `id` is unique in the study and safe in names of files and databases, `label` is for people; `variant` holds the
     dataset options in which the study's cells differ; `data_key` says which of the study's datasets is its own.
     Where the user's function trains, there may be no dataset, and then no encoders, rows or profile are known; `code`
-    is the hash of the function's code, if that is at hand.
+    is the hash of the function's code, if that is at hand. `metrics` are what the scores are called of which higher is
+    better; `scores` those that the study names, None where the targets' own decide.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Cell:
     exact_profile: Mapping[str, float] | None
     stand_in: bool
     code: str = ""
+    scores: tuple[ScoreSpec, ScoreSpec] | None = None
 
     @property
     def confirming_ratio(self) -> float | None:
@@ -60,7 +64,8 @@ class Cell:
         fields = {name: getattr(self, name) for name in _PLAIN}
         dataset = None if self.dataset is None else asdict(self.dataset)
         encoders = None if self.encoders is None else [encoder.to_json() for encoder in self.encoders]
-        return {**fields, "dataset": dataset, "encoders": encoders}
+        scores = {} if self.scores is None else {"scores": [asdict(score) for score in self.scores]}
+        return {**fields, **scores, "dataset": dataset, "encoders": encoders}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, config: StudyConfig) -> Cell:
@@ -72,7 +77,8 @@ class Cell:
         if value["encoders"] is not None:
             first, second = (EncoderSpec(**encoder) for encoder in value["encoders"])
             encoders = (first, second)
-        return cls(config=config, dataset=dataset, encoders=encoders, **plain)
+        scores = scores_from_json(value.get("scores"))
+        return cls(config=config, dataset=dataset, encoders=encoders, scores=scores, **plain)
 
     @property
     def job_key(self) -> str:
@@ -142,6 +148,7 @@ class Cell:
             fit=("train", "valid") if arm == "final" else ("train",),
             evaluate="test" if on_test else "valid",
             rows=self._rows(arm),
+            scores=self.scores,
         )
 
     def _rows(self, arm: Arm) -> Rows:

@@ -96,6 +96,7 @@ _RULED_OUT: Mapping[str, tuple[str, ...]] = {
     "encoder": (),
     "encoders": (),
     "training": (),
+    "score": (),
     "alignment": ("objective", "direction", "projector", "projector_width"),
     "replicates": ("splits", "confirm_on"),
     "resources": ("pack",),

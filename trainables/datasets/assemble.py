@@ -24,7 +24,6 @@ from trainables.datasets.values import (
     read_real_steps,
     unmasked_padding,
 )
-from trainables.metrics.scores import SCORES
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
     "target": Option(
@@ -48,7 +47,7 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
     "metric": Option(
         doc="score of a real target, r2 if none is given",
         types=(str,),
-        choices=lambda: tuple(name for name, score in SCORES.items() if score.kind == "real"),
+        choices=("r2", "sign_accuracy"),
     ),
     "standardise": Option(
         doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
 from trainables.datasets.columns import columns_of
 from trainables.datasets.table import unknown
-from trainables.metrics.scores import SCORES
+from trainables.metrics.scores import SCORES, scores_of
 
 _CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
 
@@ -95,6 +95,5 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
     if score is not None and score.signed and len(np.unique(train > 0, axis=0)) < 2:
         raise DataError(f"{where} is of one sign over the training split, so that its sign cannot be learned; "
                         "choose another split or metric")  # fmt: skip
-    if score is None or score.kind != target.kind:
-        known = (name for name, score in SCORES.items() if score.kind == target.kind)
-        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, known))
+    if score is None or target.kind not in score.kinds:
+        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, scores_of(target.kind)))

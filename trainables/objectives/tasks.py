@@ -28,7 +28,15 @@ def mse(outputs: Tensor, target: Tensor) -> Tensor:
     return (outputs - match_target(target, outputs)).square().mean((1, 2))
 
 
-TASK_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropy, "l1": l1, "mse": mse}
+def binary_cross_entropy(outputs: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy of labels' logits (K, N, L) and labels, 0 or 1, (N, L) or (K, N, L), in nats a label, (K,)."""
+    wanted = match_target(target, outputs).expand(outputs.shape)
+    return functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean((1, 2))
+
+
+TASK_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": cross_entropy, "binary_cross_entropy": binary_cross_entropy, "l1": l1, "mse": mse,
+}  # fmt: skip
 
 
 def task_loss_and_gradient(name: str, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from study.results.figures.canvas import (
@@ -23,6 +24,7 @@ from study.results.figures.canvas import (
 )
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
+from study.results.text.amounts import as_told, is_lower_better, score_name
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -70,8 +72,20 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
         title=f"{name}: {verdict}" if verdict else name,
         look=ENCODER_STYLES[index],
         strength="alignment strength λ",
-        score=f"{metric.replace('_', ' ')} (validation)",
+        score=f"{score_name(metric)} (validation){upwards(metric)}",
+        metric=metric,
     )
+
+
+def upwards(metric: str) -> str:
+    """What an axis says beside a score's name where better is not more: up is better in every figure."""
+    return ", lower is better" if is_lower_better(metric) else ""
+
+
+def as_they_are(axes: Axes, metric: str) -> None:
+    """Numbers on the axis of a score as it is called, which is kept turned where less of it is better."""
+    if is_lower_better(metric):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{as_told(value, metric) + 0.0:.6g}"))
 
 
 def answer_figure(
@@ -81,10 +95,13 @@ def answer_figure(
     look: Mapping[str, Any],
     strength: str,
     score: str,
+    metric: str = "",
     symbol: str = "λ",
     best: tuple[float, float] | None = None,
 ) -> Figure:
-    """An answer's scores against the strength, whose axis is called so; `best`: the place of the luckiest training."""
+    """An answer's scores against the strength, whose axis is called so; `metric` is what the scores are kept as, `best`
+    the place of the luckiest training.
+    """
     figure, axes = blank(title)
     color = look["color"]
     seeds = [
@@ -121,6 +138,7 @@ def answer_figure(
     _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best")
     axes.set_xlabel(strength)
     axes.set_ylabel(score)
+    as_they_are(axes, metric)
     legend(figure, axes)
     return figure
 
