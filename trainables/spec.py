@@ -108,11 +108,14 @@ class AlignmentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
-    """What all replicas of a pack share: the length of training, the batch size and the arithmetic."""
+    """What all replicas of a pack share: the length of training, the batch size, what rows of a class count (alike, or
+    so that all classes do) and the arithmetic.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     precision: Precision = "float32"
+    class_weights: Literal["none", "balanced"] = "none"
     evaluations: int = 10  # points of the learning curve, evenly spaced, the last epoch included
 
 
@@ -159,6 +162,8 @@ class PackSpec:
             del value["rows"]
         if self.scores is None:
             del value["scores"]
+        if self.training.class_weights == "none":
+            del value["training"]["class_weights"]
         return value
 
     @classmethod
@@ -206,9 +211,9 @@ class ReplicateResult:
     `scores` are those of encoder 1 and 2 that decide (higher is better: what is an error is turned), `losses` their
     task losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `others` are all
     scores of either encoder, by name and as they are, on the test split. `alignment` holds `cka`, `svcca` and
-    `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of the split: epoch, score 1, score 2, loss
-    1, loss 2. `by_unit` is the JSON of a `ByUnit` of `trainables.metrics.outcomes`: what each unit of the test split
-    adds to the scores, where replicates have rows of their own.
+    `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of the split: epoch, score
+    1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of `trainables.metrics.outcomes`: what each unit of
+    the test split adds to the scores, where replicates have rows of their own.
 
     A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
     reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the

@@ -202,6 +202,10 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
             f"training.batch_size is {config.training.batch_size}, but the training split has {rows} rows; "
             f"give at most {rows}"
         )
+    if config.training.class_weights == "balanced" and all(target.kind == "real" for target in data.targets):
+        raise ConfigError(
+            "training.class_weights: balanced is for classes and labels, and both targets are real numbers"
+        )
     one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
     if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:
         return

@@ -132,7 +132,12 @@ class Cell:
             pair=self.pair,
             encoders=self.encoders,
             alignment=alignment_of(self.config, arm),
-            training=TrainingSpec(epochs=training.epochs, batch_size=training.batch_size, precision=training.precision),
+            training=TrainingSpec(
+                epochs=training.epochs,
+                batch_size=training.batch_size,
+                precision=training.precision,
+                class_weights=training.class_weights,
+            ),
             replicas=tuple(
                 ReplicaSpec(
                     strength_1=setting.strength_1,

@@ -126,6 +126,9 @@ class TrainingSection(Section):
     """Of the alignment objective."""
     clip_norm: Positive = 8.0
     """Largest norm of an encoder's gradient."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """What a row counts in the task loss: all alike, or `balanced`, a row of a class as much more as it is rarer, so
+    that all classes count alike (of labels the 0s and 1s of each). Scores count all rows alike."""
     precision: Precision = "float32"
     """Of the networks' arithmetic; `tf32` needs a GPU. Losses are float32 always."""
 

@@ -45,6 +45,7 @@ _BEFORE: Mapping[Key, object] = {
     ("replicates", "splits"): "fixed",
     ("replicates", "confirm_on"): "holdout",
     ("search", "smallest_gain"): 0.0,
+    ("training", "class_weights"): "none",
 }
 
 

@@ -79,6 +79,14 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
             )
         if len(np.unique(train)) < 2:
             raise DataError(f"{where}: the training split has one class only; at least two are needed")
+    elif target.kind == "multi_label":
+        if values.ndim != 2 or values.dtype.kind != "f" or not np.isin(values, (0, 1)).all():
+            raise DataError(f"{where} must be (N, L) labels, 0.0 or 1.0, given {values.dtype} of shape {values.shape}")
+        if (same := np.flatnonzero(np.ptp(train, axis=0) == 0)).size:
+            raise DataError(
+                f"{where}: label {same[0] + 1} of {values.shape[1]} is {train[0, same[0]]:g} in all rows of the "
+                "training split; leave it out, or choose another split"
+            )
     else:
         if values.ndim not in (1, 2) or values.dtype.kind != "f" or not all_finite(values):
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")

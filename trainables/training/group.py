@@ -50,6 +50,9 @@ def _values_per_sample(encoder: EncoderSpec, shape: tuple[int, ...], *, masked: 
     return max(encoder.width * size // shape[-1], size)
 
 
+Weights = tuple[Tensor | None, Tensor | None]  # of the classes or labels of both targets
+
+
 class Measured(NamedTuple):
     """Scores and task losses of both encoders (4, K); what each unit adds to the scores (2, K, units); all scores of
     either encoder by name, (K,) each.
@@ -64,7 +67,8 @@ class Group:
     """Replicas of `spec`, all trained in lockstep, from the parameters `start` (K, P) of both networks.
 
     `states` are what the networks change besides their parameters, `seeds` the distinct ones of the pack, in the order
-    in which it draws what depends on them, `scoring` what outputs are worth.
+    in which it draws what depends on them, `scoring` what outputs are worth, `weights` what
+    rows of a class count in training (None: all alike).
     """
 
     def __init__(
@@ -77,8 +81,9 @@ class Group:
         states: tuple[State, State],
         seeds: list[int],
         scoring: Scoring,
+        weights: Weights = (None, None),
     ) -> None:
-        self._spec, self._networks, self._scoring = spec, networks, scoring
+        self._spec, self._networks, self._scoring, self._weights = spec, networks, scoring, weights
         self._names, self._targets = data.names, data.targets
         self._widest = [
             _values_per_sample(e, m.values.shape[1:], masked=m.mask is not None, device=start.device)
@@ -187,8 +192,10 @@ class Group:
         """The loss as in `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
-            task_loss_and_gradient(target.loss, done.outputs.mT, values)
-            for done, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
+            task_loss_and_gradient(target.loss, done.outputs.mT, values, weights)
+            for done, values, target, weights in zip(
+                passes, fit.batch_targets(index), self._targets, self._weights, strict=True
+            )
         )
         loss = loss_1 + loss_2
         for_features: list[Tensor | None] = [None, None]
@@ -218,7 +225,9 @@ class Group:
         with _arithmetic(self._spec.training.precision, self._device):
             for i, flat in enumerate(self.parts()):
                 outputs.append(self._networks[i](flat, *fit.batch(i, index), dropouts[i], self.states[i]))
-        loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], fit.batch_targets(index))
+        loss_1, loss_2 = self._task_losses(
+            [out.predictions for out in outputs], fit.batch_targets(index), weights=self._weights
+        )
         loss = loss_1 + loss_2
         if self._is_aligned:
             alignment = self._spec.alignment
@@ -232,10 +241,12 @@ class Group:
             )
         return loss
 
-    def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
+    def _task_losses(
+        self, outputs: list[Tensor], targets: tuple[Tensor, Tensor], *, weights: Weights = (None, None)
+    ) -> list[Tensor]:
         return [
-            TASK_LOSSES[target.loss](out, values)
-            for out, values, target in zip(outputs, targets, self._targets, strict=True)
+            TASK_LOSSES[target.loss](out, values, own)
+            for out, values, target, own in zip(outputs, targets, self._targets, weights, strict=True)
         ]
 
     def _dropouts(self, epoch: int) -> list[Any]:

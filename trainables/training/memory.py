@@ -152,6 +152,7 @@ def _trace(
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
     # Scores are computed piece by piece, and a user's own one cannot be asked about data that are all zeros.
     spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid", rows="fixed", scores=None)
+    spec = replace(spec, training=replace(spec.training, class_weights="none"))
     with _tensors_for(device), TensorMemory() as memory:
         pack = Pack(spec, batch, together=together)
         pack.train_epoch()

@@ -15,12 +15,13 @@ from trainables.metrics.similarities import similarities
 from trainables.networks.network import SoloEncoder, State, build_networks
 from trainables.networks.trial import prepared
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
+from trainables.objectives.tasks import balanced_weights
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
 from trainables.sources import Source
 from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
-from trainables.training.group import Group, group_size
+from trainables.training.group import Group, Weights, group_size
 from trainables.training.optim import join_states, split_state
 from trainables.training.rows import ReplicateRows
 from trainables.training.scoring import Scoring
@@ -79,7 +80,7 @@ class Pack:
             self._groups.append(
                 Group(
                     group, data, self._networks, start[members], states=(own_1, own_2), seeds=self._seeds,
-                    scoring=scoring,
+                    scoring=scoring, weights=self._class_weights(data),
                 )
             )  # fmt: skip
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
@@ -224,6 +225,16 @@ class Pack:
             state = {part: torch.stack([own[part] for _, own in drawn])[which] for part in drawn[0][1]}
             states.append({part: values.to(self._device) for part, values in state.items()})
         return torch.cat(flats, 1).to(self._device), states
+
+    def _class_weights(self, data: PairData) -> Weights:
+        """What rows of each class count, by the rows in memory to train on: the same for all replicas."""
+        if self.spec.training.class_weights == "none":
+            return None, None
+        first, second = (
+            None if target.kind == "real" else balanced_weights(values, classes=target.n_classes)
+            for target, values in zip(data.targets, self._fit.targets, strict=True)
+        )
+        return first, second
 
     def _own_code(self) -> dict[str, Any]:
         """What a checkpoint has of modules and scores of the user's: their code, as a hash, and the modules' state."""
