@@ -58,10 +58,10 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str | No
     """What a target holds, from integers, booleans, text or real numbers of shape (N,) or (N, m).
 
     With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
-    whole values, or up to 20. Other rows of 0s and 1s are labels, `multi_label`; all else is `real`. Where `metric` asks
-    for their sign, integers and real numbers are classes only if they are two whole values. Where another reading is as
-    likely, or classes leave a `metric` that was given unused, a note says so. Real numbers for a `signed` score that are
-    0 and 1 become -1 and 1.
+    whole values, or up to 20. Other rows of 0s and 1s are labels, `multi_label`; all else is `real`. Where `metric`
+    asks for their sign, integers and real numbers are classes only if they are two whole values. Where another reading
+    is as likely, or classes leave a `metric` that was given unused, a note says so. Real numbers for a `signed` score
+    that are 0 and 1 become -1 and 1.
 
     Raises:
         DataError: a value is missing, or the values are not what `task` and `metric` say.
