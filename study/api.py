@@ -206,8 +206,8 @@ def run(
     """Run or resume a study, as `python -m study.run` does, and return its report.
 
     Args:
-        space: the study file, its content as a mapping (a factory of an encoder may be the function itself
-            there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
+        space: the study file, its content as a mapping (a factory of an encoder, or a score, may be the
+            function itself there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
             `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
         overrides: `key=value` each, as the command's `--set`.
         out: folder of all studies.
