@@ -9,14 +9,9 @@ import time
 import warnings
 from collections.abc import Sequence
 
-from study.cells.building import build_cells, data_notes
-from study.cells.profiles import forecast_cells, profile_cells
 from study.cli.options import add_out, add_stand_in, add_study_file
 from study.cli.process import run_as_process
-from study.config import ConfigError, load_config
 from study.config.folder import StudyFolder
-from study.results.profiles import profiled
-from study.session.profiles import forecast_table, profile_table, profiles_as_json, write_profiles
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 2 bad input."""
     given = parser().parse_args(arguments)
     warnings.filterwarnings("ignore")
+    # Seconds of imports, which --help need not wait for.
+    from study.cells.building import build_cells, data_notes
+    from study.cells.profiles import forecast_cells, profile_cells
+    from study.config import ConfigError, load_config
+    from study.results.profiles import profiled
+    from study.session.profiles import forecast_table, profile_table, profiles_as_json, write_profiles
+
     start = time.monotonic()
     try:
         config = load_config(given.space, overrides=given.overrides, stand_in=given.stand_in)

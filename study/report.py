@@ -18,7 +18,6 @@ from study.config import ConfigError, load_resolved
 from study.config.folder import StudyFolder, reported
 from study.config.notation import write_yaml
 from study.results.beside import beside_table, side_by_side
-from study.results.claims.claims import claims_table, judge
 from study.results.decision import decision
 from study.results.model import Report, to_json
 from study.results.model.schema import report_schema
@@ -73,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folders = [_folder(name, given.out) for name in given.study]
         if given.claims:
+            from study.results.claims.claims import claims_table, judge  # for which SciPy is imported
+
             print(claims_table(judge(_finished(folders, given.out))))
             return 0
         if len(folders) == 2 and not given.config:

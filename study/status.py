@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -17,8 +18,10 @@ from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.config.secrets import redacted
 from study.search.record.storage import check_option
-from study.session.status import CellStatus, StudyStatus, read_statuses
 from trainables.output import json_text
+
+if TYPE_CHECKING:
+    from study.session.status import CellStatus, StudyStatus
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 2 bad input."""
     given = parser().parse_args(arguments)
+    from study.session.status import read_statuses  # seconds of imports, which --help need not wait for
+
     warnings.filterwarnings("ignore")
     try:
         _check_folder(given.out, needed=given.storage is None)

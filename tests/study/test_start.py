@@ -29,6 +29,13 @@ build_cells(read_study({{
 }}))
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
+SHOWS_HELP = f"""
+import sys
+from importlib import import_module
+for command in ("config.__main__", "profile", "report", "run", "select", "status", "submit"):
+    import_module(f"study.{{command}}").parser().format_help()
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
 # Cycles that hold references of Ray become garbage all the time that Ray takes to end.
 ENDS_BESIDE_GARBAGE = """
 import threading, time
@@ -77,6 +84,10 @@ def said(code: str) -> str:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
+
+
+def test_every_command_has_help_before_seconds_of_imports() -> None:
+    assert said(SHOWS_HELP) == "[]"
 
 
 def test_a_study_is_checked_before_seconds_of_imports() -> None:
