@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -108,22 +109,33 @@ def average_precision(outputs: Tensor, target: Tensor) -> Tensor:
     without a row are left out; where none is left it is 0.
     """
     one = ranked(outputs, target)
-    values, wanted = one.order.mT.contiguous(), one.wanted.mT
-    count = values.shape[-1]
-    ordered, order = values.sort(dim=-1)
-    start = torch.searchsorted(ordered, values)  # rows that stand lower
-    hits = wanted.gather(-1, order).flip(-1).cumsum(-1).flip(-1).double()  # from here upwards
-    precision = hits.gather(-1, start) / (count - start)
+    order, first, _ = _places(one.order)
+    wanted = one.wanted.mT.gather(-1, order)
+    hits = wanted.flip(-1).cumsum(-1).flip(-1).double()  # from each place upwards
+    precision = hits.gather(-1, first) / (order.shape[-1] - first)
     positive = wanted.sum(-1)
     return _mean_over((precision * wanted).sum(-1) / positive.clamp_min(1), positive > 0, none=0.0)
 
 
 def average_ranks(values: Tensor) -> Tensor:
     """Ranks (K, N, C) of values along N, from 1; equal ones share the mean of their places."""
+    order, first, last = _places(values)
+    ranks = (first + last + 2).double() / 2
+    return torch.empty_like(ranks).scatter_(-1, order, ranks).mT
+
+
+def _places(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The order of values (K, N, C) along N, and the first and last place of all equal ones, (K, C, N) each."""
     along = values.mT.contiguous()
-    ordered = along.sort(dim=-1).values
-    first, last = torch.searchsorted(ordered, along), torch.searchsorted(ordered, along, right=True)
-    return ((first + last + 1).double() / 2).mT
+    # NumPy's sorting is vectorised: a third of the time.
+    order = torch.from_numpy(np.argsort(along.numpy(), axis=-1)) if along.is_cpu else along.argsort(dim=-1)
+    ordered = along.gather(-1, order)
+    place = torch.arange(along.shape[-1], device=along.device)
+    rises = ordered[..., 1:] != ordered[..., :-1]
+    edge = torch.ones_like(ordered[..., :1], dtype=torch.bool)
+    first = torch.where(torch.cat([edge, rises], -1), place, 0).cummax(-1).values
+    last = torch.where(torch.cat([rises, edge], -1), place, len(place)).flip(-1).cummin(-1).values.flip(-1)
+    return order, first, last
 
 
 def ranked(outputs: Tensor, target: Tensor) -> Columns:

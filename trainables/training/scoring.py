@@ -20,6 +20,8 @@ from trainables.metrics.scores import SCORES, Measure, Score, scores_of
 from trainables.sources import Source
 from trainables.spec import PackSpec, ScoreSpec
 
+_OTHER_VALUES = 2**18  # numbers of one replica's outputs on which scores that do not decide are measured: seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderScore:
@@ -60,7 +62,8 @@ class EncoderScore:
     def all(self, outputs: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Every score of the table that is for this target, and the user's own, (K,) each, as it is called by itself.
 
-        What asks for a target's sign is left out where that is always the same.
+        What asks for a target's sign is left out where that is always the same. Of large data those that do not decide
+        are measured on evenly spaced rows.
         """
         values = self.target.values
         known: dict[str, Score | OwnScore] = {
@@ -70,9 +73,22 @@ class EncoderScore:
         }
         if isinstance(self.score, OwnScore):
             known[self.score.source.name] = self.score
+        most = max(1, _OTHER_VALUES // outputs.shape[2])
+        rows = (
+            torch.linspace(0, outputs.shape[1] - 1, min(most, outputs.shape[1]), device=outputs.device).round().long()
+        )
+        few = outputs.index_select(1, rows), target.index_select(target.ndim - self._sample_axes, rows)
         return {
-            name: score.measure(*self._prepared(score, outputs, target)).double().cpu() for name, score in known.items()
+            name: score.measure(*self._prepared(score, *((outputs, target) if score is self.score else few)))
+            .double()
+            .cpu()
+            for name, score in known.items()
         }
+
+    @property
+    def _sample_axes(self) -> int:
+        """How many axes of a target are its rows and what they hold: classes are numbers, all else has columns."""
+        return 1 if self.target.kind == "classes" else 2
 
     @property
     def sign(self) -> int:
