@@ -73,10 +73,8 @@ class EncoderScore:
         }
         if isinstance(self.score, OwnScore):
             known[self.score.source.name] = self.score
-        most = max(1, _OTHER_VALUES // outputs.shape[2])
-        rows = (
-            torch.linspace(0, outputs.shape[1] - 1, min(most, outputs.shape[1]), device=outputs.device).round().long()
-        )
+        n, most = outputs.shape[1], max(1, _OTHER_VALUES // outputs.shape[2])
+        rows = torch.linspace(0, n - 1, min(most, n), dtype=torch.float64, device=outputs.device).round().long()
         few = outputs.index_select(1, rows), target.index_select(target.ndim - self._sample_axes, rows)
         return {
             name: score.measure(*self._prepared(score, *((outputs, target) if score is self.score else few)))
