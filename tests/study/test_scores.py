@@ -161,13 +161,17 @@ def test_the_score_is_part_of_what_a_study_is_and_its_folder_is_not(folder: Path
     assert StudyConfig.of_identity(plain).score is None
 
 
+def test_beside_a_trainer_of_the_user_s_it_is_told_where_it_belongs() -> None:
+    with pytest.raises(ConfigError, match=r"what trainer.call returns decides: .* as trainer.score"):
+        read_study({"study": "s", "trainer": {"call": "t.py:f"}, "pairs": [["a", "b"]], "score": "auroc"})
+
+
 def test_from_python_a_score_is_the_function_itself(folder: Path) -> None:
     limit = 5.0
 
     def near(targets: Any, outputs: Any) -> float:
         return float((abs(targets - outputs) < limit).mean())
 
-    space = json.loads((folder / "scored.yaml").read_text()) if (folder / "scored.yaml").exists() else {}
     space = {**STUDY, "dataset": {"name": "arrays", "path": str(folder / "d.npz"), "target": "real"}, "score": near} | {
         "pairs": [["a", "b"]]
     }
