@@ -191,7 +191,7 @@ def read_study(
 
 
 def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's content with factories of encoders by name, where they are functions.
+    """A study's content with factories of encoders, and scores, by name, where they are functions.
 
     Raises:
         ConfigError: one cannot be sent to other processes.
@@ -200,19 +200,28 @@ def _with_names(space: Mapping[str, Any]) -> dict[str, Any]:
     from trainables.code.calls import SourceError
     from trainables.sources import remembered
 
-    def named(section: Any) -> Any:
-        if not isinstance(section, Mapping) or not callable(section.get("factory")):
-            return section
+    def named(key: str, value: Any) -> Any:
+        if not callable(value):
+            return value
         try:
-            return {**section, "factory": remembered(section["factory"])}
+            return remembered(value)
         except SourceError as error:
-            raise ConfigError(f"factory: {error}") from None
+            raise ConfigError(f"{key}: {error}") from None
+
+    def encoder(section: Any) -> Any:
+        if not isinstance(section, Mapping) or "factory" not in section:
+            return section
+        return {**section, "factory": named("factory", section["factory"])}
 
     content = {**space}
     if "encoder" in content:
-        content["encoder"] = named(content["encoder"])
+        content["encoder"] = encoder(content["encoder"])
     if isinstance(content.get("encoders"), Mapping):
-        content["encoders"] = {name: named(section) for name, section in content["encoders"].items()}
+        content["encoders"] = {name: encoder(section) for name, section in content["encoders"].items()}
+    if isinstance(scores := content.get("score"), Mapping):
+        content["score"] = {name: named(f"score.{name}", score) for name, score in scores.items()}
+    elif "score" in content:
+        content["score"] = named("score", content["score"])
     return content
 
 
@@ -231,8 +240,8 @@ def run(
     """Run, resume or extend a study, as `python -m study.run` does, and return its report.
 
     Args:
-        space: the study file, its content as a mapping (a factory of an encoder may be the function itself
-            there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
+        space: the study file, its content as a mapping (a factory of an encoder, or a score, may be the
+            function itself there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
             `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
         overrides: `key=value` each, as the command's `--set`.
         out: folder of all studies.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -87,6 +87,16 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoreSpec:
+    """What an encoder's outputs are scored by: a line of `SCORES`, or FILE.py:name of a function of the user's, whose
+    `code` is the text of a `trainables.sources.Source` and no part of any hash.
+    """
+
+    name: str
+    code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlignmentSpec:
     """How the two representations are pulled together; how strongly is each replica's own."""
 
@@ -98,11 +108,14 @@ class AlignmentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
-    """What all replicas of a pack share: the length of training, the batch size and the arithmetic."""
+    """What all replicas of a pack share: the length of training, the batch size, what rows of a class count (alike, or
+    so that all classes do) and the arithmetic.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     precision: Precision = "float32"
+    class_weights: Literal["none", "balanced"] = "none"
     evaluations: int = 10  # points of the learning curve, evenly spaced, the last epoch included
 
 
@@ -137,15 +150,20 @@ class PackSpec:
     fit: tuple[Split, ...] = ("train",)
     evaluate: Split = "valid"
     rows: Rows = "fixed"
+    scores: tuple[ScoreSpec, ScoreSpec] | None = None  # None: the targets' own
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, the inverse of `from_json`; `rows` only where a spec of the version before has no name
-        for it, so that what it has trained keeps its hash.
+        """Plain containers, the inverse of `from_json`; `rows`, `scores` and weights of classes only where a spec of
+        the version before has no name for it, so that what it has trained keeps its hash.
         """
         value = asdict(self)
         value["encoders"] = tuple(encoder.to_json() for encoder in self.encoders)
         if self.rows == "fixed":
             del value["rows"]
+        if self.scores is None:
+            del value["scores"]
+        if self.training.class_weights == "none":
+            del value["training"]["class_weights"]
         return value
 
     @classmethod
@@ -163,26 +181,39 @@ class PackSpec:
             fit=tuple(value["fit"]),
             evaluate=value["evaluate"],
             rows=value.get("rows", "fixed"),
+            scores=scores_from_json(value.get("scores")),
         )
 
     @property
     def hash(self) -> str:
         """Identity of the pack: equal specs have equal hashes."""
         name, options = self.dataset.identity
-        own = {"dataset": {"name": name, "options": options}, "encoders": [e.identity for e in self.encoders]}
+        own: dict[str, Any] = {
+            "dataset": {"name": name, "options": options}, "encoders": [e.identity for e in self.encoders],
+        }  # fmt: skip
+        if self.scores is not None:
+            own["scores"] = [score.name for score in self.scores]
         return content_hash({**self.to_json(), **own})
+
+
+def scores_from_json(value: Sequence[Mapping[str, str]] | None) -> tuple[ScoreSpec, ScoreSpec] | None:
+    """The scores of a pair from their plain containers; None for none."""
+    if value is None:
+        return None
+    first, second = (ScoreSpec(**score) for score in value)
+    return first, second
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicateResult:
     """What one training came to; `scores` and `losses` are NaN and `status` is `diverged` where it blew up.
 
-    `scores` are the primary metric of encoder 1 and 2 (higher is better, see `Target.metric`), `losses` their task
-    losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `alignment` holds
-    `cka`, `svcca`, `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of
-    the split: epoch, score 1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of
-    `trainables.metrics.outcomes`: what each unit of the test split adds to the scores, where replicates have rows of
-    their own.
+    `scores` are those of encoder 1 and 2 that decide (higher is better: what is an error is turned), `losses` their
+    task losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `others` are all
+    scores of either encoder, by name and as they are, on the test split. `alignment` holds `cka`, `svcca` and
+    `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of the split: epoch, score
+    1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of `trainables.metrics.outcomes`: what each unit of
+    the test split adds to the scores, where replicates have rows of their own.
 
     A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
     reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the
@@ -195,6 +226,7 @@ class ReplicateResult:
     alignment: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[float, float, float, float, float], ...] = ()
     by_unit: Mapping[str, Any] | None = None
+    others: tuple[Mapping[str, float], Mapping[str, float]] | None = None
     extras: Mapping[str, float] = field(default_factory=dict)
     one_score: bool = False
     code: str = ""
@@ -205,9 +237,11 @@ class ReplicateResult:
         where it is not there.
         """
         outcomes = {} if self.by_unit is None else {"by_unit": dict(self.by_unit)}
-        extras = {"extras": {k: _none_if_nan(v) for k, v in self.extras.items()}} if self.extras else {}
+        others = {"others": [_without_nan(scores) for scores in self.others]} if self.others else {}
+        extras = {"extras": _without_nan(self.extras)} if self.extras else {}
         return {
             **outcomes,
+            **others,
             **extras,
             **({"one_score": True} if self.one_score else {}),
             **({"code": self.code} if self.code else {}),
@@ -215,7 +249,7 @@ class ReplicateResult:
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
-            "alignment": {k: _none_if_nan(v) for k, v in self.alignment.items()},
+            "alignment": _without_nan(self.alignment),
             "curve": [[_none_if_nan(v) for v in row] for row in self.curve],
         }
 
@@ -228,14 +262,25 @@ class ReplicateResult:
             status=value["status"],
             scores=(score_1, score_2),
             losses=(loss_1, loss_2),
-            alignment={k: _nan_if_none(v) for k, v in value["alignment"].items()},
+            alignment=_with_nan(value["alignment"]),
             curve=tuple(tuple(map(_nan_if_none, row)) for row in value["curve"]),  # type: ignore[misc]
             by_unit=value.get("by_unit"),
-            extras={k: _nan_if_none(v) for k, v in value.get("extras", {}).items()},
+            others=None
+            if value.get("others") is None
+            else (_with_nan(value["others"][0]), _with_nan(value["others"][1])),
+            extras=_with_nan(value.get("extras", {})),
             one_score=bool(value.get("one_score", False)),
             code=str(value.get("code", "")),
             kept=tuple(map(int, value.get("kept", ()))),
         )
+
+
+def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _none_if_nan(value) for name, value in values.items()}
+
+
+def _with_nan(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: _nan_if_none(value) for name, value in values.items()}
 
 
 def _none_if_nan(value: float) -> float | None:

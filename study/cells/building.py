@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from study.cells.cell import Cell, alignment_of
+from study.cells.scores import metrics_of, scores_of_pair
 from study.config import ConfigError, EncoderSection, Splits, StudyConfig
 from study.config.trainer import TrainerSection
 from trainables import datasets
@@ -140,6 +141,7 @@ def _cell(
     first, second = (encoder_of(config, data, name) for name in pair)
     if config.trainer is None:
         _check_fit(config, pair_data, (first, second))
+    scores = None if config.trainer is not None else scores_of_pair(config, data, pair_data)
     name = f"{spec.name}-stand-in" if data.stand_in else spec.name  # the id goes into names of files and models
     prefix = "-".join([name, *(f"{key}={value}" for key, value in variant.items())])
     return Cell(
@@ -151,10 +153,11 @@ def _cell(
         data_key=data_key,
         pair=pair,
         encoders=(first, second),
-        metrics=(pair_data.targets[0].metric, pair_data.targets[1].metric),
+        metrics=metrics_of(scores, pair_data),
         rows={split: len(pair_data.rows(split)) for split in SPLITS},
         exact_profile=pair_data.exact_profile,
         stand_in=data.stand_in,
+        scores=scores,
     )
 
 
@@ -198,6 +201,10 @@ def _check_fit(config: StudyConfig, data: PairData, encoders: tuple[EncoderSpec,
         raise ConfigError(
             f"training.batch_size is {config.training.batch_size}, but the training split has {rows} rows; "
             f"give at most {rows}"
+        )
+    if config.training.class_weights == "balanced" and all(target.kind == "real" for target in data.targets):
+        raise ConfigError(
+            "training.class_weights: balanced is for classes and labels, and both targets are real numbers"
         )
     one_width = encoders[0].width == encoders[1].width or config.alignment.projector != "none"
     if one_width and {encoder.kind for encoder in encoders} <= READ_ANYTHING:

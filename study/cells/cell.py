@@ -18,9 +18,11 @@ from trainables.spec import (
     PackSpec,
     ReplicaSpec,
     Rows,
+    ScoreSpec,
     Split,
     TrainingSpec,
     derive_seed,
+    scores_from_json,
 )
 
 Job = PackSpec | FunctionSpec
@@ -35,7 +37,8 @@ class Cell:
     dataset options in which the study's cells differ; `data_key` says which of the study's datasets is its own.
     Where the user's function trains, there may be no dataset, and then no encoders, rows or profile are known; `code`
     is the hash of the function's code, if that is at hand. `past` are the stages before the study was extended, oldest
-    first; none of a cell that is as it was asked for at once.
+    first; none of a cell that is as it was asked for at once. `metrics` are what the scores are called of which higher
+    is better; `scores` those that the study names, None where the targets' own decide.
     """
 
     id: str
@@ -51,6 +54,7 @@ class Cell:
     exact_profile: Mapping[str, float] | None
     stand_in: bool
     code: str = ""
+    scores: tuple[ScoreSpec, ScoreSpec] | None = None
     past: tuple[Stage, ...] = ()
 
     def as_of(self, stage: int) -> Cell:
@@ -68,7 +72,8 @@ class Cell:
         fields = {name: getattr(self, name) for name in _PLAIN}
         dataset = None if self.dataset is None else asdict(self.dataset)
         encoders = None if self.encoders is None else [encoder.to_json() for encoder in self.encoders]
-        return {**fields, "dataset": dataset, "encoders": encoders}
+        scores = {} if self.scores is None else {"scores": [asdict(score) for score in self.scores]}
+        return {**fields, **scores, "dataset": dataset, "encoders": encoders}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, config: StudyConfig) -> Cell:
@@ -80,7 +85,8 @@ class Cell:
         if value["encoders"] is not None:
             first, second = (EncoderSpec(**encoder) for encoder in value["encoders"])
             encoders = (first, second)
-        return cls(config=config, dataset=dataset, encoders=encoders, **plain)
+        scores = scores_from_json(value.get("scores"))
+        return cls(config=config, dataset=dataset, encoders=encoders, scores=scores, **plain)
 
     @property
     def job_key(self) -> str:
@@ -134,7 +140,12 @@ class Cell:
             pair=self.pair,
             encoders=self.encoders,
             alignment=alignment_of(self.config, arm),
-            training=TrainingSpec(epochs=training.epochs, batch_size=training.batch_size, precision=training.precision),
+            training=TrainingSpec(
+                epochs=training.epochs,
+                batch_size=training.batch_size,
+                precision=training.precision,
+                class_weights=training.class_weights,
+            ),
             replicas=tuple(
                 ReplicaSpec(
                     strength_1=setting.strength_1,
@@ -150,6 +161,7 @@ class Cell:
             fit=("train", "valid") if arm == "final" else ("train",),
             evaluate="test" if on_test else "valid",
             rows=self._rows(arm),
+            scores=self.scores,
         )
 
     def _rows(self, arm: Arm) -> Rows:

@@ -16,6 +16,7 @@ from study.config.files import read_regular
 from study.config.notation import MOST_CHARACTERS, read_yaml, write_yaml
 from study.config.nuisance import NuisanceRange
 from study.config.schema import EncoderSection
+from study.config.scores import located
 from study.config.secrets import redacted
 from study.config.study_file import StudyConfig, in_full
 from trainables.code.calls import Call
@@ -109,8 +110,14 @@ def _with_paths(config: StudyConfig, folder: Path) -> StudyConfig:
 
     if config.trainer is not None:
         return config.model_copy(update={"trainer": config.trainer.located(folder)})
+    score = config.score
+    if isinstance(score, str):
+        score = located(score, folder)
+    elif score is not None:
+        score = {name: located(one, folder) for name, one in score.items()}
     return config.model_copy(
         update={
+            "score": score,
             "encoder": whole(config.encoder),
             "encoders": {name: whole(section) for name, section in config.encoders.items()},
         }

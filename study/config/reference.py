@@ -97,7 +97,11 @@ def _values(schema: Schema) -> str:
         items = schema.get("prefixItems")
         return f"list of {len(items)}: {_values(items[0])}" if items else f"list of {_values(schema['items'])}"
     if kind == "object":
-        return "names and values" if schema.get("additionalProperties") is True else "names, each with a section"
+        each = schema.get("additionalProperties")
+        if each is True:
+            return "names and values"
+        is_text = isinstance(each, dict) and each.get("type") == "string"
+        return f"names, each with {'text' if is_text else 'a section'}"
     return {"string": "text", "boolean": "`true`, `false`", "null": ""}.get(str(kind), "")
 
 

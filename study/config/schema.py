@@ -126,6 +126,9 @@ class TrainingSection(Section):
     """Of the alignment objective."""
     clip_norm: Positive = 8.0
     """Largest norm of an encoder's gradient."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """What a row counts in the task loss: all alike, or `balanced`, a row of a class as much more as it is rarer, so
+    that all classes count alike (of labels the 0s and 1s of each). Scores count all rows alike."""
     precision: Precision = "float32"
     """Of the networks' arithmetic; `tf32` needs a GPU. Losses are float32 always."""
 
@@ -208,18 +211,9 @@ class SearchSection(Section):
     """Smallest gain of interest, in the score's own unit: 0.005 is half a point of accuracy, and 0.005 of R². A gain or
     loss whose 90 % interval lies within ± this is said to be too small to matter, and nothing is advised for its sake
     (0: every confirmed gain counts). Half a point is about the standard error of an accuracy on ten thousand test rows:
-    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `trainer` whose
-    `score` is another it is 0 unless given."""
-
-    @field_validator("smallest_gain")
-    @classmethod
-    def _in_the_unit_of_the_score(cls, gain: float) -> float:
-        if gain >= 0.5:
-            raise ValueError(
-                f"{gain:g} would be half of all that an accuracy or R² can gain; the unit is the score's own, in which "
-                "half a point of accuracy is 0.005"
-            )
-        return gain
+    what is smaller can hardly be seen again, and is seldom worth one more hyperparameter. With a `score` in a unit of
+    its own (`rmse`, `mae`, `log_loss`, a function of yours, or a `trainer`'s that is none of the three known) it is 0
+    unless given: how little of it matters only you know."""
 
 
 class ResourcesSection(Section):

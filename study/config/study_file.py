@@ -29,6 +29,7 @@ from study.config.schema import (
     StrengthSection,
     TrainingSection,
 )
+from study.config.scores import ScoreName, has_no_unit
 from study.config.secrets import has_literal_password, is_in_memory, shown
 from study.config.section import Section
 from study.config.trainer import TrainerSection, own_keys, ruled_out
@@ -37,12 +38,14 @@ from trainables.spec import content_hash
 
 Key = tuple[str, str]  # a section and a key of it
 _KNOWN_SCORES = ("accuracy", "sign_accuracy", "r2")  # whose unit the smallest gain of interest is given in
+_HALF = 0.5  # of all that a score without a unit can gain
 
 # What a study means by a key that its record lacks: it was begun before there was such a key.
 _BEFORE: Mapping[Key, object] = {
     ("replicates", "splits"): "fixed",
     ("replicates", "confirm_on"): "holdout",
     ("search", "smallest_gain"): 0.0,
+    ("training", "class_weights"): "none",
 }
 
 
@@ -71,6 +74,14 @@ class StudyConfig(Section):
     """Of single modalities, by name."""
     alignment: AlignmentSection = AlignmentSection()
     training: TrainingSection = TrainingSection()
+    score: ScoreName | Annotated[dict[str, ScoreName], Field(min_length=1)] | None = None
+    """What decides: the score of the outputs that λ* is best for, for all modalities or by name. Of classes, and of
+    labels of which a row may have several: `accuracy` (default), `balanced_accuracy`, `macro_f1`, `auroc`,
+    `average_precision`, `log_loss`; of real targets: `r2` (default), `rmse`, `mae`, `pearson`, `spearman`,
+    `concordance` (Lin's), `sign_accuracy`; or `FILE.py:name`, a function of (targets, outputs), NumPy arrays, that
+    returns a number of which higher is better. It changes no training. Errors are told in the target's unit, and lower
+    is better. Two modalities of a pair may have different scores if both are shares or correlations, which have no
+    unit."""
     strength: StrengthSection = StrengthSection()
     replicates: ReplicatesSection = ReplicatesSection()
     models: Flag = True
@@ -88,6 +99,9 @@ class StudyConfig(Section):
         if value.get("trainer") is None:
             if value.get("dataset") is None:
                 raise PydanticCustomError("missing", "the key dataset is missing", {"key": "dataset"})
+            search = value.get("search", {})
+            if not has_no_unit(value.get("score")) and isinstance(search, dict):  # nobody knows what is small in it
+                return {**value, "search": {"smallest_gain": 0.0, **search}}
             return value
         if problem := ruled_out({key: one for key, one in value.items() if key != "dataset" or one is not None}):
             raise ValueError(problem)
@@ -108,10 +122,14 @@ class StudyConfig(Section):
     def _fits_trainer(self) -> StudyConfig:
         if self.trainer is None:
             check_of_packs(self.search.nuisance)
+            if self.search.smallest_gain >= _HALF and has_no_unit(self.score):
+                raise ValueError(_too_large(self.search.smallest_gain))
             if self.resources.minutes_per_trial is not None:
                 raise ValueError("resources.minutes_per_trial is for a trainer of your own; take it out")
         else:
             check_of_function(self.search.nuisance)
+            if self.search.smallest_gain >= _HALF and self.trainer.score in _KNOWN_SCORES:
+                raise ValueError(_too_large(self.search.smallest_gain))
         return self
 
     @field_validator("storage")
@@ -147,6 +165,8 @@ class StudyConfig(Section):
         if self.trainer is not None:
             return own_keys(value)
         del value["trainer"], value["resources"]["minutes_per_trial"]
+        if self.score is None:  # as the version before has it
+            del value["score"]
         return value
 
     def to_json(self) -> dict[str, Any]:
@@ -183,6 +203,10 @@ class StudyConfig(Section):
                     del section[key]
             if "factory" in section:
                 section["factory"] = Path(section["factory"]).name  # wherever the study file lies
+        if isinstance(self.score, str):
+            value["score"] = Path(self.score).name
+        elif self.score is not None:
+            value["score"] = {name: Path(score).name for name, score in self.score.items()}
         return value
 
     @classmethod
@@ -215,6 +239,13 @@ class StudyConfig(Section):
     def hash(self) -> str:
         """Content hash of `identity`; a study of one name has one."""
         return content_hash(self.identity)
+
+
+def _too_large(gain: float) -> str:
+    return (
+        f"search.smallest_gain: {gain:g} would be half of all that an accuracy or R² can gain; the unit is the score's "
+        "own, in which half a point of accuracy is 0.005"
+    )
 
 
 def in_full(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ _RULED_OUT: Mapping[str, tuple[str, ...]] = {
     "encoder": (),
     "encoders": (),
     "training": (),
+    "score": (),
     "alignment": ("objective", "direction", "projector", "projector_width"),
     "replicates": ("splits", "confirm_on"),
     "resources": ("pack",),
@@ -109,6 +110,10 @@ def ruled_out(given: Mapping[str, Any]) -> str | None:
             continue
         content = given[section]
         named = [key for key in keys if isinstance(content, Mapping) and key in content]
+        if section == "score":
+            return (
+                "score is of the built-in training; what trainer.call returns decides: say what it is as trainer.score"
+            )
         if not keys or named:
             key = f"{section}.{named[0]}" if named else section
             return (

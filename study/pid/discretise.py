@@ -19,6 +19,7 @@ Codes = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 
 CLUSTER_COMPONENTS = 5  # of the clusters of Liang et al. 2023
+_MOST_COMBINATIONS = 8  # of labels, which are a class each
 _ROUNDING = 1e-6  # of the largest value: k-means does not tell rows apart that are much closer
 _PIECE = 1024  # rows of sequences that are in memory as float64 at once
 
@@ -137,7 +138,9 @@ def _project(modality: Modality, split: NDArray[np.int8], components: int) -> Ar
 def classes(targets: tuple[Target, Target], split: NDArray[np.int8], *, quantiles: int = 4) -> Codes:
     """Class of every row: the common target's, or the pair (y1, y2) where the modalities have different ones.
 
-    A real target is cut at 0 where its score is `signed`, otherwise at the training rows' quantiles.
+    A real target is cut at 0 where its score is `signed`, otherwise at the training rows' quantiles. Labels of which a
+    row may have several are classes by their combinations, where these are few; otherwise they are cut as a real target
+    of several columns, along the direction in which it varies most.
 
     Raises:
         ValueError: fewer than two classes occur, or labels are no classes.
@@ -163,7 +166,11 @@ def _one_target(target: Target, split: NDArray[np.int8], quantiles: int) -> Code
             raise ValueError(f"class labels must be integers from 0, one a row; given {values.dtype} {values.shape}")
         return values.astype(np.int64)
     values = values.reshape(len(values), -1)
-    if SCORES[target.metric].signed:
+    if target.kind == "multi_label":
+        combinations, codes = np.unique(values, axis=0, return_inverse=True)
+        if len(combinations) <= _MOST_COMBINATIONS:
+            return codes.reshape(-1).astype(np.int64)
+    if target.kind == "real" and SCORES[target.metric].signed:
         return (values[:, 0] > 0).astype(np.int64)
     if values.shape[1] > 1:
         values = target_unit(target, np.flatnonzero(split == TRAIN)).apply(values)

@@ -22,6 +22,7 @@ from study.results.model import (
     PairResult,
     SubjectResult,
 )
+from study.results.scores import score_results
 from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
 from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
 from study.search.confirming import confirmed_groups
@@ -55,6 +56,7 @@ def encoder_result(
         arm=arm,
         own_side=own_side,
         baseline=_baseline(cell, ledger, subject),
+        scores=score_results(cell, ledger, index, star=result.lambda_star, arm=arm or "shared"),
     )
 
 

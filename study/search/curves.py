@@ -149,7 +149,7 @@ def _outcomes(kept: Sequence[ByUnit | None]) -> dict[Subject, Outcomes]:
         return {}
     missing = np.full_like(any_one.values[0], np.nan)
     first, second = (np.array([one.values[side] if one else missing for one in kept]) for side in (0, 1))
-    unit: OutcomeUnit = "rows" if any_one.rows is None else "groups"
+    unit: OutcomeUnit = "rows" if any_one.rows is None else "blocks" if any_one.blocks else "groups"
     return {
         subject: Outcomes(values=values, weights=any_one.weights, unit=unit)
         for subject, values in zip(SUBJECTS, (first, second, (first + second) / 2), strict=True)

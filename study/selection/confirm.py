@@ -33,7 +33,7 @@ class Gain:
     standard_error: float
     level: float
     units: int | None = None
-    unit: Literal["rows", "groups"] = "rows"
+    unit: Literal["rows", "groups", "blocks"] = "rows"
     units_share: float = 0.0
     splits: int | None = None
     looks: int = 1

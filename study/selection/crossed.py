@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from study.selection.confirm import LEVEL, Gain, corrected_gain, gain_by_t, paired_gain
 from study.selection.looks import corrected_p, nominal_level
 
-OutcomeUnit = Literal["rows", "groups"]
+OutcomeUnit = Literal["rows", "groups", "blocks"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcomes:
     """How well each of R trainings did on each of N units of the test split: values (R, N), whose mean by `weights`
     (N,), which sum to 1, is the training's score; NaN in all of a row where the training diverged. A unit is a row, or
-    all rows of one group where the data have groups.
+    all rows of one group where the data have groups, or a block of rows with its pseudo-value.
     """
 
     values: NDArray[np.float64]

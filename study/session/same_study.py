@@ -110,14 +110,25 @@ def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalDat
 
 
 def changed_code(cells: Sequence[Cell], known: Sequence[RecordedCell]) -> tuple[str, ...]:
-    """Names of the factories of encoders whose code is another one than when the study began."""
+    """Names of the user's factories of encoders and scores whose code is another one than when the study began."""
     before = {
-        encoder["factory"]: Source(encoder["factory"], encoder["code"]).hash
+        name: Source(name, code).hash
         for cell in known
-        for encoder in cell.json["encoders"] or ()
-        if encoder.get("code")
+        for name, code in (
+            *((encoder.get("factory"), encoder.get("code")) for encoder in cell.json["encoders"] or ()),
+            *((score["name"], score["code"]) for score in cell.json.get("scores") or ()),
+        )
+        if code
     }
-    now = {e.factory: Source(e.factory, e.code).hash for cell in cells for e in cell.encoders or () if e.code}
+    now = {
+        name: Source(name, code).hash
+        for cell in cells
+        for name, code in (
+            *((encoder.factory, encoder.code) for encoder in cell.encoders or ()),
+            *((score.name, score.code) for score in cell.scores or ()),
+        )
+        if code
+    }
     return tuple(sorted(name for name, code in now.items() if before.get(name, code) != code))
 
 

@@ -43,7 +43,7 @@ def target_rows(target: Target, train: NDArray[np.int64], name: str) -> Matrix:
         y = np.asarray(target.values, dtype=np.float64).reshape(len(target.values), -1)
     if not np.isfinite(y).all():
         raise DataError(f"the target of {name!r} has values that are not finite; remove those rows")
-    if target.kind == "real":
+    if target.kind != "classes":
         columns = columns_of(y[train], precision=target.values.dtype)
         y = np.where(columns.varies, (y - columns.mean) / np.where(columns.varies, columns.deviation, 1.0), 0.0)
     y = y - y[train].mean(axis=0)

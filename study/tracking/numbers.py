@@ -17,6 +17,7 @@ from study.results.model import (
     ProfileResult,
     to_json,
 )
+from study.results.text.amounts import as_told, told_as
 from study.tracking.content import Metric
 from study.tracking.naming import key
 
@@ -28,7 +29,7 @@ def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
     numbers = advised_numbers(cell.advice)
     numbers |= with_limits("lambda_star", cell.pair_choice.lambda_star, cell.pair_choice.interval)
     for told in cell.told_encoders:
-        numbers |= _encoder(told.answer, suffix=f"_{told.place + 1}")
+        numbers |= _encoder(told.answer, cell.metric(told.place), suffix=f"_{told.place + 1}")
     numbers |= _strategies(cell.pair_choice)
     numbers |= (cell.pid or ProfileResult()).components
     numbers |= to_json(cell.counts)
@@ -41,7 +42,7 @@ def strength_metrics(cell: CellResult, strength: float) -> tuple[Metric, ...]:
     for index, point in enumerate(points_at(cell, strength)):
         score = _score(cell, index)
         numbers |= {
-            score: point.mean,
+            score: None if point.mean is None else as_told(point.mean, cell.metric(index)),
             f"{score}_sd": point.sd,
             f"seeds_{index + 1}": point.seeds,
             f"diverged_{index + 1}": point.diverged,
@@ -65,12 +66,12 @@ def _known(numbers: Mapping[str, float | None]) -> Iterator[Metric]:
     return ((key(name), float(value), 0) for name, value in numbers.items() if value is not None)
 
 
-def _encoder(encoder: EncoderResult, *, suffix: str) -> dict[str, float | None]:
+def _encoder(encoder: EncoderResult, metric: str, *, suffix: str) -> dict[str, float | None]:
     baseline = encoder.baseline or Baseline()
     return {
         **answer_numbers(encoder, suffix=suffix),
         f"lambda_1se{suffix}": encoder.lambda_1se,
-        f"baseline{suffix}": baseline.mean,
+        f"baseline{suffix}": None if baseline.mean is None else as_told(baseline.mean, metric),
     }
 
 
@@ -89,9 +90,9 @@ def _by_epoch(cell: CellResult, strength: float) -> Iterator[Metric]:
     for index, scores in enumerate((curve.score_1, curve.score_2)):
         for epoch, score in zip(curve.epoch, scores, strict=False):
             if epoch is not None and score is not None:
-                yield f"by_epoch/{_score(cell, index)}", score, int(epoch)
+                yield f"by_epoch/{_score(cell, index)}", as_told(score, cell.metric(index)), int(epoch)
 
 
 def _score(cell: CellResult, index: int) -> str:
-    """The metric that holds the score of encoder 0 or 1."""
-    return f"{key(cell.metric(index))}_{index + 1}"
+    """The metric that holds the score of encoder 0 or 1, as it is called: `rmse_1` is the error itself."""
+    return f"{key(told_as(cell.metric(index)))}_{index + 1}"

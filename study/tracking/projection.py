@@ -154,7 +154,9 @@ def _models(report: Report, cell: CellResult, folder: Path) -> Iterator[ModelRec
             "label": cell.label,
             "modality": modality,
             "strengths": strengths,
-            f"test_{key(metric)}": None if model.score is None else f"{model.score:.6f}",
+            f"test_{key(amounts.told_as(metric))}": (
+                None if model.score is None else f"{amounts.as_told(model.score, metric):.6f}"
+            ),
             "stand_in": _yes(report.stand_in),
         }
         yield ModelRecord(
@@ -162,7 +164,7 @@ def _models(report: Report, cell: CellResult, folder: Path) -> Iterator[ModelRec
             training=str(model.training),
             path=path,
             description=f"Encoder of {modality} of {cell.title}, trained with strengths {strengths}; "
-            f"{metric.replace('_', ' ')} {amounts.score_text(model.score, metric)} on the test split.",
+            f"{amounts.score_name(metric)} {amounts.score_text(model.score, metric)} on the test split.",
             tags={
                 **{name: line(value) for name, value in tags.items() if value},
                 "config_hash": line(report.config_hash),

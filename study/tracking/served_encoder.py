@@ -21,7 +21,7 @@ with warnings.catch_warnings(record=True):
         """Raw inputs in, as an array (N, …) or a data frame of N rows; a dictionary of arrays out, one row each.
 
         Inputs may also be given by name, as the signature has them: a mapping of arrays, or a data frame with an array
-        in each cell; so is the mask. Outputs are `features`, and `logits` and `probabilities` of classes or
+        in each cell; so is the mask. Outputs are `features`, and `logits` and `probabilities` of classes or labels, or
         `predictions` of a real target.
         """
 

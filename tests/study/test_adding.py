@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,13 +71,13 @@ def added(data, *, bootstrap, bins, seed, level, splits, discretiser):
     )
 '''
 SCORE = '''
-"""Minus the mean absolute error."""
+"""Minus the mean squared error."""
 from trainables.metrics.scores import Score
 
 def closeness(outputs, target):
-    return -(outputs - target).abs().mean((1, 2))
+    return -(outputs - target).square().mean((1, 2))
 
-added = Score(measure=closeness, kind="real", loss="l1")
+added = Score(compute=closeness, kinds=("real",))
 '''
 SIMILARITY = '''
 """The mean cosine of the two rows of a sample."""
@@ -190,23 +191,25 @@ def test_an_estimator(add: Any) -> None:
     assert (profile.estimator, profile.redundancy, profile.dominant) == ("added", 21, "redundancy")
 
 
-def test_a_score(add: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_score(add: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 3))
     np.savez(tmp_path / "mine.npz", a=x, b=x + rng.normal(size=x.shape), y=x[:, 0])
-    section = {
-        "name": "arrays", "path": str(tmp_path / "mine.npz"), "modalities": {"a": "a", "b": "b"}, "metric": "added"
-    }  # fmt: skip
-    assert "give one of r2, sign_accuracy" in refused(dataset=section)
+    section = {"name": "arrays", "path": str(tmp_path / "mine.npz"), "modalities": {"a": "a", "b": "b"}}
+    assert "there is no score 'added'" in refused(dataset=section, score="added")
     add(SCORE, SCORES)
-    assert "one of r2, sign_accuracy, added" in reference()
-    assert list_datasets(["arrays"]) == 0
-    assert "one of r2, sign_accuracy, added" in " ".join(capsys.readouterr().out.split())
-    cell, data = study(dataset=section)
+    assert "sign_accuracy, added, or FILE.py:name" in refused(dataset=section, score="another")
+    assert "choose one of accuracy" in refused(score="added")  # of classes
+    cell, data = study(dataset=section, score="added")
     assert cell.metrics == ("added", "added")
-    _, results = train(cell, data)
+    pack, results = train(cell, data)
     for result in results:
-        assert result.scores == pytest.approx([-loss for loss in result.losses])  # the loss is an absolute error, too
+        assert result.scores == pytest.approx([-loss for loss in result.losses])  # the loss is a squared error, too
+    confirmed = Pack(replace(pack.spec, evaluate="test"), data.pair(*cell.pair))
+    confirmed.run()
+    for result in confirmed.results():
+        assert result.others is not None
+        assert result.others[0]["added"] == pytest.approx(result.scores[0])
 
 
 def test_a_similarity(add: Any) -> None:

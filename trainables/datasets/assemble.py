@@ -24,7 +24,6 @@ from trainables.datasets.values import (
     read_real_steps,
     unmasked_padding,
 )
-from trainables.metrics.scores import SCORES
 
 ARRAY_OPTIONS: Mapping[str, Option] = {
     "target": Option(
@@ -39,16 +38,16 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         doc="what replaces missing values", types=(str,), default="none", choices=("none", "zero", "mean", "median")
     ),
     "task": Option(
-        doc="what the target is; auto: integers, text, one-hot rows and a few whole numbers are classes; real or "
-        "regression: numbers",
+        doc="what the target is; auto: integers, text, one-hot rows and a few whole numbers are classes, other rows of "
+        "0s and 1s labels of which a row may have several (multi_label); real or regression: numbers",
         types=(str,),
         default="auto",
-        choices=("auto", "classes", "real", "regression"),
+        choices=("auto", "classes", "multi_label", "real", "regression"),
     ),
     "metric": Option(
         doc="score of a real target, r2 if none is given",
         types=(str,),
-        choices=lambda: tuple(name for name, score in SCORES.items() if score.kind == "real"),
+        choices=("r2", "sign_accuracy"),
     ),
     "standardise": Option(
         doc="scale by the training rows: all, none, or the modalities listed", types=(bool, list), default=True
@@ -196,6 +195,8 @@ def _target(where: str, labels: Labels, metric: str | None) -> Target:
     values = labels.values
     if labels.kind == "real":
         return Target(values=values.astype(np.float64), kind="real", metric=metric or "r2")
+    if labels.kind == "multi_label":
+        return Target(values=values.astype(np.float32), kind="multi_label")
     classes = np.unique(values)
     if 2 * len(classes) > len(values):
         is_text = values.dtype.kind in "US" and not spelt_numbers(values)

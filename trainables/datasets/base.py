@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainables.metrics.scores import SCORES, Kind
 
 TRAIN, VALID, TEST = 0, 1, 2
 SPLITS: Mapping[str, int] = {"train": TRAIN, "valid": VALID, "test": TEST}
@@ -35,21 +37,30 @@ class Modality:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, or (N,)/(N, m) real numbers for regression,
-    in the user's unit: what reads them scales them (`trainables.datasets.columns.target_unit`).
+    """What an encoder predicts: `values` (N,) int64 classes 0..n_classes-1, (N, L) float32 labels, 0 or 1, of which a
+    row may have several, or (N,)/(N, m) real numbers for regression, in the user's unit: what reads them scales them
+    (`trainables.datasets.columns.target_unit`).
 
-    `metric` names the primary score in `trainables.metrics.scores.SCORES`, higher is better: `accuracy` (classes),
-    `sign_accuracy` (real, > 0 against <= 0) or `r2` (real).
+    `metric` names the score in `trainables.metrics.scores.SCORES` that decides unless a study names another:
+    `accuracy` (classes, labels), `sign_accuracy` (real, > 0 against <= 0) or `r2` (real). It says how a real target is
+    learned, too.
     """
 
     values: NDArray[Any]
-    kind: Literal["classes", "real"]
+    kind: Kind
     n_classes: int = 0
     metric: str = "accuracy"
 
     @property
+    def loss(self) -> str:
+        """What an encoder minimises for it, a line of `trainables.objectives.tasks.TASK_LOSSES`."""
+        if self.kind == "real":
+            return "l1" if SCORES[self.metric].signed else "mse"
+        return "cross_entropy" if self.kind == "classes" else "binary_cross_entropy"
+
+    @property
     def n_outputs(self) -> int:
-        """How many outputs a task head needs: one per class, or one per column of a real target."""
+        """How many outputs a task head needs: one per class, per label, or per column of a real target."""
         if self.kind == "classes":
             return self.n_classes
         return 1 if self.values.ndim == 1 else int(self.values.shape[1])

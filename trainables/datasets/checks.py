@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trainables.datasets.base import SPLITS, DataError, Modality, MultimodalData, Target
 from trainables.datasets.columns import columns_of
 from trainables.datasets.table import unknown
-from trainables.metrics.scores import SCORES
+from trainables.metrics.scores import SCORES, scores_of
 
 _CHUNK = 1 << 22  # values per step of the scan for NaN: its temporary stays small beside the data
 
@@ -79,6 +79,14 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
             )
         if len(np.unique(train)) < 2:
             raise DataError(f"{where}: the training split has one class only; at least two are needed")
+    elif target.kind == "multi_label":
+        if values.ndim != 2 or values.dtype.kind != "f" or not np.isin(values, (0, 1)).all():
+            raise DataError(f"{where} must be (N, L) labels, 0.0 or 1.0, given {values.dtype} of shape {values.shape}")
+        if (same := np.flatnonzero(np.ptp(train, axis=0) == 0)).size:
+            raise DataError(
+                f"{where}: label {same[0] + 1} of {values.shape[1]} is {train[0, same[0]]:g} in all rows of the "
+                "training split; leave it out, or choose another split"
+            )
     else:
         if values.ndim not in (1, 2) or values.dtype.kind != "f" or not all_finite(values):
             raise DataError(f"{where} must be finite real numbers of shape (N,) or (N, m)")
@@ -95,6 +103,5 @@ def _check_target(name: str, target: Target, data: MultimodalData) -> None:
     if score is not None and score.signed and len(np.unique(train > 0, axis=0)) < 2:
         raise DataError(f"{where} is of one sign over the training split, so that its sign cannot be learned; "
                         "choose another split or metric")  # fmt: skip
-    if score is None or score.kind != target.kind:
-        known = (name for name, score in SCORES.items() if score.kind == target.kind)
-        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, known))
+    if score is None or target.kind not in score.kinds:
+        raise DataError(f"{where} is {target.kind}: " + unknown("metric", target.metric, scores_of(target.kind)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from trainables.datasets.missing import (
     texts_of,
     unknown_words,
 )
-from trainables.metrics.scores import SCORES
+from trainables.metrics.scores import SCORES, Kind
 
 _MOST_WHOLE = 20  # values of whole real numbers that are taken as classes
 _ROWS_A_CLASS = 10  # with fewer on average, integers are as likely a number as classes
@@ -33,7 +33,7 @@ class Labels:
     """A target's values, (N,) or (N, m), what they are, and what the user should know of how they were taken."""
 
     values: NDArray[Any]
-    kind: Literal["classes", "real"]
+    kind: Kind
     notes: tuple[str, ...] = ()
 
 
@@ -58,19 +58,21 @@ def read_labels(where: str, values: NDArray[Any], *, task: str, metric: str | No
     """What a target holds, from integers, booleans, text or real numbers of shape (N,) or (N, m).
 
     With `task` `auto`, classes are: integers, booleans, texts, rows of one-hot codes, and real numbers that are two
-    whole values, or up to 20; all else is `real`. Where `metric` asks for their sign, integers and real numbers are
-    classes only if they are two whole values. Where another reading is as likely, or classes leave a `metric` that was
-    given unused, a note says so. Real numbers for a `signed` score that are 0 and 1 become -1 and 1.
+    whole values, or up to 20. Other rows of 0s and 1s are labels, `multi_label`; all else is `real`. Where `metric`
+    asks for their sign, integers and real numbers are classes only if they are two whole values. Where another reading
+    is as likely, or classes leave a `metric` that was given unused, a note says so. Real numbers for a `signed` score
+    that are 0 and 1 become -1 and 1.
 
     Raises:
         DataError: a value is missing, or the values are not what `task` and `metric` say.
     """
-    if task == "classes" and _is_signed(metric):
-        raise DataError(f"{where}: metric: {metric} is of real numbers, not of task: classes; leave out either")
+    if task in ("classes", "multi_label") and _is_signed(metric):
+        raise DataError(f"{where}: metric: {metric} is of real numbers, not of task: {task}; leave out either")
     labels = _taken(where, values, task, metric)
     if labels.kind == "real" or metric is None:
         return labels
-    told = f"{where} is taken as classes, scored by accuracy: metric: {metric}, which is of real targets, is not used"
+    what = "classes" if labels.kind == "classes" else "labels"
+    told = f"{where} is taken as {what}, scored by accuracy: metric: {metric}, which is of real targets, is not used"
     return replace(labels, notes=(*labels.notes, f"{told}; leave it out, or set task: real"))
 
 
@@ -87,12 +89,17 @@ def _taken(where: str, values: NDArray[Any], task: str, metric: str | None) -> L
         if values.ndim != 1:
             raise DataError(f"{where} is text of shape {values.shape}; give one label a row, of shape (N,)")
         return Labels(values=values, kind="classes", notes=_text_notes(where, values, asked=task == "classes"))
+    if task == "multi_label":
+        return Labels(values=_several_labels(where, values), kind="multi_label")
     if values.ndim == 2 and task != "real":
         if (classes := _hot_columns(values)) is not None:
             told = f"{where} has one-hot rows: taken as {values.shape[1]} classes, by column; {_ASK_REAL}"
             return Labels(values=classes, kind="classes", notes=(told,))
         if task == "classes":
             raise DataError(f"{where} has shape {values.shape}; classes are one label a row, (N,), or one-hot rows")
+        if np.isin(values, (0, 1)).all() and not _is_signed(metric):
+            told = f"{where} has {values.shape[1]} columns of 0 and 1: taken as labels of which a row may have several"
+            return Labels(values=values.astype(np.float32), kind="multi_label", notes=(f"{told}; {_ASK_REAL}",))
     if task == "real" or values.ndim == 2:
         return _real(where, values, metric, asked=task == "real")
     return _one_a_row(where, values, task, metric)
@@ -150,10 +157,20 @@ def _real(where: str, values: NDArray[Any], metric: str | None, *, asked: bool) 
     return Labels(values=values, kind="real", notes=notes)
 
 
+def _several_labels(where: str, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Labels (N, L) of which each row may have several.
+
+    Raises:
+        DataError: they are no rows of 0s and 1s.
+    """
+    if values.ndim != 2 or values.dtype.kind in "US" or not np.isin(values, (0, 1)).all():
+        what = "text" if values.dtype.kind in "US" else f"of shape {values.shape}, {values.min():g} to {values.max():g}"
+        raise DataError(f"{where} is {what}; task: multi_label is for rows of 0s and 1s, (N, L), one column a label")
+    return values.astype(np.float32)
+
+
 def _several_classes(values: NDArray[Any]) -> str:
     """What the columns of a target (N, m) hold that may be classes; empty where they are plainly numbers."""
-    if np.isin(values, (0, 1)).all():
-        return "0 and 1, but not one 1 a row"
     if (values == np.round(values)).all():
         return "whole numbers"
     if (values >= 0).all() and np.allclose(values.sum(axis=1, dtype=np.float64), 1, atol=1e-3):

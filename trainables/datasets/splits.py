@@ -11,6 +11,7 @@ from trainables.datasets.base import DataError, Target
 
 Fractions = tuple[float, ...]
 THREE_SPLITS: Fractions = (0.6, 0.15, 0.25)  # train, valid, test
+_RECURS = 4  # rows of each combination of labels that a split in proportion to them needs
 
 
 def stratified_split(
@@ -76,7 +77,14 @@ def stratified_rows(labels: NDArray[np.integer], size: int, *, rng: np.random.Ge
 
 
 def strata(target: Target, *, quantiles: int = 10) -> NDArray[Any]:
-    """What rows are split in proportion to: their classes, or quantiles of a real target's first column, (N,)."""
+    """What rows are split in proportion to: their classes, whole rows of labels where these recur, else the rarest
+    label, or quantiles of a real target's first column, (N,).
+    """
+    if target.kind == "multi_label":
+        _, code, counts = np.unique(target.values, axis=0, return_inverse=True, return_counts=True)
+        share = target.values.mean(axis=0)
+        rarest = target.values[:, int(np.minimum(share, 1 - share).argmin())]
+        return code.reshape(-1) if counts.min() >= _RECURS else rarest.astype(np.int64)
     first = target.values if target.values.ndim == 1 else target.values[:, 0]
     return first if target.kind == "classes" else quantile_classes(first, quantiles)
 

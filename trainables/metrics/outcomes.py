@@ -1,6 +1,7 @@
 """How well one training did on each unit of the split it was scored on, compact enough to stand on record.
 
-A unit is a row, or all rows of a group where the data have groups. The mean of the values by the weights is the score.
+A unit is a row, or all rows of a group where the data have groups, or a block of rows where the score is no mean over
+rows (`trainables.metrics.jackknife`). The mean of the values by the weights is the score.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ class ByUnit:
     """Values (N,) of both encoders on the N units, and the units' rows (N,), None where each is one row.
 
     A value is what the unit adds to the score, times the number of units for rows: 0 or 1 for a class, for R² the row's
-    part of what is explained.
+    part of what is explained; of `blocks` it is a pseudo-value.
     """
 
     values: tuple[Floats, Floats]
     rows: NDArray[np.int64] | None = None
+    blocks: bool = False
 
     @property
     def weights(self) -> Floats:
@@ -47,7 +49,8 @@ class ByUnit:
     def to_json(self) -> dict[str, Any]:
         """Plain containers: zeros and ones as bits, anything else in single precision; the inverse of `from_json`."""
         rows = None if self.rows is None else self.rows.tolist()
-        return {"values": [_encode(values) for values in self.values], "rows": rows}
+        kept = {"values": [_encode(values) for values in self.values], "rows": rows}
+        return {**kept, "blocks": True} if self.blocks else kept
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ByUnit:
@@ -58,7 +61,7 @@ class ByUnit:
         """
         first, second = map(_decode, value["values"])
         rows = None if value.get("rows") is None else np.array(value["rows"], np.int64)
-        return cls(values=(first, second), rows=rows)
+        return cls(values=(first, second), rows=rows, blocks=bool(value.get("blocks", False)))
 
 
 def _encode(values: Floats) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from trainables.spec import AlignmentSpec, EncoderSpec, PackSpec
 
 if TYPE_CHECKING:  # whoever only uses an encoder needs neither
     from trainables.datasets.base import PairData
+    from trainables.metrics.scores import Kind
     from trainables.training.pack import Pack
 
 FORMAT = 2
@@ -44,7 +45,7 @@ class TrainedEncoder:
 
     modality: str
     shape: tuple[int, ...]
-    kind: Literal["classes", "real"]
+    kind: Kind
     n_outputs: int
     spec: EncoderSpec
     module: SoloEncoder
@@ -66,7 +67,8 @@ class TrainedEncoder:
         return f"Reads raw {self.modality}, numbers of shape ({shape}){columns}.{padding}"
 
     def predict(self, values: ArrayLike, *, mask: ArrayLike | None = None) -> dict[str, NDArray[np.floating[Any]]]:
-        """Features (N, width), and logits and probabilities (N, classes), or predictions (N, outputs) of a real target.
+        """Features (N, width), and logits and probabilities (N, classes), of labels each its own (N, labels), or
+        predictions (N, outputs) of a real target.
 
         Predictions are in the unit of the data's own target, and float64 for that: numbers like times need it.
 
@@ -163,7 +165,8 @@ class TrainedEncoder:
             centre, scale = self.unit or (0.0, 1.0)
             predictions = outputs.double().numpy() * np.asarray(scale) + np.asarray(centre)
             return {"features": features.numpy(), "predictions": predictions}
-        return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": outputs.softmax(1).numpy()}
+        likely = outputs.softmax(1) if self.kind == "classes" else outputs.sigmoid()  # each label by itself
+        return {"features": features.numpy(), "logits": outputs.numpy(), "probabilities": likely.numpy()}
 
 
 def _shown(columns: Sequence[object]) -> str:

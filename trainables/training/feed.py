@@ -177,9 +177,11 @@ def _load_source(modality: Modality, rows: NDArray[np.int64], scaling: Scaling, 
 
 
 def _load_target(target: Target, fit_rows: NDArray[np.int64], rows: NDArray[np.int64], device: torch.device) -> Tensor:
-    """Classes (rows,), or real values (rows, m) in the unit that the rows to train on give them."""
+    """Classes (rows,), labels (rows, L), or real values (rows, m) in the unit that the rows to train on give them."""
     if target.kind == "classes":
         return torch.from_numpy(target.values[rows]).long().to(device)
+    if target.kind == "multi_label":
+        return torch.from_numpy(target.values[rows]).float().to(device)
     return torch.from_numpy(target_unit(target, fit_rows).apply(target.values[rows])).float().to(device)
 
 

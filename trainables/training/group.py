@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainables.datasets.base import PairData
-from trainables.metrics.scores import SCORES
 from trainables.networks.draws import Draws
 from trainables.networks.layers import Dropout, no_dropout
 from trainables.networks.modules import ModuleEncoder, module_encoder
@@ -22,6 +21,7 @@ from trainables.objectives.term import alignment_and_gradients, alignment_loss
 from trainables.spec import EncoderSpec, PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
 from trainables.training.optim import AdamW
+from trainables.training.scoring import Scoring
 
 # How many numbers a layer's output may hold in a training step and in an evaluation: on a CPU so few that a step's
 # tensors stay in a core's second-level cache (measured), on other devices what bounds the memory.
@@ -50,11 +50,25 @@ def _values_per_sample(encoder: EncoderSpec, shape: tuple[int, ...], *, masked: 
     return max(encoder.width * size // shape[-1], size)
 
 
+Weights = tuple[Tensor | None, Tensor | None]  # of the classes or labels of both targets
+
+
+class Measured(NamedTuple):
+    """Scores and task losses of both encoders (4, K); what each unit adds to the scores (2, K, units); all scores of
+    either encoder by name, (K,) each.
+    """
+
+    scores: Tensor
+    by_unit: Tensor | None
+    others: list[dict[str, Tensor]]
+
+
 class Group:
     """Replicas of `spec`, all trained in lockstep, from the parameters `start` (K, P) of both networks.
 
     `states` are what the networks change besides their parameters, `seeds` the distinct ones of the pack, in the order
-    in which it draws what depends on them.
+    in which it draws what depends on them, `scoring` what outputs are worth, `weights` what
+    rows of a class count in training (None: all alike).
     """
 
     def __init__(
@@ -66,8 +80,10 @@ class Group:
         *,
         states: tuple[State, State],
         seeds: list[int],
+        scoring: Scoring,
+        weights: Weights = (None, None),
     ) -> None:
-        self._spec, self._networks = spec, networks
+        self._spec, self._networks, self._scoring, self._weights = spec, networks, scoring, weights
         self._names, self._targets = data.names, data.targets
         self._widest = [
             _values_per_sample(e, m.values.shape[1:], masked=m.mask is not None, device=start.device)
@@ -131,25 +147,19 @@ class Group:
         return self._scores(self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows)))
 
     @torch.no_grad()
-    def score_and_rows(self, evaluated: Feed, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As `score`, and what each of the `rows` adds to the scores of both encoders, (2, K, rows); None where a score
-        is no mean over rows, see `Score.by_row`.
+    def measure(self, evaluated: Feed, rows: Tensor, *, by_unit: bool, others: bool) -> Measured:
+        """As `score`, and what each unit of the `rows` adds to the scores of both encoders, and all scores there are,
+        where these are asked for.
         """
         outputs, targets = self.predict(evaluated, rows, "predictions"), evaluated.batch_targets(self._own(rows))
-        measures = [SCORES[target.metric].by_row for target in self._targets]
-        by_row = [
-            measure(out, wanted)
-            for measure, out, wanted in zip(measures, outputs, targets, strict=True)
-            if measure is not None
-        ]
-        return self._scores(outputs, targets), torch.stack(by_row).cpu() if None not in measures else None
+        return Measured(
+            scores=self._scores(outputs, targets),
+            by_unit=self._scoring.by_unit(outputs, targets) if by_unit else None,
+            others=self._scoring.others(outputs, targets) if others else [],
+        )
 
     def _scores(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
-        scores = [
-            SCORES[target.metric].measure(out, values)
-            for out, values, target in zip(outputs, targets, self._targets, strict=True)
-        ]
-        values = torch.stack([*scores, *self._task_losses(outputs, targets)])
+        values = torch.stack([*self._scoring.scores(outputs, targets), *self._task_losses(outputs, targets)])
         return values.masked_fill_(self.frozen, float("nan")).cpu()
 
     def _own(self, rows: Tensor) -> Tensor:
@@ -182,8 +192,10 @@ class Group:
         """The loss as in `_loss`, and its gradient (K, P), for networks that have one written out."""
         passes = [p.forward(fit.batch(i, index).values.flatten(2)) for i, p in enumerate(self._perceptrons)]
         (loss_1, for_outputs_1), (loss_2, for_outputs_2) = (
-            task_loss_and_gradient(SCORES[target.metric].loss, done.outputs.mT, values)
-            for done, values, target in zip(passes, fit.batch_targets(index), self._targets, strict=True)
+            task_loss_and_gradient(target.loss, done.outputs.mT, values, weights)
+            for done, values, target, weights in zip(
+                passes, fit.batch_targets(index), self._targets, self._weights, strict=True
+            )
         )
         loss = loss_1 + loss_2
         for_features: list[Tensor | None] = [None, None]
@@ -213,7 +225,9 @@ class Group:
         with _arithmetic(self._spec.training.precision, self._device):
             for i, flat in enumerate(self.parts()):
                 outputs.append(self._networks[i](flat, *fit.batch(i, index), dropouts[i], self.states[i]))
-        loss_1, loss_2 = self._task_losses([out.predictions for out in outputs], fit.batch_targets(index))
+        loss_1, loss_2 = self._task_losses(
+            [out.predictions for out in outputs], fit.batch_targets(index), weights=self._weights
+        )
         loss = loss_1 + loss_2
         if self._is_aligned:
             alignment = self._spec.alignment
@@ -227,10 +241,12 @@ class Group:
             )
         return loss
 
-    def _task_losses(self, outputs: list[Tensor], targets: tuple[Tensor, Tensor]) -> list[Tensor]:
+    def _task_losses(
+        self, outputs: list[Tensor], targets: tuple[Tensor, Tensor], *, weights: Weights = (None, None)
+    ) -> list[Tensor]:
         return [
-            TASK_LOSSES[SCORES[target.metric].loss](out, values)
-            for out, values, target in zip(outputs, targets, self._targets, strict=True)
+            TASK_LOSSES[target.loss](out, values, own)
+            for out, values, target, own in zip(outputs, targets, self._targets, weights, strict=True)
         ]
 
     def _dropouts(self, epoch: int) -> list[Any]:

@@ -150,7 +150,9 @@ def _trace(
     target_1, target_2 = (replace(target, values=_zeros(target.values, few)) for target in data.targets)
     split = np.array([TRAIN] * (few - 1) + [VALID], np.int8)
     batch = replace(data, modalities=(first, second), targets=(target_1, target_2), split=split)
-    spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid", rows="fixed")
+    # Scores are computed piece by piece, and a user's own one cannot be asked about data that are all zeros.
+    spec = replace(spec, replicas=replicas, fit=("train",), evaluate="valid", rows="fixed", scores=None)
+    spec = replace(spec, training=replace(spec.training, class_weights="none"))
     with _tensors_for(device), TensorMemory() as memory:
         pack = Pack(spec, batch, together=together)
         pack.train_epoch()

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.base import PairData
-from trainables.metrics.outcomes import ByUnit
 from trainables.metrics.similarities import similarities
 from trainables.networks.network import SoloEncoder, State, build_networks
 from trainables.networks.trial import prepared
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
+from trainables.objectives.tasks import balanced_weights
 from trainables.saving.checkpoint import CheckpointError as CheckpointError
 from trainables.saving.checkpoint import read_checkpoint, write_checkpoint
 from trainables.sources import Source
 from trainables.spec import Direction, PackSpec, Precision, ReplicateResult, derive_seed
 from trainables.training.feed import epoch_order, load_feeds
-from trainables.training.group import Group, group_size
+from trainables.training.group import Group, Weights, group_size
 from trainables.training.optim import join_states, split_state
 from trainables.training.rows import ReplicateRows
+from trainables.training.scoring import Scoring
 
 CURVE_ROWS = 2048  # a learning curve shows whether training has ended; its last score is measured on all rows besides
 ALIGNMENT_ROWS = 512  # as Tjandrasuwita et al. 2025
@@ -69,6 +70,7 @@ class Pack:
             prepared(network_2, masked=masked_2, device=self._device),
         )
         n_groups = -(-len(spec.replicas) // (together or group_size(spec, data, len(spec.replicas), self._device)))
+        self._scoring = scoring = Scoring.of(spec, data, fit=own.fit, evaluate=own.evaluate, device=self._device)
         self._groups: list[Group] = []
         start, states = self._draw(data.names)
         for part in np.array_split(range(len(spec.replicas)), n_groups):
@@ -76,13 +78,16 @@ class Pack:
             own_1, own_2 = ({name: values[members] for name, values in state.items()} for state in states)
             group = replace(spec, replicas=tuple(spec.replicas[k] for k in members))
             self._groups.append(
-                Group(group, data, self._networks, start[members], states=(own_1, own_2), seeds=self._seeds)
-            )
+                Group(
+                    group, data, self._networks, start[members], states=(own_1, own_2), seeds=self._seeds,
+                    scoring=scoring, weights=self._class_weights(data),
+                )
+            )  # fmt: skip
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas
         self._final: Tensor | None = None  # the same after the last epoch, on all evaluated rows
         self._alignment: dict[str, Tensor] = {}  # (K,) each, measured after the last epoch
-        self._by_row: Tensor | None = None  # (2, K, rows), what each test row adds to the scores, if that is asked for
-        self._units = None if data.groups is None else data.groups[data.rows(*own.evaluate)]
+        self._by_unit: Tensor | None = None  # (2, K, units), what each unit adds to the scores, if that is asked for
+        self._others: list[dict[str, Tensor]] = []  # all scores of either encoder, (K,) each, if they are measured
 
     @property
     def done(self) -> bool:
@@ -116,7 +121,7 @@ class Pack:
         final = self._final.double().masked_fill(~sound, float("nan"))
         alignment = {name: v.double().masked_fill(~sound, float("nan")) for name, v in self._alignment.items()}
         epochs = [float(epoch) for epoch, _ in self._curve]
-        results = []
+        results, scoring = [], self._scoring
         for k in range(len(self.spec.replicas)):
             score_1, score_2, loss_1, loss_2 = final[:, k].tolist()
             results.append(
@@ -128,7 +133,8 @@ class Pack:
                     curve=tuple(
                         (epoch, *row) for epoch, row in zip(epochs, map(tuple, curve[:, :, k].tolist()), strict=True)
                     ),
-                    by_unit=self._by_unit(k) if sound[k] else None,
+                    by_unit=None if self._by_unit is None or not sound[k] else scoring.outcomes(self._by_unit[:, k]),
+                    others=self._other_scores(k) if sound[k] else None,
                 )
             )
         return tuple(results)
@@ -161,7 +167,8 @@ class Pack:
             "curve": [(epoch, values.clone()) for epoch, values in self._curve],
             "final": self._final,
             "alignment": dict(self._alignment),
-            "by_row": self._by_row,
+            "by_row": self._by_unit,
+            "others": [dict(scores) for scores in self._others],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -186,7 +193,8 @@ class Pack:
             self._curve = [(int(epoch), values.cpu()) for epoch, values in state["curve"]]
             self._final = None if state["final"] is None else state["final"].cpu()
             self._alignment = {name: values.cpu() for name, values in state["alignment"].items()}
-            self._by_row = None if state.get("by_row") is None else state["by_row"].cpu()
+            self._by_unit = None if state.get("by_row") is None else state["by_row"].cpu()
+            self._others = [dict(scores) for scores in state.get("others", [])]
             self.epoch = int(state["epoch"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint is incomplete ({error}); start the pack over") from error
@@ -218,12 +226,26 @@ class Pack:
             states.append({part: values.to(self._device) for part, values in state.items()})
         return torch.cat(flats, 1).to(self._device), states
 
+    def _class_weights(self, data: PairData) -> Weights:
+        """What rows of each class count, by the rows in memory to train on: the same for all replicas."""
+        if self.spec.training.class_weights == "none":
+            return None, None
+        first, second = (
+            None if target.kind == "real" else balanced_weights(values, classes=target.n_classes)
+            for target, values in zip(data.targets, self._fit.targets, strict=True)
+        )
+        return first, second
+
     def _own_code(self) -> dict[str, Any]:
-        """What a checkpoint has of modules of the user's: their code, as a hash, and their state."""
+        """What a checkpoint has of modules and scores of the user's: their code, as a hash, and the modules' state."""
         hashes = [Source(e.factory, e.code).hash for e in self.spec.encoders if e.kind == "module"]
+        scores = [Source(one.name, one.code).hash for one in self.spec.scores or () if one.code]
         if not hashes:
-            return {}
-        return {"code": hashes, "states": [join_states([dict(g.states[i]) for g in self._groups]) for i in range(2)]}
+            return {"code": scores} if scores else {}
+        return {
+            "code": [*hashes, *scores],
+            "states": [join_states([dict(g.states[i]) for g in self._groups]) for i in range(2)],
+        }
 
     def train_epoch(self) -> None:
         """One pass over the training rows, without counting it or measuring anything."""
@@ -261,22 +283,27 @@ class Pack:
     def _measure_all(self) -> None:
         """All that is measured after the last epoch, which is a point of the learning curve too."""
         rows = self._evenly_spaced(self._evaluated_rows)
-        if self.spec.rows == "resampled" and self.spec.evaluate == "test":
-            measured = [group.score_and_rows(self.evaluated, rows) for group in self._groups]
-            self._final = torch.cat([scores for scores, _ in measured], 1)
-            by_row = [part for _, part in measured if part is not None]
-            self._by_row = torch.cat(by_row, 1) if by_row else None
-        else:
-            self._final = self.score(rows)
+        on_test = self.spec.evaluate == "test"
+        measured = [
+            group.measure(self.evaluated, rows, by_unit=on_test and self.spec.rows == "resampled", others=on_test)
+            for group in self._groups
+        ]
+        self._final = torch.cat([one.scores for one in measured], 1)
+        by_unit = [one.by_unit for one in measured if one.by_unit is not None]
+        self._by_unit = torch.cat(by_unit, 1) if by_unit else None
+        self._others = [
+            {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            for parts in zip(*(one.others for one in measured), strict=True)
+        ]
         few = self._evaluated_rows <= CURVE_ROWS
         self._curve.append((self.epoch, self._final if few else self.score(self._evenly_spaced(CURVE_ROWS))))
         self._alignment = self._measure_alignment()
 
-    def _by_unit(self, replica: int) -> dict[str, Any] | None:
-        if self._by_row is None:
+    def _other_scores(self, replica: int) -> tuple[dict[str, float], dict[str, float]] | None:
+        if not self._others:
             return None
-        first, second = self._by_row[:, replica].double().numpy()
-        return ByUnit.of(first, second, self._units).to_json()
+        first, second = ({name: float(values[replica]) for name, values in one.items()} for one in self._others)
+        return first, second
 
     def _measure_alignment(self) -> dict[str, Tensor]:
         """How alike the two encoders' features are on at most 512 evenly spaced evaluated rows."""

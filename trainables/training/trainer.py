@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from trainables.code.calls import SourceError
 from trainables.datasets.base import MultimodalData, PairData
 from trainables.saving.export import encoder_file, trained_encoders, training_hash
 from trainables.spec import PackSpec, ReplicateResult
-from trainables.trainer import Context, Progress, TooLargeError
+from trainables.trainer import Context, Progress, RefusedError, TooLargeError
 from trainables.training.pack import Pack
 
 
@@ -46,9 +47,10 @@ class PackTraining:
 
         Raises:
             TooLargeError: an allocation failed.
+            RefusedError: code of the user's does not do what it has to.
             ValueError: the spec asks for what the data or the device cannot give.
         """
-        with _fitting():
+        with _fitting(), _refusing():
             pack = self._built()
             start = time.monotonic()
             while not pack.done and time.monotonic() - start < seconds:
@@ -101,6 +103,15 @@ class PackTraining:
         if not isinstance(data, MultimodalData):
             raise TypeError(f"packs train on a dataset, given {type(data).__name__}")
         return data.pair(*self._spec.pair)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Code of the user's that is at fault, which it will be however often it is tried."""
+    try:
+        yield
+    except SourceError as error:
+        raise RefusedError(str(error)) from None
 
 
 @contextmanager

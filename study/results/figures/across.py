@@ -21,10 +21,10 @@ from study.results.figures.canvas import (
     scale_strengths,
     shortened,
 )
-from study.results.figures.curves import draw_means, draw_similarities
+from study.results.figures.curves import as_they_are, draw_means, draw_similarities, upwards
 from study.results.model import CellResult, EncoderResult
 from study.results.model.containers import number
-from study.results.text.amounts import gain_unit, in_unit, strength_text
+from study.results.text.amounts import as_told, gain_unit, in_unit, score_name, strength_text
 
 _MOST_COLUMNS = 6
 
@@ -107,7 +107,10 @@ def side_by_side(cells: Sequence[CellResult]) -> Figure | None:
             axes.tick_params(axis="x", labelsize=6.5)
         similarity.set_ylim(0, 1)
         similarity.set_xlabel("λ")
-    rows[0][0].set_ylabel(f"{_score_name(metrics.pop())} (validation)")
+    metric = metrics.pop()
+    rows[0][0].set_ylabel(f"{score_name(metric)} (validation){upwards(metric)}")
+    for axes in rows[0]:
+        as_they_are(axes, metric)
     rows[1][0].set_ylabel("similarity")
     legend(figure, *(rows[0][:1] if named_alike else ()), rows[1][0], columns=5)
     return figure
@@ -152,7 +155,7 @@ def changes(cells: Sequence[CellResult]) -> Figure | None:
         axes.grid(visible=False)
         axes.pcolormesh(table, cmap="RdBu", vmin=-limit, vmax=limit)  # imshow would embed a picture, which pages refuse
         for (row, column), value in np.ndenumerate(table):
-            text = f"{value:+.{1 if units[index] == 'points' else 2}f}"
+            text = f"{as_told(value, metrics[index]):+.{1 if units[index] == 'points' else 2}f}"
             text = text if float(text) else text[1:]
             dark = abs(value) > 0.6 * limit
             axes.text(
@@ -166,10 +169,6 @@ def changes(cells: Sequence[CellResult]) -> Figure | None:
         axes.set_xlabel("λ")
     first.set_ylabel(option.replace("_", " "))
     return figure
-
-
-def _score_name(metric: str) -> str:
-    return "R²" if metric == "r2" else metric.replace("_", " ")
 
 
 def _title(cell: CellResult) -> str:

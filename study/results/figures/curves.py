@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from scipy import stats
 
 from study.results.figures.canvas import (
@@ -23,7 +24,7 @@ from study.results.figures.canvas import (
 )
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
-from study.results.text.amounts import shape_text
+from study.results.text.amounts import as_told, is_lower_better, score_name, shape_text
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -68,6 +69,7 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
         look=ENCODER_STYLES[told.place],
         strength="alignment strength λ",
         score=_score_axis(cell, told.place),
+        metric=cell.metric(told.place),
     )
 
 
@@ -77,7 +79,7 @@ def pair_figure(cell: CellResult) -> Figure:
     figure, ((*every,),) = blank_grid(cell.title, rows=1, columns=max(1, len(shown)), size=(4.0, 2.7))
     for axes, told in zip(every, shown, strict=False):
         axes.set_title(_curve_title(told), fontsize=9)
-        _draw_answer(axes, told.answer, look=ENCODER_STYLES[told.place])
+        _draw_answer(axes, told.answer, look=ENCODER_STYLES[told.place], metric=cell.metric(told.place))
         axes.set_xlabel("alignment strength λ")
         axes.set_ylabel(_score_axis(cell, told.place))
     legend(figure, *every[:1], columns=5)
@@ -91,7 +93,19 @@ def _curve_title(told: ToldEncoder) -> str:
 
 
 def _score_axis(cell: CellResult, place: int) -> str:
-    return f"{cell.metric(place).replace('_', ' ')} (validation)"
+    metric = cell.metric(place)
+    return f"{score_name(metric)} (validation){upwards(metric)}"
+
+
+def upwards(metric: str) -> str:
+    """What an axis says beside a score's name where better is not more: up is better in every figure."""
+    return ", lower is better" if is_lower_better(metric) else ""
+
+
+def as_they_are(axes: Axes, metric: str) -> None:
+    """Numbers on the axis of a score as it is called, which is kept turned where less of it is better."""
+    if is_lower_better(metric):
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{as_told(value, metric) + 0.0:.6g}"))
 
 
 def answer_figure(
@@ -101,12 +115,15 @@ def answer_figure(
     look: Mapping[str, Any],
     strength: str,
     score: str,
+    metric: str = "",
     symbol: str = "λ",
     best: tuple[float, float] | None = None,
 ) -> Figure:
-    """An answer's scores against the strength, whose axis is called so; `best`: the place of the luckiest training."""
+    """An answer's scores against the strength, whose axis is called so; `metric` is what the scores are kept as, `best`
+    the place of the luckiest training.
+    """
     figure, axes = blank(title)
-    _draw_answer(axes, answer, look=look, symbol=symbol, best=best)
+    _draw_answer(axes, answer, look=look, metric=metric, symbol=symbol, best=best)
     axes.set_xlabel(strength)
     axes.set_ylabel(score)
     legend(figure, axes)
@@ -118,6 +135,7 @@ def _draw_answer(
     answer: EncoderResult,
     *,
     look: Mapping[str, Any],
+    metric: str,
     symbol: str = "λ",
     best: tuple[float, float] | None = None,
 ) -> None:
@@ -154,6 +172,7 @@ def _draw_answer(
     tried = [point.strength for point in answer.told_curve if point.strength is not None]
     scale_strengths(axes, "x", tried, upto=max((value for value in limits if value is not None), default=0.0))
     _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best")
+    as_they_are(axes, metric)
 
 
 def similarity_figure(cell: CellResult) -> Figure:

@@ -10,6 +10,7 @@ from study.results.model.answers import KeptEncoder as KeptEncoder
 from study.results.model.answers import OwnSide as OwnSide
 from study.results.model.answers import PairResult as PairResult
 from study.results.model.answers import PosteriorCurve as PosteriorCurve
+from study.results.model.answers import ScoreResult as ScoreResult
 from study.results.model.answers import SearchedResult as SearchedResult
 from study.results.model.answers import SubjectResult as SubjectResult
 from study.results.model.answers import ToldGain as ToldGain

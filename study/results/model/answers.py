@@ -34,11 +34,14 @@ class GainResult:
         choices=("confirm", "split", "search"),
     )
     units: int | None = said(
-        "how many rows, or groups, of the test split the interval counts the luck of: it is for new ones; without it "
-        "the interval is for these rows, and counts the luck of the seeds alone",
+        "how many rows, groups or blocks of the test split the interval counts the luck of: it is for new ones; "
+        "without it the interval is for these rows, and counts the luck of the seeds alone",
         minimum=1,
     )
-    unit: str | None = said("what `units` are", choices=("rows", "groups"))
+    unit: str | None = said(
+        "what `units` are; blocks of rows are left out in turn, where a score is no mean over rows",
+        choices=("rows", "groups", "blocks"),
+    )
     units_share: float | None = said("their part of the interval's variance", minimum=0, maximum=1)
     splits: int | None = said("of so many random splits, one a seed: the interval is for new rows", minimum=1)
     looks: int | None = said(
@@ -183,6 +186,17 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreResult:
+    """One score of an encoder, as it is called: an error is what it is, and not turned."""
+
+    score: str | None = said(required=True)
+    better: str | None = said(required=True, choices=("higher", "lower"))
+    decides: bool = said("whether λ* is best for this one", required=True, default=False)
+    at_zero: float | None = said("mean over the confirming seeds without alignment", required=True, null=True)
+    at_star: float | None = said("the same at λ*; null where that is 0", required=True, null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptEncoder:
     """An encoder that was kept: its file, its registered name, how it was trained and what it scores."""
 
@@ -221,6 +235,9 @@ class EncoderResult(SubjectResult):
     own_side: OwnSide | None = None
     baseline: Baseline | None = said("without alignment, of the confirming seeds", null=True)
     model: KeptEncoder | None = said("the encoder that was kept", null=True)
+    scores: tuple[ScoreResult, ...] = said(
+        "every score that fits the target, on the test rows, whichever decides", default=(), absent=True
+    )
 
     @property
     def told_curve(self) -> tuple[CurvePoint, ...]:

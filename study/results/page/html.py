@@ -10,7 +10,7 @@ from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
 from study.results.names import capital, one_line
 from study.results.page.parts import definitions, document, escaped, figure, links, section, sentence
-from study.results.page.tables import alternatives_table, answer_table, curve_table
+from study.results.page.tables import alternatives_table, answer_table, curve_table, scores_table
 from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
 from study.results.text.doubts import caveats
@@ -51,6 +51,9 @@ _TARGETS = {  # what a gain is, by how it was confirmed
     "groups": "A gain is the expected gain of this way of training on new groups of this population (new people, where "
     "rows are grouped by person): its interval counts the luck of the seeds, of the training rows, which each "
     "replicate draws anew, and of the {units} groups of test rows.",
+    "blocks": "A gain is the expected gain of this way of training on new rows of this population: its interval counts "
+    "the luck of the seeds, of the training rows, which each replicate draws anew, and of the test rows, by leaving "
+    "out each of {units} blocks of them in turn (grouped jackknife), since the score is no mean over rows.",
     "splits": "A gain is the expected gain of this way of training on new rows of this population: each of its seeds "
     "has a random split of all rows, and its interval allows for what splits share (corrected resampled t). λ* was "
     "found with rows that its gain is measured on.",
@@ -147,6 +150,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
         + alternatives_table(cell)
         + curve_table(cell)
+        + scores_table(cell)
     )
 
 

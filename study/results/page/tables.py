@@ -10,6 +10,7 @@ from study.results.page.parts import escaped
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
 from study.results.text.pair import advice_with_gain, is_unaligned, reason_text, strategy_name
+from trainables.metrics.scores import LOWER
 
 _SIMILARITIES = {"cka": "CKA", "svcca": "SVCCA", "mutual_knn": "mutual k-NN"}  # the columns, and their heads
 
@@ -120,6 +121,26 @@ def curve_table(cell: CellResult) -> str:
     ]
     table = _table("λ", [*heads, *similar.values(), *other], rows, label="Scores at every strength")
     return f"<details><summary>The numbers behind the curves, in validation</summary>\n{table}</details>\n"
+
+
+def scores_table(cell: CellResult) -> str:
+    """Every score of both encoders at λ = 0 and at λ*, the one that decides in bold, folded away."""
+    rows = []
+    for _, name, answer in cell.told_encoders:
+        for one in answer.scores:
+            metric = f"{LOWER}{one.score}" if one.better == "lower" else str(one.score)
+            values = [_told(one.at_zero, metric), _told(one.at_star, metric), str(one.better)]
+            head = f"{name}: {amounts.score_name(metric)}" + (" (decides)" if one.decides else "")
+            rows.append(_row(escaped(head), values, style="chosen" if one.decides else ""))
+    if not rows:
+        return ""
+    table = _table("Score", ["at λ = 0", "at λ*", "better is"], rows, label="All scores at λ = 0 and at λ*")
+    return f"<details><summary>All scores at λ = 0 and at λ*, on test rows</summary>\n{table}</details>\n"
+
+
+def _told(value: float | None, metric: str) -> str:
+    """A score that is not turned, as people read it."""
+    return amounts.score_text(None if value is None else amounts.as_told(value, metric), metric)
 
 
 def _table(corner: str, heads: Sequence[str], rows: Sequence[str], *, label: str, caption: str = "") -> str:

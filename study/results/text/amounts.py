@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 from study.results.model import GainResult, SubjectResult
 from study.results.names import one_line
+from trainables.metrics.scores import LOWER
 
 
 class _Unit(NamedTuple):
     name: str  # of a difference
     scale: float
     decimals: int
+    score: str = ""  # what the score itself is called, where that is not its name without underscores
+    lower: bool = False  # whether less of it is better: scores and their differences are told as they are, not turned
 
 
 _SIZE = 0.05  # of a test; as `study.selection` has it, which would bring SciPy along
@@ -20,7 +23,21 @@ _NEAR = 2.0  # times more or less than that: what other seeds, or another make o
 TOO_SMALL = "too small to matter"
 
 # How a difference of each score is said; a score that is not listed is said as it is, under its own name.
-_UNITS = {"accuracy": _Unit("points", 100, 1), "sign_accuracy": _Unit("points", 100, 1), "r2": _Unit("of R²", 1, 3)}
+_UNITS = {
+    "accuracy": _Unit("points", 100, 1),
+    "balanced_accuracy": _Unit("points", 100, 1),
+    "sign_accuracy": _Unit("points", 100, 1),
+    "macro_f1": _Unit("of macro F1", 1, 3, score="macro F1"),
+    "auroc": _Unit("of AUROC", 1, 3, score="AUROC"),
+    "average_precision": _Unit("of average precision", 1, 3),
+    "r2": _Unit("of R²", 1, 3, score="R²"),
+    "pearson": _Unit("of Pearson's r", 1, 3, score="Pearson's r"),
+    "spearman": _Unit("of Spearman's ρ", 1, 3, score="Spearman's ρ"),
+    "concordance": _Unit("of concordance", 1, 3, score="concordance (Lin's)"),
+    "negative rmse": _Unit("of RMSE (lower is better)", 1, 3, score="RMSE", lower=True),
+    "negative mae": _Unit("of MAE (lower is better)", 1, 3, score="MAE", lower=True),
+    "negative log_loss": _Unit("nats of log loss (lower is better)", 1, 3, score="log loss", lower=True),
+}
 
 
 def strength_text(strength: float | None) -> str:
@@ -47,7 +64,10 @@ def gain_with_interval(gain: GainResult, metric: str) -> str:
     if gain.mean is None:
         return "–"
     text, bounds = change_text(gain.mean, metric), gain.interval
-    return text if bounds is None else f"{text} [{', '.join(_bound_text(bound, metric) for bound in bounds)}]"
+    if bounds is None:
+        return text
+    ends = bounds[::-1] if _unit(metric).lower else bounds
+    return f"{text} [{', '.join(_bound_text(bound, metric) for bound in ends)}]"
 
 
 def told_gain(answer: SubjectResult) -> tuple[GainResult, float]:
@@ -141,12 +161,33 @@ def gain_unit(metric: str) -> str:
     return _unit(metric).name
 
 
+def score_name(metric: str) -> str:
+    """What a score is called in words: `R²`, `sign accuracy`."""
+    return _unit(metric).score or one_line(metric).replace("_", " ")
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether a score is told the other way round than it is kept, since less of it is better."""
+    return _unit(metric).lower
+
+
+def told_as(metric: str) -> str:
+    """The name of a score as it is told: `rmse` of `negative rmse`."""
+    return metric.removeprefix(LOWER) if _unit(metric).lower else metric
+
+
+def as_told(score: float, metric: str) -> float:
+    """A score as it is called: an error is kept turned, so that higher is better, and told as what it is."""
+    return -score if _unit(metric).lower else score
+
+
 def score_text(score: float | None, metric: str) -> str:
     """A score as people read it: 93.1 % for an accuracy, three decimals for any other, two digits where those would
     show nothing; `–` where there is none.
     """
     if score is None:
         return "–"
+    score = as_told(score, metric)
     return f"{100 * score:.1f} %" if _unit(metric).scale == 100 else _plain(score, metric)
 
 
@@ -156,15 +197,18 @@ def size_text(value: float, metric: str) -> str:
 
 
 def change_text(value: float, metric: str) -> str:
-    """A difference of scores with its sign in the score's own unit: `+1.4`; what rounds to zero has no minus."""
-    text = _plain(value, metric)
+    """A difference of scores with its sign in the score's own unit: `+1.4`; what rounds to zero has no minus.
+
+    That of an error is told as it is: `−0.02` where it has become less, which is a gain.
+    """
+    text = _plain(as_told(value, metric), metric)
     return f"{'−' if float(text) < 0 else '+'}{text.lstrip('-')}"
 
 
 def _bound_text(bound: float, metric: str) -> str:
     """An end of an interval: it keeps its sign where it rounds to zero, as that says whether 0 is inside."""
     text = change_text(bound, metric)
-    return text.replace("+", "−") if bound < 0 else text
+    return text.replace("+", "−") if as_told(bound, metric) < 0 else text
 
 
 def change_in_validation(answer: SubjectResult, strength: float) -> float | None:
@@ -192,6 +236,16 @@ def correlation_text(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def is_share(metric: str) -> bool:
+    """Whether a score is at most 1 in no unit: a share, a correlation, R²."""
+    return metric in _UNITS and not _unit(metric).lower
+
+
+def gains_and_loses(metric: str) -> tuple[str, str]:
+    """The verbs for a better and a worse score: an error that falls is no loss."""
+    return ("improves by", "worsens by") if _unit(metric).lower else ("gains", "loses")
+
+
 def in_unit(value: float, metric: str) -> float:
     """A difference of scores in the unit in which gains of that score are said: 1.4 points for an accuracy's 0.014."""
     return value * _unit(metric).scale
@@ -216,6 +270,6 @@ def _unit(metric: str) -> _Unit:
 def _plain(value: float, metric: str) -> str:
     unit = _unit(metric)
     text = f"{value * unit.scale:.{unit.decimals}f}"
-    if value and metric not in _UNITS and not float(text):  # a score of any size, such as a loss of 1e-4
+    if value and (metric not in _UNITS or unit.lower) and not float(text):  # of any size, such as a loss of 1e-4
         return f"{value:.2g}"
     return text

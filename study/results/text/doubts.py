@@ -13,8 +13,8 @@ from study.results.text.amounts import (
     change_text,
     common_metric,
     gain_unit,
-    in_unit,
     is_near_the_limit,
+    is_share,
     p_text,
     score_text,
     size_text,
@@ -230,7 +230,7 @@ def _needed(gain: GainResult) -> _Needed | None:
     wanted = _wanted(mean, NormalDist().inv_cdf(1 - level / 2))  # of other rows nobody has seen a gain
     if units and wanted > of_seeds:
         needed = math.ceil(of_units * units / (wanted - of_seeds))
-        if units < needed <= 100 * units:
+        if units < needed <= 100 * units and gain.unit != "blocks":  # of which there are as many for any number of rows
             return _Needed(needed, gain.unit or "rows")
     return None
 
@@ -320,8 +320,8 @@ def _tested(cell: CellResult, index: int, encoder: EncoderResult) -> dict[float,
 
 
 def _far(one: float, other: float, metric: str, limit: float) -> bool:
-    """Whether two numbers differ by more than `limit`: of an accuracy or R²; of other scores by that share of them."""
-    size = 1.0 if in_unit(1, metric) == 100 or metric == "r2" else max(abs(one), abs(other))
+    """Whether two numbers differ by more than `limit`: of a score without a unit; of others by that share of them."""
+    size = 1.0 if is_share(metric) else max(abs(one), abs(other))
     return abs(one - other) > limit * size
 
 
@@ -331,7 +331,7 @@ def _luck_of_rows(cell: CellResult, metric: str, score: float) -> float | None:
     Known for a share of rows, which is binomial; None for any other score.
     """
     valid, test = cell.rows.get("valid"), cell.rows.get("test")
-    if in_unit(1, metric) != 100 or not valid or not test or not 0 < score < 1:
+    if metric not in ("accuracy", "sign_accuracy") or not valid or not test or not 0 < score < 1:
         return None
     return 1.645 * math.sqrt(score * (1 - score) * (1 / valid + 1 / test))
 

@@ -12,6 +12,8 @@ from study.results.text.amounts import (
     change_in_validation,
     gain_unit,
     gain_with_interval,
+    gains_and_loses,
+    is_lower_better,
     is_shown,
     p_in_words,
     shape_text,
@@ -27,6 +29,13 @@ _SHAPES = {
     "falling": "the curve falls with λ",
     "ends lower": "the curve ends lower than it begins",
     "inverted-u": "the curve rises, then falls",
+    "flat": "the curve is flat",
+}
+_SHAPES_OF_ERRORS = {
+    "rising": "the error falls with λ",
+    "falling": "the error rises with λ",
+    "ends lower": "the error ends higher than it begins",
+    "inverted-u": "the error falls, then rises",
     "flat": "the curve is flat",
 }
 
@@ -45,7 +54,7 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         "indifferent": f"{name} is indifferent{' when only it is pulled' if on_its_own else ''}",
     }.get(answer.verdict or "", f"{name}: {one_line(answer.verdict or 'no verdict')}")
     verdict += f"; λ* ≈ {strength_with_interval(answer)}"
-    curve = _SHAPES.get(shape_text(answer))
+    curve = (_SHAPES_OF_ERRORS if is_lower_better(metric) else _SHAPES).get(shape_text(answer))
     gain, place = told_gain(answer)
     if gain.mean is None or answer.lambda_star:
         sentences = [f"{verdict}, {curve}" if curve else verdict]
@@ -73,7 +82,7 @@ def effect(gain: GainResult, metric: str) -> str:
         return "is indifferent"
     if not is_shown(gain):
         return f"shows no confirmed gain ({_numbers(gain, metric)})"
-    return f"{'gains' if gain.mean >= 0 else 'loses'} {_size(gain, metric)}"
+    return f"{gains_and_loses(metric)[gain.mean < 0]} {_size(gain, metric)}"
 
 
 def without_alignment(answer: EncoderResult, metric: str) -> str:
@@ -81,13 +90,14 @@ def without_alignment(answer: EncoderResult, metric: str) -> str:
     gain, place = told_gain(answer)
     bounds = gain.interval
     if answer.verdict == "align":
-        return f"alone would gain {_size(gain, metric)} at λ ≈ {strength_text(place)}"
+        verb = "improve by" if is_lower_better(metric) else "gain"
+        return f"alone would {verb} {_size(gain, metric)} at λ ≈ {strength_text(place)}"
     if gain.is_too_small:
         return f"changes too little to matter ({_numbers(gain, metric)} at λ = {strength_text(place)})"
     if answer.verdict == "avoid":
         if bounds is not None and bounds[1] < 0:
             if is_shown(gain):
-                return f"loses {_size(gain, metric)} at λ = {strength_text(place)}"
+                return f"{gains_and_loses(metric)[1]} {_size(gain, metric)} at λ = {strength_text(place)}"
             return f"shows no confirmed gain ({_numbers(gain, metric)} at λ = {strength_text(place)})"
         return "gets worse with λ by its validation curve" if answer.shape == "falling" else "is better without it"
     peak = (answer.searched or SearchedResult()).lambda_star or answer.lambda_star
@@ -123,7 +133,8 @@ def _range_remark(answer: EncoderResult, metric: str) -> list[str]:
     if answer.shape not in ("falling", "inverted-u") or change is None or change >= 0:
         return []
     loss = f"{size_text(change, metric)} {gain_unit(metric)}"
-    return [f"By the end of the range, λ = {strength_text(end)}, it scores {loss} lower in validation than at λ = 0"]
+    than = "worse" if is_lower_better(metric) else "lower"
+    return [f"By the end of the range, λ = {strength_text(end)}, it scores {loss} {than} in validation than at λ = 0"]
 
 
 def _evidence(gain: GainResult, metric: str) -> str:

@@ -131,7 +131,7 @@ def test_overrides_reach_nested_keys() -> None:
         (OWN % "[a, b], target: {audio: y, video: [y]}", "target: {'audio': 'y', 'video': ['y']} is not allowed"),
         (OWN % "[a, b], mask: {a: 3}", "mask: {'a': 3} is not allowed; give a mapping of texts to texts"),
         (OWN % "[a, b], standardise: [1]", "standardise: [1] is not allowed"),
-        (OWN % "[a, b], task: regress", "one of auto, classes, real, regression"),
+        (OWN % "[a, b], task: regress", "one of auto, classes, multi_label, real, regression"),
         (OWN % "[a, b], targets: y", "did you mean 'target'?"),
         (OWN % f"{list('x' * 999)}", "…"),
         (OWN % "[a, b], split: ''", "dataset option split: '' is not allowed; give a text"),

@@ -88,12 +88,30 @@ class TestNumbers:
         assert data.targets["audio"].kind == "real"
         assert "taken as real numbers; set task: classes" in data.notes[0]
 
-    def test_several_classes_a_row_are_numbers_with_a_line(self, load_target):
+    def test_several_labels_a_row_are_labels_with_a_line_unless_told(self, load_target):
         both = HOT.astype(int)
         both[::2, 0] = 1
         data = load_target(both)
-        assert data.targets["audio"].kind == "real"
-        assert "3 columns of 0 and 1, but not one 1 a row: taken as real numbers" in data.notes[0]
+        target = data.targets["audio"]
+        assert (target.kind, target.n_outputs, target.metric) == ("multi_label", 3, "accuracy")
+        assert "3 columns of 0 and 1: taken as labels of which a row may have several; set task: real" in data.notes[0]
+        assert load_target(both, task="regression").targets["audio"].kind == "real"
+
+    def test_one_hot_rows_may_be_labels_if_told(self, load_target):
+        data = load_target(HOT, task="multi_label")
+        assert (data.targets["audio"].kind, data.notes) == ("multi_label", ())
+
+    @pytest.mark.parametrize(
+        ("y", "message"),
+        [
+            (HOT * 2, r"shape \(.*, 3\), 0 to 2; task: multi_label is for rows of 0s and 1s"),
+            (Y, "task: multi_label is for rows of 0s and 1s, .* one column a label"),
+            (np.concatenate([HOT[:, :2], np.zeros((N, 1))], axis=1), "label 3 of 3 is 0 in all rows of the training"),
+        ],
+    )
+    def test_what_are_no_labels_is_refused(self, load_target, y, message):
+        with pytest.raises(DataError, match=message):
+            load_target(y, task="multi_label")
 
     @pytest.mark.parametrize(
         ("y", "what"),
