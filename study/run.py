@@ -35,9 +35,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m study.run",
         description="Find how strongly to align every pair of modalities that a study file names. "
-        "Run the same command again to resume an interrupted study, or with larger replicates.search, "
-        "replicates.confirm, strength.refine or strength.range, or with further pairs, to extend one: what is on "
-        "record counts, and what is missing is trained.",
+        "Run it again to resume a study, or with more seeds or pairs to extend it.",
         epilog="example: python -m study.run --space search_spaces/digits.yaml --set replicates.search=8",
     )
     add_study_file(options)

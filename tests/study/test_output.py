@@ -75,7 +75,9 @@ def test_a_finished_study_is_shown_where_only_ascii_is(finished: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     assert "lambda* [90 %]" in ended.stdout
-    assert "?" not in ended.stdout
+    told, _, browse = ended.stdout.partition("browse: ")
+    assert "?" not in told
+    assert browse.count("?") == 1  # of the address
 
 
 @pytest.mark.slow  # every command, one after the other

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -206,15 +207,22 @@ def test_a_pair_is_told_by_its_strategy_in_mlflow_and_in_tables(name: str) -> No
     metrics = {metric: value for metric, value, _ in run.metrics}
     strategy = WORLDS[name][0]
     chosen = next((one.gain_mean for one in choice.alternatives if one.strategy == strategy), None)
+    gain, p_adjusted = (chosen.mean, chosen.p_adjusted) if chosen else (None, None)
 
     assert run.tags["strategy"] == table["strategy"] == strategy
     assert (run.tags["verdict"] == "align") == (table["verdict"] == "align") == (strategy != "none")
-    assert [metrics[f"strategy_strength_{side}"] for side in (1, 2)] == list(choice.strengths or ())
-    assert (metrics.get("gain"), metrics.get("p_value")) == (chosen and chosen.mean, chosen and chosen.p_adjusted)
-    if strategy == "none":
-        assert metrics["lambda_star"] == table["lambda_star"] == 0
-    elif strategy != "per_encoder":
-        assert metrics["lambda_star"] == table["lambda_star"] == max(choice.strengths or ())
+    for told in (metrics, known(table)):
+        assert [told[f"advised_strength_{side}"] for side in (1, 2)] == list(choice.strengths or ())
+        assert (told.get("advised_gain"), told.get("advised_p_adjusted")) == (gain, p_adjusted)
+        assert told["lambda_star"] == choice.lambda_star  # of one λ for both, whatever is advised
+        if strategy == "none":
+            assert told["advised_strength"] == 0
+        elif strategy != "per_encoder":
+            assert told["advised_strength"] == max(choice.strengths or ())
+
+
+def known(row: pd.Series) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items() if pd.notna(value)}
 
 
 def test_what_auto_trains_one_sided_is_what_always_trains_until_an_arm_is_given_up() -> None:
