@@ -169,12 +169,14 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(undisturbed: En
     assert recorded(study) == stored
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_give_the_same_report(undisturbed: Ended, study: Any) -> None:
     assert study.run("--workers", "1").returncode == 0
 
     assert study.report() == undisturbed[0].report()
 
 
+@pytest.mark.slow
 def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refused(
     undisturbed: Ended, study: Any
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_killed_study_resumes_to_the_same_report_and_a_second_driver_is_refuse
     assert mlflow_runs(study) == mlflow_runs(undisturbed[0])
 
 
+@pytest.mark.slow
 def test_a_study_killed_before_its_profile_comes_to_the_same_profile(tmp_path: Path) -> None:
     """To the bit: on the way to it a resumed study does less than a fresh one, and `study.profile` less again."""
     text = studies.SMALLEST.replace("estimator: broja", "estimator: posterior")
@@ -229,6 +232,7 @@ def test_a_study_killed_before_its_profile_comes_to_the_same_profile(tmp_path: P
     assert {key: value[key] for key in profile} == profile
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replaces_the_whole(
     undisturbed: Ended, study: Any
 ) -> None:
@@ -256,6 +260,7 @@ def test_a_damaged_record_is_said_and_gone_on_from_and_no_partial_report_replace
     assert recorded(study) == recorded(undisturbed[0])
 
 
+@pytest.mark.slow
 def test_control_c_ends_with_130_and_the_command_that_resumes(study: Any) -> None:
     driver = study.start()
     studies.wait_for(lambda: recorded(study) > 0, driver)
@@ -311,6 +316,7 @@ sys.exit(command.main(["--space", "tiny.yaml"]))
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_the_same(study: Any) -> None:
     driver = subprocess.Popen(
         [sys.executable, "-c", LOSE_THE_EXCEPTION],
@@ -325,6 +331,7 @@ def test_an_interrupt_whose_exception_is_lost_in_native_code_ends_the_study_all_
     assert "Resume with: python -m study.run --space tiny.yaml" in err
 
 
+@pytest.mark.slow
 def test_encoders_that_fit_no_memory_end_their_cell_with_a_reason_and_exit_code_1(study: Any) -> None:
     too_wide = ["--set", "encoder.width=400000", "--set", "resources.pack=2", "--set", "pairs=[[left, right]]"]
 

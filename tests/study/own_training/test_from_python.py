@@ -38,6 +38,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_function_of_the_script_itself_is_a_study(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(SCRIPT)

@@ -22,6 +22,7 @@ from tests.study.studies import TinyStudy
 Make = Callable[..., TinyStudy]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_lambda_star_of_a_function_is_found_and_told_without_what_it_does_not_give(own_study: Make) -> None:
     study = own_study()

@@ -82,6 +82,7 @@ print(json.dumps([profile.to_json() for profile in profile_cells(cells, datasets
 """
 
 
+@pytest.mark.slow
 def test_a_profile_does_not_hang_on_what_ran_before_it():
     """Nothing, the trial that sizes packs, threads set and set back, or set to other numbers: the same bits."""
     profiles = {}
