@@ -41,7 +41,7 @@ from study.config import ConfigError
 for function in functions:
     assert inspect.signature(function) == inspect.signature(api.run)
     page = pydoc.render_doc(function, renderer=pydoc.plaintext)
-    assert "run(space: " in page and "Run or resume a study" in page and "folder of all studies" in page
+    assert "run(space: " in page and "Run, resume or extend a study" in page and "folder of all studies" in page
     try:
         function({"study": "x"}, progress=False)
     except ConfigError as error:
