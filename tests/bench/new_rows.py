@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real import configurations
+from real import configuration, configurations
 
 from study.cells.building import build_cells
 from study.cells.cell import Cell
@@ -201,7 +201,7 @@ def tell(
 
 def measure(name: str, options: argparse.Namespace, *, strengths: Sequence[float]) -> Iterator[str]:
     """Lines about every pair of a set, then about all of them together."""
-    cells, datasets = build_cells(configurations()[name])
+    cells, datasets = build_cells(configuration(name))
     everything: dict[Way, list[tuple[Gain, float]]] = {way: [] for way in WAYS}
     for cell in cells[options.first_pair : options.pairs]:
         own = datasets[cell.data_key].pair(*cell.pair)

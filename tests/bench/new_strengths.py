@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from new_rows import another_split
-from real import configurations
+from real import configuration
 
 from study.cells.building import build_cells
 from study.cells.cell import Cell
@@ -111,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    cells, datasets = build_cells(configurations()[options.name])
+    cells, datasets = build_cells(configuration(options.name))
     print("| pair | of | best of all | rows | covers it | covers another split's λ* | away | width |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for cell in cells[: options.pairs]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 from pack_cases import machine, parser, synchronise
-from real import configurations
+from real import configuration
 
 from study.cells.building import build_cells
 from study.cells.trials import Arm, Setting
@@ -49,7 +49,7 @@ def main() -> None:
     arguments.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="K", help="of the packs (10 40 90)")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    cells, datasets = build_cells(configurations()[options.name])
+    cells, datasets = build_cells(configuration(options.name))
     cell = cells[0]
     data = datasets[cell.data_key].pair(*cell.pair)
     print(f"{machine(options.device)}; {cell.label}, medians of {options.repeats} turns\n")

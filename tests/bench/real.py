@@ -111,6 +111,14 @@ def configurations() -> dict[str, StudyConfig]:
     return found
 
 
+def configuration(name: str) -> StudyConfig:
+    """The study of this name; ends the command with a line where there is none."""
+    found = configurations()
+    if name not in found:
+        raise SystemExit(f"no data set {name} is at hand; choose from {', '.join(found)}")
+    return found[name]
+
+
 def evidence(report: Report) -> list[str]:
     """For each pair the recommendation in words, then what each strategy would have given."""
     lines = []

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real import configurations
+from real import configuration
 
 from study.cells.building import build_cells
 from study.cells.cell import Cell
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, nargs="+", metavar="N", help="these pairs of the study, from 1 (all)")
     parser.add_argument("--rows", choices=("fixed", "resampled"), default="resampled")
     options = parser.parse_args()
-    cells, datasets = build_cells(configurations()[options.name])
+    cells, datasets = build_cells(configuration(options.name))
     print(f"{options.runs} runs, {options.versions} versions of a training, rows {options.rows}\n")
     print("| pair | of | says | λ* (from, to) | interval (median) | λ* within |\n|---|---|---|---|---|---|", flush=True)
     for number, cell in enumerate(cells, start=1):
