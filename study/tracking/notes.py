@@ -53,7 +53,7 @@ def _table(cell: CellResult) -> list[str]:
             amounts.gain_text(encoder, cell.metric(index)),
             amounts.p_text(amounts.told_gain(encoder)[0]),
             encoder.verdict or "–",
-            amounts.shape_text(encoder) or "–",
+            amounts.curve_text(encoder, cell.metric(index)) or "–",
         )
         rows.append(f"| {' | '.join(markdown(column) for column in columns)} |")
     return rows

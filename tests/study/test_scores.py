@@ -15,7 +15,7 @@ from study.api import load_report, read_study
 from study.cells.building import build_cells
 from study.cells.cell import Cell
 from study.config import ConfigError, StudyConfig, load_config
-from study.results.model import CellResult, EncoderResult, GainResult, from_json
+from study.results.model import CellResult, EncoderResult, GainResult, ToldGain, from_json
 from study.results.text import amounts
 from study.results.text.encoder import effect, encoder_sentence
 from study.tracking.numbers import strength_metrics
@@ -205,6 +205,23 @@ def test_an_error_is_told_as_it_is_and_that_less_of_it_is_better() -> None:
     assert effect(replace(gain, mean=-0.25, interval=(-0.4, -0.1)), told).startswith("worsens by 0.250 of RMSE")
     sentence = encoder_sentence(of_errors(), 0)
     assert "the error falls with λ. At λ* it gets −0.250 [−0.400, −0.100] of RMSE (lower is better) over" in sentence
+
+
+def test_a_curve_of_errors_is_not_said_to_fall_where_the_error_rises() -> None:
+    from study.results.figures.curves import curve_figure
+    from study.tracking.notes import cell_note
+
+    read = of_errors()
+    worse = replace(read, encoders=tuple(replace(one, shape="falling", lambda_star=0.0) for one in read.encoders))
+    assert amounts.curve_text(worse.encoders[0], "negative rmse") == "error rises"
+    assert amounts.curve_text(worse.encoders[0], "r2") == "falling"
+    (first, second), peak = worse.encoders, ToldGain(mean=-0.25, interval=(-0.4, -0.1), strength=0.5)
+    at_peak = replace(worse, encoders=(replace(first, gain=peak), second))
+    assert "at λ = 0.5, where the searched error is lowest, it" in encoder_sentence(at_peak, 0)
+    figure = curve_figure(worse, worse.told_encoders[0])
+    for told in (figure.get_suptitle() or figure.axes[0].get_title(), cell_note(worse, ())):
+        assert "error rises" in told
+        assert "falling" not in told
 
 
 def test_mlflow_has_the_error_under_its_own_name() -> None:

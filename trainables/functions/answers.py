@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainables.functions.errors import FunctionError
+from trainables.metrics.scores import own_number
 
 SHARED = "score"  # the name of one that stands for both
 
@@ -93,10 +94,7 @@ def _number(value: Any, what: str, name: str) -> float:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise FunctionError(f"{what} {name} as {_shown(value)}; it must be a number")
-    try:
-        return float(value)
-    except OverflowError:
-        return -math.inf if str(value).startswith("-") else math.inf  # a fraction or whole number of any size
+    return own_number(value)
 
 
 def _turned(values: list[float], *, maximise: bool) -> tuple[float, float]:

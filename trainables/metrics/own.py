@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.code.calls import SourceError
-from trainables.metrics.scores import Kind
+from trainables.metrics.scores import LARGEST_SCORE, Kind, own_number
 from trainables.sources import Source
 
 _MOST_ROWS = 2048  # of a trial
@@ -59,7 +59,7 @@ class OwnScore:
         if isinstance(value, np.ndarray | np.generic | Tensor) and value.ndim == 0:
             value = value.item()
         if type(value) is not bool and isinstance(value, Real):
-            return float(value)
+            return own_number(value)
         if isinstance(value, str):
             what = f"the text {value[:40]!r}"
         elif isinstance(value, np.ndarray | Tensor):
@@ -97,8 +97,8 @@ def try_out(score: OwnScore, values: NDArray[Any], *, n_outputs: int) -> None:
     first, second = (float(score.measure(outputs, target)) for _ in range(2))
     if not math.isfinite(first):
         raise SourceError(
-            f"score {name} returned {first:g} for random outputs; return a finite number for any, say 0 where it is "
-            "not defined"
+            f"score {name} returned {first:g} for random outputs; return a finite number, up to {LARGEST_SCORE:g}, for "
+            "any, say 0 where it is not defined"
         )
     if first != second:
         raise SourceError(

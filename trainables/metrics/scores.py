@@ -6,9 +6,11 @@ The options of a dataset are checked against this table before torch is there: i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from trainables.objectives.targets import match_target
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["classes", "multi_label", "real"]
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 _PIECE_VALUES = 2**21  # of outputs that are in memory as several copies at once
+LARGEST_SCORE = 1e100  # of a user's own, whose square has to be finite too; what is beyond counts as infinite
 LOWER = "negative "  # before the name of a score of which less is better, and which is turned
 
 
@@ -53,6 +56,15 @@ def only_finite(outputs: Tensor, scores: Tensor) -> Tensor:
     """Scores (K,), or NaN for a replica whose outputs are not all finite."""
     finite = outputs.amax((1, 2)).isfinite() & outputs.amin((1, 2)).isfinite()
     return scores.masked_fill(~finite, float("nan"))
+
+
+def own_number(value: Real) -> float:
+    """A number that a user's function returned, infinite where it is beyond `LARGEST_SCORE`."""
+    try:
+        number = float(value)
+    except OverflowError:  # a fraction or whole number of any size
+        number = -math.inf if str(value).startswith("-") else math.inf
+    return math.copysign(math.inf, number) if abs(number) > LARGEST_SCORE else number
 
 
 def turned(name: str) -> str:

@@ -24,7 +24,7 @@ from study.results.figures.canvas import (
 )
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
-from study.results.text.amounts import as_told, is_lower_better, score_name, shape_text
+from study.results.text.amounts import as_told, curve_text, is_lower_better, score_name
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -65,7 +65,7 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     """One encoder's score against λ: seeds, means, posterior band, the level at λ = 0, λ* and its interval."""
     return answer_figure(
         told.answer,
-        title=_curve_title(told),
+        title=_curve_title(told, cell.metric(told.place)),
         look=ENCODER_STYLES[told.place],
         strength="alignment strength λ",
         score=_score_axis(cell, told.place),
@@ -78,7 +78,7 @@ def pair_figure(cell: CellResult) -> Figure:
     shown = [told for told in cell.told_encoders if told.answer.tried]
     figure, ((*every,),) = blank_grid(cell.title, rows=1, columns=max(1, len(shown)), size=(4.0, 2.7))
     for axes, told in zip(every, shown, strict=False):
-        axes.set_title(_curve_title(told), fontsize=9)
+        axes.set_title(_curve_title(told, cell.metric(told.place)), fontsize=9)
         _draw_answer(axes, told.answer, look=ENCODER_STYLES[told.place], metric=cell.metric(told.place))
         axes.set_xlabel("alignment strength λ")
         axes.set_ylabel(_score_axis(cell, told.place))
@@ -86,8 +86,8 @@ def pair_figure(cell: CellResult) -> Figure:
     return figure
 
 
-def _curve_title(told: ToldEncoder) -> str:
-    verdict = ", ".join(word for word in (told.answer.verdict, shape_text(told.answer)) if word)
+def _curve_title(told: ToldEncoder, metric: str) -> str:
+    verdict = ", ".join(word for word in (told.answer.verdict, curve_text(told.answer, metric)) if word)
     name = told.name if told.answer.own_side is None else f"{told.name}, pulled alone"
     return f"{name}: {verdict}" if verdict else name
 

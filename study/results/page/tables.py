@@ -46,7 +46,7 @@ def _encoder_row(cell: CellResult, told: ToldEncoder, columns: Sequence[str]) ->
         amounts.gain_text(answer, metric),
         amounts.p_text(amounts.told_gain(answer)[0]),
         verdict,
-        amounts.shape_text(answer) or "–",
+        amounts.curve_text(answer, metric) or "–",
     )
     styles = ("n", "n", "n", "n", verdict if verdict in ("align", "avoid") else "", "")
     cells = "".join(

@@ -39,6 +39,14 @@ _UNITS = {
     "negative log_loss": _Unit("nats of log loss (lower is better)", 1, 3, score="log loss", lower=True),
 }
 
+# Curves of errors as they are told; one that is flat is so either way.
+_SHAPES_OF_ERRORS = {
+    "rising": "error falls",
+    "falling": "error rises",
+    "ends lower": "error ends higher",
+    "inverted-u": "error falls, then rises",
+}
+
 
 def strength_text(strength: float | None) -> str:
     """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12; `?` where it is not known."""
@@ -98,6 +106,14 @@ def shape_text(answer: SubjectResult) -> str:
     if answer.shape == "falling" and answer.lambda_star:
         return "ends lower"
     return answer.shape or ""
+
+
+def curve_text(answer: SubjectResult, metric: str) -> str:
+    """The form of an answer's curve as tables have it: of an error, which is kept turned, as it is told, `error rises`
+    where its score falls. "" without one.
+    """
+    shape = shape_text(answer)
+    return _SHAPES_OF_ERRORS.get(shape, shape) if is_lower_better(metric) else shape
 
 
 def p_text(gain: GainResult) -> str:

@@ -63,7 +63,8 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         worth = "it loses" if is_shown(gain) and gain.mean < 0 else "it shows no confirmed gain"
         worth = "it changes too little to matter" if gain.is_too_small else worth
         whole = f"{curve} on the whole, and " if curve else ""
-        peak = f"at λ = {strength_text(place)}, where the searched curve is highest,"
+        best = "error is lowest" if is_lower_better(metric) else "curve is highest"
+        peak = f"at λ = {strength_text(place)}, where the searched {best},"
         sentences = [f"{verdict}, as {whole}{peak} {worth}: {_evidence(gain, metric)}"]
     return ". ".join([*sentences, *_range_remark(answer, metric)]) + "."
 

@@ -32,7 +32,7 @@ def summary(report: Report) -> Group:
                 amounts.strength_with_interval(told.answer),
                 amounts.gain_text(told.answer, cell.metric(told.place)),
                 told.answer.verdict or "no answer",
-                amounts.shape_text(told.answer) or "–",
+                amounts.curve_text(told.answer, cell.metric(told.place)) or "–",
             )
             for told in cell.told_encoders
         ]

@@ -72,7 +72,7 @@ def test_numbers_of_every_kind_are_scores(trials, write, returned, scores):
 
 
 @pytest.mark.parametrize(
-    "odd", ['float("nan")', 'float("inf")', "10**400", "1.7e308", "np.nan", "torch.tensor(float('nan'))"]
+    "odd", ['float("nan")', 'float("inf")', "10**400", "1.7e308", "-1e101", "np.nan", "torch.tensor(float('nan'))"]
 )
 def test_what_is_not_finite_has_diverged(trials, write, odd):
     result = trials.result(

@@ -51,6 +51,14 @@ def true(targets, outputs):
     return True
 
 
+def beyond(targets, outputs):
+    return 10**400
+
+
+def square(targets, outputs):
+    return -1e200
+
+
 def one(targets):
     return 0.5
 
@@ -115,11 +123,13 @@ def test_a_diverged_replica_is_nan_and_asks_nothing(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("raises", r"score mine.py:raises raised AttributeError: .*no_such_thing.* \(mine.py, line 15\)"),
-        ("undefined", "score mine.py:undefined returned nan for random outputs; return a finite number for any, say 0"),
+        ("undefined", "score mine.py:undefined returned nan for random outputs; return a finite number, up to 1e"),
         ("text", r"score mine.py:text returned the text '0.5'; return one number"),
         ("each", r"score mine.py:each returned an array of shape \(40,\); return one number"),
         ("nothing", "score mine.py:nothing returned nothing; return one number"),
         ("true", "score mine.py:true returned a bool; return one number"),
+        ("beyond", r"score mine.py:beyond returned inf for random outputs; return a finite number, up to 1e\+100"),
+        ("square", "score mine.py:square returned -inf for random outputs; return a finite number"),
         ("one", r"score mine.py:one cannot be called with \(targets, outputs\); give it these two arguments"),
         ("three", r"score mine.py:three cannot be called with \(targets, outputs\)"),
         ("random", "for the same outputs; it may not draw random numbers"),
