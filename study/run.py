@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
     from study.config import ConfigError
+    from study.config.folder import StudyFolder
 
     try:
         config = read_study(given.space, overrides=overrides, stand_in=given.stand_in, address=given.address)
@@ -91,6 +92,12 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
             from study.scheduling.dry_run import dry_run
             from study.session.function import read_function
 
+            if (known := StudyFolder(given.out / config.study)).config.exists():
+                print(
+                    f"a study {config.study} is in {known.path}; this plan is of one that begins, and a run trains "
+                    "only what is missing there, or refuse what differs",
+                    file=sys.stderr,
+                )
             print(
                 dry_run(
                     config,

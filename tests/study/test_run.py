@@ -436,6 +436,11 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
     assert plan["likely"]["cost"] == pytest.approx(plan["likely"]["seconds"])
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
+    Path("studies/tiny").mkdir(parents=True)
+    Path("studies/tiny/config.yaml").touch()
+    assert main(["--space", "tiny.yaml", "--dry-run"]) == 0
+    assert "a study tiny is in studies/tiny; this plan is of one that begins" in capsys.readouterr().err
+
 
 def test_a_missing_data_file_says_where_it_goes_and_names_the_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
