@@ -95,7 +95,7 @@ def plain_side(load: Load) -> None:
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    ray.init(num_cpus=WORKERS, include_dashboard=False)
+    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False)
     folder = str(Path.cwd())
 
     def train(config: dict[str, float]) -> None:

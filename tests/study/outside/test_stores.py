@@ -33,7 +33,7 @@ def train(config):
     for step in range(3):
         tune.report({"val_acc": float(score if step == 2 else 0.1)})
 
-ray.init(num_cpus=2, include_dashboard=False)
+ray.init(address="local", num_cpus=2, include_dashboard=False)  # whatever else runs on this machine
 strengths, seeds = (sorted(frame.index.unique(level)) for level in ("lambda", "seed"))
 space = {"lambda": tune.grid_search(strengths), "train": {"seed": tune.grid_search(seeds)}}
 run = tune.RunConfig(name="mine", storage_path=sys.argv[2], verbose=0)

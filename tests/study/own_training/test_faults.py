@@ -98,4 +98,4 @@ def test_a_training_that_hangs_is_ended_and_given_up(own_study: Make) -> None:
     (cell,) = study.report()["cells"]
     assert "its training failed 3 times (the trial was ended after" in cell["error"]
     assert "resources.minutes_per_trial" in cell["error"]
-    assert "no answer for hangs" in ended.stderr
+    assert f"no answer for {cell['label']}: " in ended.stderr
