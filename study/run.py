@@ -95,7 +95,7 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
             if (known := StudyFolder(given.out / config.study)).config.exists():
                 print(
                     f"a study {config.study} is in {known.path}; this plan is of one that begins, and a run trains "
-                    "only what is missing there, or refuse what differs",
+                    "only what is missing there, or refuses what differs",
                     file=sys.stderr,
                 )
             print(
@@ -164,11 +164,7 @@ def _say_where(report: Report, out: Path, tracker: Tracker) -> None:
                 file=sys.stderr,
             )
     print(f"report: {StudyFolder(out / str(report.study)).page}")
-    page = tracker.page()
-    if page is None or tracker.uri.startswith(("http://", "https://")):
-        print(f"browse: {page or tracker.hint()}")
-    else:
-        print(f"browse: {tracker.hint()}, then {page}")
+    print(f"browse: {tracker.browse()}")
 
 
 class _Interruption:

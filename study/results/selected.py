@@ -44,7 +44,8 @@ def subject_result(
         curve=curve,
         posterior=posterior_curve(selection),
     )
-    return replace(result, gain=result.told_gain if result.told_gain.mean is not None else None)
+    told = result.told_gain
+    return replace(result, gain=told if told.mean is not None else None)
 
 
 def interval_around(star: float, interval: tuple[float, float]) -> tuple[float, float]:

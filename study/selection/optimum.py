@@ -15,6 +15,7 @@ from study.selection.trainings import Floats, Trainings
 Flag = Literal["edge", "diverged", "few_seeds"]
 DRAWS = 2000
 FEW_SEEDS = 3
+SAME_STRENGTH = 0.02  # of a strength: on another machine a search may end in another third digit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,9 +119,6 @@ def select(
         ),
         noise_sd=float(np.sqrt(np.median(posterior.noise_sd**2))),
     )
-
-
-SAME_STRENGTH = 0.02  # of a strength: on another machine a search may end in another third digit
 
 
 def rounded(strength: float) -> float:

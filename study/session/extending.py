@@ -14,6 +14,8 @@ from study.search import Ledger
 from study.search.record.extensions import Extension, past_of, rounds_on_record
 from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Identity, RecordedCell, Run
 
+REMEDY = "give this one another name, or undo the change to resume it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
@@ -45,11 +47,11 @@ def check_growth(
     try:
         before = Amounts.of(StudyConfig.of_identity(known))
     except ValueError:  # an option that this version does not have
-        raise ConfigError(f"{begun} ({'; '.join(changed)}); {_REMEDY}") from None
+        raise ConfigError(f"{begun} ({'; '.join(changed)}); {REMEDY}") from None
     now = Amounts.of(config)
     compared = compare(known, config.identity, before=before, now=now)
     if refused := (*compared.other, *(() if _has_all(cells, recorded) else compared.cells)):
-        raise ConfigError(f"{begun} ({'; '.join(refused)}); {_REMEDY}")
+        raise ConfigError(f"{begun} ({'; '.join(refused)}); {REMEDY}")
     if compared.less:
         raise ConfigError(
             f"the study {config.study} in {where} has more on record ({'; '.join(compared.less)}), and what was "
@@ -138,6 +140,3 @@ def _as_recorded(compared: Comparison) -> str:
     """What to write in the study file so that it asks for no less than is on record."""
     keys = [line.split(" -> ")[0].split(": ", 1) for line in compared.less]
     return " ".join(f"--set '{key}={value}'" if " " in value else f"--set {key}={value}" for key, value in keys)
-
-
-_REMEDY = "give this one another name, or undo the change to resume it"

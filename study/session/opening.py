@@ -28,7 +28,7 @@ from study.search.record.notes import (
 from study.search.record.private import for_owner_alone, make_folder
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
-from study.session.extending import check_growth, extend, note_cells
+from study.session.extending import REMEDY, check_growth, extend, note_cells
 from study.session.same_study import as_recorded, cells_as_recorded, changed_code
 from trainables.datasets import MultimodalData
 from trainables.functions.spec import Value
@@ -157,7 +157,7 @@ def check_in(
         other_data = any(line.startswith("dataset.") for line in differences(known, config.identity))
         cells, datasets = cells_as_recorded(cells, datasets, recorded, config, other_data=other_data)
         growth = check_growth(config, known, cells, recorded, where=study.folder.path.parent)
-        _check_data(study, cells, datasets, recorded, extended=growth is not None, say=say)
+        _check_data(ledger, cells, datasets, recorded, extended=growth is not None, say=say)
         if growth is not None:
             extend(ledger, growth, config, cells, say=say)
             study.events.emit("study_extended", {"changes": list(growth.lines), "config_hash": config.hash})
@@ -189,7 +189,7 @@ def choices_of(config: StudyConfig) -> dict[str, tuple[Value, ...]]:
 
 
 def _check_data(
-    study: OpenStudy,
+    ledger: Ledger,
     cells: Sequence[Cell],
     datasets: Mapping[str, MultimodalData],
     recorded: Sequence[RecordedCell],
@@ -202,8 +202,7 @@ def _check_data(
     Raises:
         ConfigError: it does not, or what it has trained cannot be compared with what it would train.
     """
-    name, ledger, current = cells[0].config.study, study.ledger, digests(cells, datasets)
-    remedy = "give this one another name, or undo the change to resume it"
+    name, current = cells[0].config.study, digests(cells, datasets)
     if (known := ledger.note(DATA)) is None:
         ended = ledger.note(RUN)
         if (ended is None or ended.errors or extended) and has_rescaled_targets(cells, datasets):
@@ -213,14 +212,14 @@ def _check_data(
             )
         say(f"the record of {name} is of a version that kept no digest of the data; from now on they are compared")
     else:
-        check_same(known, current, cells, study=name, remedy=remedy)
+        check_same(known, current, cells, study=name, remedy=REMEDY)
     before, now = {cell.id for cell in recorded}, {cell.id for cell in cells}
     pairs = {cell.pair for cell in recorded}
     # Of an extension that was killed before it noted its cells, the configuration on record asks for them.
     asked = {cell.id for cell in cells if extended or cell.config.pairs != "all" or cell.pair in pairs}
     if odd := (before - now) | (now - before - asked):
         raise ConfigError(
-            f"the data of the study {name} changed after it began (other pairs: {', '.join(sorted(odd))}); {remedy}"
+            f"the data of the study {name} changed after it began (other pairs: {', '.join(sorted(odd))}); {REMEDY}"
         )
     if known is None or known != (noted := merged(known, current)):
         ledger.set_note(DATA, current if known is None else noted)

@@ -6,7 +6,7 @@ under the record's own spelling: data and trainings are known by it, and so is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -111,25 +111,19 @@ def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalDat
 
 def changed_code(cells: Sequence[Cell], known: Sequence[RecordedCell]) -> tuple[str, ...]:
     """Names of the user's factories of encoders and scores whose code is another one than when the study began."""
-    before = {
-        name: Source(name, code).hash
-        for cell in known
-        for name, code in (
-            *((encoder.get("factory"), encoder.get("code")) for encoder in cell.json["encoders"] or ()),
-            *((score["name"], score["code"]) for score in cell.json.get("scores") or ()),
-        )
-        if code
-    }
-    now = {
-        name: Source(name, code).hash
-        for cell in cells
-        for name, code in (
-            *((encoder.factory, encoder.code) for encoder in cell.encoders or ()),
-            *((score.name, score.code) for score in cell.scores or ()),
-        )
-        if code
-    }
+    before, now = _hashes(cell.json for cell in known), _hashes(cell.to_json() for cell in cells)
     return tuple(sorted(name for name, code in now.items() if before.get(name, code) != code))
+
+
+def _hashes(cells: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The hash of the code of each factory and score of the user's, by name; cells as `Cell.to_json` has them."""
+    return {
+        name: Source(name, part["code"]).hash
+        for cell in cells
+        for key, called in (("encoders", "factory"), ("scores", "name"))
+        for part in cell.get(key) or ()
+        if part.get("code") and (name := part[called])
+    }
 
 
 def _options(config: StudyConfig, _: MultimodalData, names: Names) -> list[dict[str, Any]]:

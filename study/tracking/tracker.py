@@ -106,9 +106,19 @@ class Tracker:
         self._failure = (time.monotonic(), result.problem) if result.problem else None
         return result
 
+    @property
+    def _is_server(self) -> bool:
+        return self.uri.startswith(("http://", "https://"))
+
+    def browse(self) -> str:
+        """What to do to see the study that was shown: open its page, behind a command where no server runs."""
+        if (page := self.page()) is None:
+            return self.hint()
+        return page if self._is_server else f"{self.hint()}, then {page}"
+
     def hint(self) -> str:
         """The command, or for a server the address, that shows the studies."""
-        if self.uri.startswith(("http://", "https://")):
+        if self._is_server:
             return redacted(self.uri)
         here = self.uri == resolve(DEFAULT_URI)[0] and not Path("mlruns").exists()  # else it shows that folder
         return "mlflow ui" if here else f"mlflow ui --backend-store-uri {redacted(self.uri)}"
@@ -120,8 +130,7 @@ class Tracker:
         """
         if self._shown is None:
             return None
-        is_server = self.uri.startswith(("http://", "https://"))
-        server = re.sub(r"//[^/@]*@", "//", self.uri.rstrip("/")) if is_server else _LOCAL
+        server = re.sub(r"//[^/@]*@", "//", self.uri.rstrip("/")) if self._is_server else _LOCAL
         return f"{server}/#/experiments/{self._shown}?workflowType=machine_learning"
 
     def _attempt(self, work: Callable[[dict[str, int]], object]) -> TrackingResult:

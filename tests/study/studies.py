@@ -52,6 +52,17 @@ replicates: {search: 4, confirm: 0}
 models: false
 resources: {pack: 2, checkpoint_seconds: 0.1}
 """  # four packs of some seconds and several checkpoints
+OF_THE_VERSION_BEFORE = """
+study: before
+dataset: {name: digits}
+pairs: [[left, right]]
+pid: {estimator: broja, bootstrap: 20}
+encoder: {width: 4}
+training: {epochs: 2, batch_size: 256}
+alignment: {one_sided: never}
+strength: {initial: [0, 0.5, 2], refine: 0}
+replicates: {search: 2, confirm: 2}
+"""  # what `session/version_before` holds
 VARYING = ("wall_seconds", "training_seconds", "peak_memory_bytes")
 
 

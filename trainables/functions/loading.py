@@ -69,16 +69,15 @@ def check_callable(code: Code) -> None:
             sys.path[:] = path
             for name in [name for name, one in sys.modules.items() if name not in before and _is_users(one)]:
                 del sys.modules[name]
-            sys.modules.update({name: one for name, one in before.items() if _is_users(one)})
+            changed = {name: one for name, one in before.items() if sys.modules.get(name) is not one}
+            sys.modules.update({name: one for name, one in changed.items() if _is_users(one)})
 
 
 def own_modules(code: Code) -> list[ModuleType]:
     """The user's modules that are imported in this process, as far as they are files of the code."""
     with _LOCK:
         folder = _FOLDERS.get(code.hash)
-    if folder is None:
-        return []
-    return [module for module in list(sys.modules.values()) if _is_of(module, folder, code.files)]
+    return [] if folder is None else list(_modules_of(folder, code.files).values())
 
 
 def _loaded(code: Code) -> Function:
@@ -93,7 +92,7 @@ def _importable(code: Code) -> Path:
         here = Path(code.root)
         folder = here if _is_same(here, code) else _copied(code)
         before = _FILES.setdefault(folder, set())  # of another version of the code, of which nothing may be left
-        for name in [name for name, module in sys.modules.items() if _is_of(module, folder, before)]:
+        for name in _modules_of(folder, before):
             del sys.modules[name]
         before |= {*code.files}
         _FOLDERS[code.hash] = folder
@@ -140,9 +139,14 @@ def _is_users(module: ModuleType) -> bool:
     return bool(file and is_own(file))
 
 
-def _is_of(module: ModuleType, folder: Path, files: Iterable[str]) -> bool:
-    """Whether a module is one of some files of a folder."""
-    return module.__name__ != "__main__" and getattr(module, "__file__", None) in {str(folder / one) for one in files}
+def _modules_of(folder: Path, files: Iterable[str]) -> dict[str, ModuleType]:
+    """The modules that are imported from some files of a folder, by name, but for the script that runs."""
+    paths = {str(folder / file) for file in files}
+    return {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name != "__main__" and getattr(module, "__file__", None) in paths
+    }
 
 
 def _imported(code: Code) -> ModuleType:

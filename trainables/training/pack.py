@@ -73,6 +73,7 @@ class Pack:
         self._scoring = scoring = Scoring.of(spec, data, fit=own.fit, evaluate=own.evaluate, device=self._device)
         self._groups: list[Group] = []
         start, states = self._draw(data.names)
+        weights = self._class_weights(data)
         for part in np.array_split(range(len(spec.replicas)), n_groups):
             members = part.tolist()  # not torch's: memory is measured on tensors that hold no numbers
             own_1, own_2 = ({name: values[members] for name, values in state.items()} for state in states)
@@ -80,7 +81,7 @@ class Pack:
             self._groups.append(
                 Group(
                     group, data, self._networks, start[members], states=(own_1, own_2), seeds=self._seeds,
-                    scoring=scoring, weights=self._class_weights(data),
+                    scoring=scoring, weights=weights,
                 )
             )  # fmt: skip
         self._curve: list[tuple[int, Tensor]] = []  # epoch, (score 1, score 2, loss 1, loss 2) of K replicas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,13 +103,11 @@ class EncoderScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """The scores of both encoders of a pair. `blocks` (rows,) are those of the evaluated rows that are left out in turn
-    where a score is no mean over rows.
-    """
+    """The scores of both encoders of a pair on `rows` evaluated rows, with the `groups` (rows,) of these if any."""
 
     encoders: tuple[EncoderScore, EncoderScore]
+    rows: int
     groups: NDArray[np.int64] | None
-    blocks: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -122,7 +121,12 @@ class Scoring:
         )
         evaluated = data.rows(*evaluate)
         groups = None if data.groups is None else data.groups[evaluated]
-        return cls(encoders=(first, second), groups=groups, blocks=deal(len(evaluated), groups))
+        return cls(encoders=(first, second), rows=len(evaluated), groups=groups)
+
+    @cached_property
+    def blocks(self) -> NDArray[np.int64]:
+        """The block (rows,) of each evaluated row: they are left out in turn where a score is no mean over rows."""
+        return deal(self.rows, self.groups)
 
     def scores(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
         """The scores (K,) of outputs (K, N, m)."""

@@ -22,6 +22,7 @@ from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Run
 from study.search.rounds import rounds
 from study.selection.looks import corrected_p
 from study.session.opening import check_in, opened
+from tests.study import studies
 from trainables.spec import ReplicateResult, derive_seed
 
 STUDY = """
@@ -401,17 +402,7 @@ def test_a_study_of_the_version_before_is_extended_as_it_began(tmp_path: Path) -
     folder.mkdir(parents=True)
     written = Path(__file__).parents[1] / "session" / "version_before" / "journal.log"
     (folder / "journal.log").write_bytes(written.read_bytes())
-    text = """
-study: before
-dataset: {name: digits}
-pairs: [[left, right]]
-pid: {estimator: broja, bootstrap: 20}
-encoder: {width: 4}
-training: {epochs: 2, batch_size: 256}
-alignment: {one_sided: never}
-strength: {initial: [0, 0.5, 2], refine: 0}
-replicates: {search: %d, confirm: %d}
-"""
+    text = studies.OF_THE_VERSION_BEFORE.replace("search: 2, confirm: 2", "search: %d, confirm: %d")
     study = Grown(tmp_path)
     report = study.run(text=text % (2, 5))
     assert any("goes on as it began" in line for line in study.said)

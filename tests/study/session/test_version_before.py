@@ -28,17 +28,7 @@ from trainables.saving.export import load_encoder
 
 WRITTEN = Path(__file__).parent / "version_before"
 NAME, CELL = "before", "digits/left+right"
-STUDY = """
-study: before
-dataset: {name: digits}
-pairs: [[left, right]]
-pid: {estimator: broja, bootstrap: 20}
-encoder: {width: 4}
-training: {epochs: 2, batch_size: 256}
-alignment: {one_sided: never}
-strength: {initial: [0, 0.5, 2], refine: 0}
-replicates: {search: 2, confirm: 2}
-"""
+STUDY = studies.OF_THE_VERSION_BEFORE
 PREDICTS = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

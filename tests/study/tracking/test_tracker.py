@@ -414,10 +414,12 @@ def test_the_hint_is_a_command_that_shows_this_store(tmp_path: Path, monkeypatch
 def test_the_page_opens_the_view_of_trainings_of_the_study(uri: str, small: Report) -> None:
     tracker = Tracker(uri)
     assert tracker.page() is None  # nothing is shown yet
+    assert tracker.browse() == tracker.hint()
     assert tracker.project(small).problem is None
     (experiment,) = [one for one in _client(uri).search_experiments() if one.name == small.study]
     view = f"/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"
     assert tracker.page() == f"http://127.0.0.1:5000{view}"
+    assert tracker.browse() == f"{tracker.hint()}, then {tracker.page()}"
 
 
 def test_postgresql_shows_the_same_study_and_nobody_its_password(
