@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import codecs
+import difflib
 import io
 import json
+import logging
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable
+from typing import NoReturn
 
 UNWRITTEN = 2
+LOGGER = "align_study"
 CLOSED = 141  # as of a program that SIGPIPE ends: 128 + 13
 
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _ERRORS = "spelt"
 _SPELT = {
     "λ": "lambda", "τ": "tau", "α": "alpha", "ρ": "rho", "σ": "sigma", "−": "-", "–": "-", "—": "-", "‐": "-",
@@ -46,6 +53,35 @@ def run(main: Callable[[], int]) -> int:
         return code or CLOSED
     print(f"error: cannot write the output: {failure.strerror}; give it another place", file=sys.stderr)
     return code or UNWRITTEN
+
+
+def logger() -> logging.Logger:
+    """The logger that has every line which a command shows: INFO, ERROR what ends it, DEBUG what happens to each pack.
+
+    It says nothing by itself, as a library's: a program that wants its lines gives it a handler, or a level below
+    WARNING to it and to the root's.
+    """
+    found = logging.getLogger(LOGGER)
+    if not found.handlers:  # else Python would print its errors, which are printed already
+        found.addHandler(logging.NullHandler())
+    return found
+
+
+class OptionParser(argparse.ArgumentParser):
+    """A parser of a command's options that, of one which there is not, says which one may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and the usage, as any parser does."""
+        known = sorted(set(_OPTION.findall(self.format_help())))
+        unknown = [name for name in _OPTION.findall(message) if name not in known] if "unrecognized" in message else []
+        close = [name for given in unknown for name in difflib.get_close_matches(given, known, n=1)]
+        super().error(message + (f"; did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""))
+
+
+def complain(line: str, *, level: int = logging.ERROR) -> None:
+    """A line on standard error, and in the log."""
+    logger().log(level, "%s", line)
+    print(line, file=sys.stderr)
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:

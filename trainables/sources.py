@@ -139,7 +139,7 @@ class Source:
         except (Exception, SystemExit) as error:  # noqa: BLE001  a user's file may raise anything
             raise SourceError(f"{self.name} cannot be read: {self.told(error)}") from None
         if not callable(loaded):
-            raise SourceError(f"{self.name} is a {type(loaded).__name__}, and not a function")
+            raise SourceError(f"{self.name} is of type {type(loaded).__name__}, and not a function")
         function: Callable[..., Any] = loaded
         return function
 

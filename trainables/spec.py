@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Direction = Literal["both", "to_1", "to_2"]
 Split = Literal["train", "valid", "test"]
 Precision = Literal["float32", "tf32", "bf16"]
 Rows = Literal["fixed", "resampled", "redrawn"]
+Keep = Literal["last", "best", "average"]
+Schedule = Literal["constant", "cosine"]
+OptimiserName = Literal["adamw", "sgd"]
 LARGEST_SCORE = 1e100  # a training beyond has diverged: its square is no number, and MLflow has 1.8e308 for infinity
 
 
@@ -109,7 +112,11 @@ class AlignmentSpec:
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
     """What all replicas of a pack share: the length of training, the batch size, what rows of a class count (alike, or
-    so that all classes do) and the arithmetic.
+    so that all classes do), the arithmetic, and the recipe.
+
+    Of the recipe, `keep` says which weights a training comes to: those after the last epoch, each encoder's best on the
+    validation rows (`trainables.training.keeping.Best`), or the mean of the last epochs' (`Average`). With `patience` a
+    replica stops once neither encoder has been better for so many epochs. `warmup` is in epochs.
     """
 
     epochs: int = 50
@@ -117,6 +124,20 @@ class TrainingSpec:
     precision: Precision = "float32"
     class_weights: Literal["none", "balanced"] = "none"
     evaluations: int = 10  # points of the learning curve, evenly spaced, the last epoch included
+    keep: Keep = "last"
+    patience: int | None = None
+    schedule: Schedule = "constant"
+    warmup: float = 0.0
+    optimiser: OptimiserName = "adamw"
+    joint_probe: bool = True  # whether what the pair knows together is measured at the end; of no hash
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers; of class weights and the recipe only what a spec of the version before could not say."""
+        value, usual = asdict(self), asdict(TrainingSpec())
+        for name in ("class_weights", "keep", "patience", "schedule", "warmup", "optimiser", "joint_probe"):
+            if value[name] == usual[name]:
+                del value[name]
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +150,7 @@ class ReplicaSpec:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     temperature: float = 0.1
-    clip_norm: float = 8.0
+    clip_norm: float | None = 8.0  # None: gradients are left as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +174,16 @@ class PackSpec:
     scores: tuple[ScoreSpec, ScoreSpec] | None = None  # None: the targets' own
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, the inverse of `from_json`; `rows`, `scores` and weights of classes only where a spec of
-        the version before has no name for it, so that what it has trained keeps its hash.
+        """Plain containers, the inverse of `from_json`; `rows`, `scores`, weights of classes and the recipe only where
+        a spec of the version before has no name for it, so that what it has trained keeps its hash.
         """
         value = asdict(self)
+        value["training"] = self.training.to_json()
         value["encoders"] = tuple(encoder.to_json() for encoder in self.encoders)
         if self.rows == "fixed":
             del value["rows"]
         if self.scores is None:
             del value["scores"]
-        if self.training.class_weights == "none":
-            del value["training"]["class_weights"]
         return value
 
     @classmethod
@@ -193,7 +213,8 @@ class PackSpec:
         }  # fmt: skip
         if self.scores is not None:
             own["scores"] = [score.name for score in self.scores]
-        return content_hash({**self.to_json(), **own})
+        trained = replace(self, training=replace(self.training, joint_probe=True))
+        return content_hash({**trained.to_json(), **own})
 
 
 def scores_from_json(value: Sequence[Mapping[str, str]] | None) -> tuple[ScoreSpec, ScoreSpec] | None:
@@ -209,11 +230,14 @@ class ReplicateResult:
     """What one training came to; `scores` and `losses` are NaN and `status` is `diverged` where it blew up.
 
     `scores` are those of encoder 1 and 2 that decide (higher is better: what is an error is turned), `losses` their
-    task losses in nats (or in the target's units), both on the `evaluate` split after the last epoch. `others` are all
+    task losses in nats (or in the target's units), both of the weights that are kept and on the `evaluate` split, as is
+    all else but the curve, which is that of the training. `others` are all
     scores of either encoder, by name and as they are, on the test split. `alignment` holds `cka`, `svcca` and
     `mutual_knn`. `curve` has one row per evaluation, on at most 2,048 evenly spaced rows of the split: epoch, score
     1, score 2, loss 1, loss 2. `by_unit` is the JSON of a `ByUnit` of `trainables.metrics.outcomes`: what each unit of
-    the test split adds to the scores, where replicates have rows of their own.
+    the test split adds to the scores, where replicates have rows of their own. `joint` is what a ridge probe of both
+    representations together scores on either target, and `crossed` what that of encoder 1 alone scores on target 2, and
+    that of encoder 2 on target 1, where targets differ (`trainables.training.joint`); None where nobody asked.
 
     A user's function gives scores alone for certain: its losses are NaN, without `alignment`, and its curve is what it
     reported. `extras` are other numbers that it returned; with `one_score` both scores are the one that it has for the
@@ -227,10 +251,13 @@ class ReplicateResult:
     curve: tuple[tuple[float, float, float, float, float], ...] = ()
     by_unit: Mapping[str, Any] | None = None
     others: tuple[Mapping[str, float], Mapping[str, float]] | None = None
+    joint: tuple[float, float] | None = None
+    crossed: tuple[float, float] | None = None
     extras: Mapping[str, float] = field(default_factory=dict)
     one_score: bool = False
     code: str = ""
     kept: tuple[int, ...] = ()
+    picture: Mapping[str, Any] | None = None  # of `trainables.training.pictures`, of some trainings
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers with NaN as None, so that every JSON reader can load them; what packs never have is left out
@@ -239,13 +266,16 @@ class ReplicateResult:
         outcomes = {} if self.by_unit is None else {"by_unit": dict(self.by_unit)}
         others = {"others": [_without_nan(scores) for scores in self.others]} if self.others else {}
         extras = {"extras": _without_nan(self.extras)} if self.extras else {}
+        probed = {"joint": self.joint, "crossed": self.crossed}
         return {
             **outcomes,
             **others,
+            **{name: [_none_if_nan(v) for v in scores] for name, scores in probed.items() if scores},
             **extras,
             **({"one_score": True} if self.one_score else {}),
             **({"code": self.code} if self.code else {}),
             **({"kept": list(self.kept)} if self.kept else {}),
+            **({"picture": dict(self.picture)} if self.picture else {}),
             "status": self.status,
             "scores": [_none_if_nan(v) for v in self.scores],
             "losses": [_none_if_nan(v) for v in self.losses],
@@ -268,11 +298,21 @@ class ReplicateResult:
             others=None
             if value.get("others") is None
             else (_with_nan(value["others"][0]), _with_nan(value["others"][1])),
+            joint=_pair_or_none(value.get("joint")),
+            crossed=_pair_or_none(value.get("crossed")),
             extras=_with_nan(value.get("extras", {})),
             one_score=bool(value.get("one_score", False)),
             code=str(value.get("code", "")),
             kept=tuple(map(int, value.get("kept", ()))),
+            picture=value.get("picture"),
         )
+
+
+def _pair_or_none(values: Sequence[float | None] | None) -> tuple[float, float] | None:
+    if values is None:
+        return None
+    first, second = map(_nan_if_none, values)
+    return first, second
 
 
 def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:

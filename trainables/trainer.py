@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar
 from trainables.saving.place import Place
 from trainables.spec import ReplicateResult
 
+WARM = "warm"  # key of a trial's configuration that has no job, and only makes its process ready
+
 
 class Job(Protocol):
     """What one trial of Ray Tune is asked to train, as frozen data."""
@@ -33,13 +35,15 @@ J = TypeVar("J", bound=Job)
 class Context:
     """Where a job is trained. `shared` fetches what all jobs of its kind read, and the driver has stored once: a
     dataset for packs, code for functions. `place` is where checkpoints lie, and the trained encoders, if it `keeps`
-    any; `checkpoint_seconds` is the time between two checkpoints.
+    any; `drawn` are the places of the replicas that a report draws; `checkpoint_seconds` is the time between two
+    checkpoints.
     """
 
     shared: Callable[[], object]
     place: Place
     device: str = "cpu"
     keeps: bool = False
+    drawn: tuple[int, ...] = ()
     checkpoint_seconds: float = 5.0
 
 

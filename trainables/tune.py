@@ -22,6 +22,7 @@ from trainables.functions.running import FunctionTrainer
 from trainables.saving.checkpoint import CheckpointError
 from trainables.saving.place import Place
 from trainables.trainer import (
+    WARM,
     Context,
     Job,
     Progress,
@@ -32,6 +33,7 @@ from trainables.trainer import (
     Training,
     checkpoint_file,
 )
+from trainables.training.device import take_device
 from trainables.training.trainer import PackTrainer
 
 TRAINERS: Mapping[str, Trainer[Any]] = {  # by what a job's JSON says of its `trainer`
@@ -45,12 +47,15 @@ _LAST_WORD_SECONDS = 2.0  # in which Tune hears of a trial's end from a process 
 
 class JobTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains the job of `config`: `spec` (its JSON text), `data_key` (the name of what it reads, among what all trials
-    share), `place` of checkpoints (the address of a `Place`), `threads`, `keep` where the trained encoders are to be
-    written beside the checkpoints, and `seconds_per_trial` where there is a limit.
+    share), `place` of checkpoints (the address of a `Place`), `threads`, `gpus` (how much of one is held), `keep` where
+    the trained encoders are to be written beside the checkpoints, `drawn` (the places of replicas that a report draws),
+    and `seconds_per_trial` where there is a limit.
 
-    Results hold `epochs`, `total` and, with the last one, `results` (a JSON list of ReplicateResults). A job that does
-    not fit into memory ends with `out_of_memory` instead: the driver halves it. One that would come to nothing on every
-    attempt ends with `refused`, the reason in one line.
+    Results hold `epochs`, `total`, where there is no GPU to hold `lacks` (why, in words), and with the last one
+    `results` (a JSON list of ReplicateResults). A job that does not fit into memory ends with `out_of_memory` instead:
+    the driver halves it. One that would come to nothing on every attempt ends with `refused`, the reason in one line. A
+    configuration that says `warm` has no job: its trial ends at once, and leaves a process that has imported what the
+    next one needs.
     """
 
     def setup(self, config: dict[str, Any], shared: Mapping[str, object | ray.ObjectRef] | None = None) -> None:
@@ -62,18 +67,24 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         if shared is not None:  # given once, by tune.with_parameters
             self._all_shared = shared
         torch.set_num_threads(max(1, int(config["threads"])))
+        self._training: Training | None = None
+        self._has_job = not config.get(WARM, False)
+        if not self._has_job:
+            return
         value = json.loads(config["spec"])
         self._trainer = TRAINERS[value.get("trainer", "pack")]
         self._job: Job = self._trainer.read(value)
         self._data_key = str(config["data_key"])
+        device = take_device(float(config.get("gpus", 0.0)))
+        self._lacks = device.lacks
         self._context = Context(
             shared=self._shared,
             place=Place(str(config["place"])),
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=device.name,
             keeps=bool(config.get("keep", False)),
+            drawn=tuple(map(int, config.get("drawn", ()))),
             checkpoint_seconds=float(config.get("checkpoint_seconds", CHECKPOINT_SECONDS)),
         )
-        self._training: Training | None = None
         self._resumed_from: float = 0  # epoch of the checkpoint that it went on from
         self._begun = self._saved = time.monotonic()
         self._most_seconds = float(config.get("seconds_per_trial") or "inf")
@@ -90,6 +101,8 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         Raises:
             TimedOutError: the job takes longer than `seconds_per_trial`.
         """
+        if not self._has_job:
+            return {**_told(Progress()), "done": True}
         try:
             training = self._training = self._training or self._begin()
             progress = training.advance(STEP_SECONDS)
@@ -99,10 +112,13 @@ class JobTrainable(tune.Trainable):  # type: ignore[misc]
         except RefusedError as error:
             return self._end(refused=str(error))
         told = {**_told(progress), "done": training.done, "resumed_from": self._resumed_from}
+        if self._lacks:
+            told["lacks"] = self._lacks
         if training.done:
             told["results"] = json.dumps([result.to_json() for result in training.results()])
             if self._context.keeps:
                 training.keep()
+            self.cleanup()  # the process may have no other job for a while
         elif (seconds := time.monotonic() - self._begun) > self._most_seconds:
             raise TimedOutError(
                 f"the trial was ended after {seconds / 60:.3g} minutes at epoch {progress.epochs:g}; it may hang, or "

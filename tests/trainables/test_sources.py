@@ -67,7 +67,7 @@ def test_code_is_known_by_its_text_and_not_by_its_place(tmp_path: Path) -> None:
         ("x = 1", "mine.py", "names no function; write FILE.py:name"),
         ("x = 1", "mine.py:make it", "names no function; write FILE.py:name"),
         ("def build(): ...", "mine.py:make", "mine.py has no make; it has build"),
-        ("make = 3", "mine.py:make", "mine.py:make is a int, and not a function"),
+        ("make = 3", "mine.py:make", "mine.py:make is of type int, and not a function"),
         ("def make(:", "mine.py:make", r"is no valid Python: .* \(line 1\)"),
         ("import nowhere_to_be_found", "mine.py:make", "cannot be read: ModuleNotFoundError: No module named"),
         ("\n\nraise ValueError('first\\nsecond')", "mine.py:make", r"ValueError: first \(mine.py, line 3\)"),

@@ -75,6 +75,18 @@ def test_steps_end_with_the_results_of_the_pack(begin, datasets):
     assert tuple(ReplicateResult.from_json(value) for value in json.loads(progress["results"])) == alone.results()
 
 
+def test_a_pack_that_finds_no_gpu_where_it_holds_one_says_so_and_trains(config_of, datasets, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    told = []
+    for gpus in (0.5, 0):
+        made = JobTrainable.__new__(JobTrainable)
+        made.setup({**config_of(spec(epochs=1)), "gpus": gpus}, shared=datasets)
+        told.append(made.step())
+    assert "CUDA" in told[0]["lacks"] or "GPU" in told[0]["lacks"]
+    assert "lacks" not in told[1]
+    assert told[0]["results"] == told[1]["results"]
+
+
 def test_one_pack_trains_on_one_thread(begin):
     torch.set_num_threads(2)
     begin(spec())

@@ -1,4 +1,4 @@
-"""`python -m trainables.datasets`: every dataset, what it holds, its licence, and whether its file is there."""
+"""`python -m trainables.datasets`: every dataset, its options, licence and file; and what a file of yours holds."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ from pathlib import Path
 
 from trainables.datasets import DATASETS, Dataset, load
 from trainables.datasets.base import DataError
+from trainables.datasets.files.arrays import contents
 from trainables.datasets.files.reading import size_text
+from trainables.datasets.files.regular import check_regular
 from trainables.datasets.table import unknown
-from trainables.output import json_text, run
+from trainables.output import OptionParser, json_text, run
 from trainables.spec import DatasetSpec
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    options = argparse.ArgumentParser(
+    options = OptionParser(
         prog="python -m trainables.datasets",
-        description="List every dataset, what it holds, its licence, and whether its file is there.",
+        description="List every dataset, what it holds, its licence, and whether its file is there; of those that are "
+        "named, every option with its meaning, values and default.",
         epilog="example: python -m trainables.datasets mosei --read",
     )
     options.add_argument("name", nargs="*", help="datasets to show, with their options explained (default: all)")
     options.add_argument("--read", action="store_true", help="also read each file that is there and check it")
+    options.add_argument("--contents", metavar="PATH", help="what a file or folder of yours holds, by the names to use")
     options.add_argument("--json", action="store_true", help="print the listing as JSON")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the listing; 0, or 2 where a named dataset does not exist."""
+    """Prints the listing; 0, or 2 where a named dataset or a file does not exist, or cannot be read."""
     given = parser().parse_args(arguments)
+    if given.contents is not None:
+        return _print_contents(given.contents, as_json=given.json)
     for name in given.name:
         if name not in DATASETS:
             print(unknown("dataset", name, DATASETS), file=sys.stderr)
@@ -46,6 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _print_contents(path: str, *, as_json: bool) -> int:
+    try:
+        check_regular(path)
+        shapes = contents(path)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if as_json:
+        print(json_text({name: list(shape) for name, shape in shapes.items()}, indent=1))
+        return 0
+    width = max(map(len, shapes))
+    print("\n".join(f"{name:{width}}  {' x '.join(map(str, shape))}" for name, shape in shapes.items()))
+    return 0
+
+
 def describe(name: str, dataset: Dataset, *, options: bool, read: bool = False) -> str:
     """A paragraph on one dataset, with each of its options explained or with their names only."""
     shapes = (f"{modality} {' x '.join(map(str, shape))}" for modality, shape in dataset.shapes.items())
@@ -56,10 +77,22 @@ def describe(name: str, dataset: Dataset, *, options: bool, read: bool = False) 
     lines = [f"{name}: {dataset.description}", *(_wrapped(f"{key:10} ", value) for key, value in facts)]
     if not options:
         return "\n".join([*lines, _wrapped("options    ", ", ".join(dataset.options) or "none")])
+    lines.append(_wrapped("example    ", f"dataset: {example(name, dataset)}"))
     for key, option in dataset.options.items():
         default = "required" if option.required else f"default {_shown(option.default)}"
         lines.append(_wrapped(f"  {key}: ", f"{option.doc}; {option.allowed} ({default})"))
     return "\n".join(lines)
+
+
+def example(name: str, dataset: Dataset) -> str:
+    """What a study file says at least to use the dataset, and the first option that makes several cells."""
+    given = {key: "mine.npz" for key, option in dataset.options.items() if option.required}
+    several = next((key for key, option in dataset.options.items() if option.cells), None)
+    if several is not None:
+        option = dataset.options[several]
+        choices = option.choices() if callable(option.choices) else option.choices
+        given[several] = f"[{', '.join(map(str, choices[:2] or option.bounds or ()))}]"
+    return f"{{{', '.join([f'name: {name}', *(f'{key}: {value}' for key, value in given.items())])}}}"
 
 
 def facts_of(name: str, dataset: Dataset, *, read: bool = False) -> dict[str, object]:
@@ -73,6 +106,7 @@ def facts_of(name: str, dataset: Dataset, *, read: bool = False) -> dict[str, ob
         "licence": dataset.licence,
         "origin": dataset.origin,
         "file": status,
+        "example": example(name, dataset),
         "options": {
             key: {"doc": option.doc, "allowed": option.allowed, "required": option.required, "default": option.default}
             for key, option in dataset.options.items()

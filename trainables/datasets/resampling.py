@@ -15,12 +15,13 @@ _QUANTILES = 10  # of a real target, within which rows are drawn in proportion
 
 
 class DrawnRows(NamedTuple):
-    """Positions in the rows that were drawn from, ascending: as many to train on, and to be scored on, as the data's
-    own splits have.
+    """Positions in the rows that were drawn from, ascending: as many to train on, to be scored on, and to be validated
+    on, as the data's own splits have. The last two are the same where a replicate is scored on its validation rows.
     """
 
     train: NDArray[np.int64]
     scored: NDArray[np.int64]
+    valid: NDArray[np.int64]
 
 
 def pool_of(data: PairData) -> NDArray[np.int64]:
@@ -43,14 +44,16 @@ def draw_rows(data: PairData, *, seed: int) -> DrawnRows:
     rng = np.random.default_rng(seed)
     pool = pool_of(data)
     train, valid = _apart(data, pool, len(data.rows("valid")), rng, "training and validation")
-    return DrawnRows(_exactly(train, len(data.rows("train")), rng), _exactly(valid, len(data.rows("valid")), rng))
+    fit = _exactly(train, len(data.rows("train")), rng)
+    scored = _exactly(valid, len(data.rows("valid")), rng)
+    return DrawnRows(fit, scored, scored)
 
 
 def draw_split(data: PairData, *, seed: int) -> DrawnRows:
     """A whole new split for one replicate, drawn as by `draw_rows` from all rows: to train on, and to be tested on.
 
-    First the test rows are set aside, then as many to validate on as the data's split has, which nobody uses: what is
-    trained on is as much as in the search.
+    First the test rows are set aside, then as many to validate on as the data's split has, by which a training may
+    choose its best epoch: what is trained on is as much as in the search.
 
     Raises:
         DataError: all rows, or all but the test rows, are of one group.
@@ -58,8 +61,10 @@ def draw_split(data: PairData, *, seed: int) -> DrawnRows:
     rng = np.random.default_rng(seed)
     everything = np.arange(len(data.split), dtype=np.int64)
     rest, test = _apart(data, everything, len(data.rows("test")), rng, "a new split")
-    train, _ = _apart(data, rest, len(data.rows("valid")), rng, "training and validation")
-    return DrawnRows(_exactly(rest[train], len(data.rows("train")), rng), _exactly(test, len(data.rows("test")), rng))
+    train, valid = _apart(data, rest, len(data.rows("valid")), rng, "training and validation")
+    fit = _exactly(rest[train], len(data.rows("train")), rng)
+    scored = _exactly(test, len(data.rows("test")), rng)
+    return DrawnRows(fit, scored, _exactly(rest[valid], len(data.rows("valid")), rng))
 
 
 def _apart(

@@ -13,6 +13,7 @@ from trainables.datasets.base import DataError, Loader
 from trainables.spec import EncoderSpec
 
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+_MOST_NAMES = 60  # that a line lists
 _LONGEST = 100  # characters of a wrong value that an error shows
 
 
@@ -152,7 +153,8 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {given!r}{hint} (known: {', '.join(names) or 'none'})"
+    more = f", … and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"unknown {what} {given!r}{hint} (known: {', '.join(names[:_MOST_NAMES]) or 'none'}{more})"
 
 
 def profile(redundancy: float, unique_1: float, unique_2: float, synergy: float) -> dict[str, float]:

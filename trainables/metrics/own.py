@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.code.calls import SourceError
-from trainables.metrics.scores import LARGEST_SCORE, Kind, own_number
+from trainables.metrics.scores import Kind, own_number
 from trainables.sources import Source
+from trainables.spec import LARGEST_SCORE
 
 _MOST_ROWS = 2048  # of a trial
 

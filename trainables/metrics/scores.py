@@ -14,6 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 from trainables.objectives.targets import match_target
+from trainables.spec import LARGEST_SCORE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Kind = Literal["classes", "multi_label", "real"]
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 _PIECE_VALUES = 2**21  # of outputs that are in memory as several copies at once
-LARGEST_SCORE = 1e100  # of a user's own, whose square has to be finite too; what is beyond counts as infinite
 LOWER = "negative "  # before the name of a score of which less is better, and which is turned
 
 

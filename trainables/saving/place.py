@@ -30,6 +30,9 @@ class Place:
 
     address: str
 
+    def __str__(self) -> str:
+        return self.address
+
     @property
     def is_bucket(self) -> bool:
         """Whether it is one, and not a folder."""
@@ -61,6 +64,41 @@ class Place:
         with scratch() as folder:
             self._copy(folder / name, name, upload=False)
             return load(folder / name)
+
+    def upload(self, local: Path, name: str) -> None:
+        """Keep a copy of a file of this machine; `name` may have folders in it."""
+        if self.is_bucket:
+            self._copy(local, name, upload=True)
+        else:
+            (Path(self.address) / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(local, Path(self.address) / name)
+
+    def download(self, name: str, local: Path) -> None:
+        """Copy a file to this machine, whose folder is made.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+        """
+        local.parent.mkdir(parents=True, exist_ok=True)
+        if self.is_bucket:
+            self._copy(local, name, upload=False)
+        else:
+            shutil.copyfile(Path(self.address) / name, local)
+
+    def tree(self) -> dict[str, tuple[int, float]]:
+        """All files, those of folders below included: (bytes, time at which it was last written) of each by name."""
+        if not self.is_bucket:
+            files = ((path, path.stat()) for path in Path(self.address).rglob("*") if path.is_file())
+            return {str(path.relative_to(self.address)): (stat.st_size, stat.st_mtime) for path, stat in files}
+        from pyarrow.fs import FileSelector
+
+        files, prefix = _opened(self.address)
+        entries = files.get_file_info(FileSelector(prefix, allow_not_found=True, recursive=True))
+        return {
+            info.path.removeprefix(f"{prefix}/"): (info.size, info.mtime.timestamp())
+            for info in entries
+            if info.is_file
+        }
 
     def take(self, name: str, target: Path) -> None:
         """Move a file out of the place.

@@ -137,26 +137,53 @@ def load_feeds(
     Raises:
         ValueError: there are no such rows.
     """
-    fit_rows, evaluate_rows = data.rows(*fit), data.rows(*evaluate)
-    for splits, rows in (("+".join(fit), fit_rows), ("+".join(evaluate), evaluate_rows)):
-        if len(rows) == 0:
-            raise ValueError(f"{data.dataset} has no rows in split {splits!r}; choose a split that has some")
+    fit_rows, evaluate_rows = _rows(data, fit), _rows(data, evaluate)
     first, second = data.modalities
     scalings = fit_scaling(first, fit_rows), fit_scaling(second, fit_rows)
 
-    def feed(rows: NDArray[np.int64]) -> Feed:
-        target = _load_target(data.targets[0], fit_rows, rows, device)
-        return Feed(
-            rows=len(rows),
-            inputs=(_load_source(first, rows, scalings[0], device), _load_source(second, rows, scalings[1], device)),
-            targets=(
-                target,
-                target if data.targets[0] is data.targets[1] else _load_target(data.targets[1], fit_rows, rows, device),
-            ),
-        )
+    own = _feed(data, fit_rows, fit_rows, scalings, device)
+    same = tuple(fit) == tuple(evaluate)
+    return own, own if same else _feed(data, evaluate_rows, fit_rows, scalings, device), scalings
 
-    own = feed(fit_rows)
-    return own, own if tuple(fit) == tuple(evaluate) else feed(evaluate_rows), scalings
+
+def load_feed(
+    data: PairData,
+    *,
+    splits: Sequence[str],
+    fit: Sequence[str],
+    scalings: tuple[Scaling, Scaling],
+    device: torch.device,
+) -> Feed:
+    """Rows of other `splits`, scaled as those are that `load_feeds` made of the same `fit`.
+
+    Raises:
+        ValueError: there are no such rows.
+    """
+    return _feed(data, _rows(data, splits), data.rows(*fit), scalings, device)
+
+
+def _rows(data: PairData, splits: Sequence[str]) -> NDArray[np.int64]:
+    rows = data.rows(*splits)
+    if len(rows) == 0:
+        raise ValueError(f"{data.dataset} has no rows in split {'+'.join(splits)!r}; choose a split that has some")
+    return rows
+
+
+def _feed(
+    data: PairData,
+    rows: NDArray[np.int64],
+    fit_rows: NDArray[np.int64],
+    scalings: tuple[Scaling, Scaling],
+    device: torch.device,
+) -> Feed:
+    first, second = (
+        _load_source(modality, rows, scaling, device)
+        for modality, scaling in zip(data.modalities, scalings, strict=True)
+    )
+    target_1 = _load_target(data.targets[0], fit_rows, rows, device)
+    is_shared = data.targets[0] is data.targets[1]
+    target_2 = target_1 if is_shared else _load_target(data.targets[1], fit_rows, rows, device)
+    return Feed(rows=len(rows), inputs=(first, second), targets=(target_1, target_2))
 
 
 def stays_shared(modality: Modality, rows: int, device: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,8 @@ from trainables.objectives.tasks import TASK_LOSSES, task_loss_and_gradient
 from trainables.objectives.term import alignment_and_gradients, alignment_loss
 from trainables.spec import EncoderSpec, PackSpec, Precision, derive_seed
 from trainables.training.feed import Feed
-from trainables.training.optim import AdamW
+from trainables.training.optim import OPTIMISERS
+from trainables.training.schedule import learning_rates
 from trainables.training.scoring import Scoring
 
 # How many numbers a layer's output may hold in a training step and in an evaluation: on a CPU so few that a step's
@@ -50,6 +52,7 @@ def _values_per_sample(encoder: EncoderSpec, shape: tuple[int, ...], *, masked: 
     return max(encoder.width * size // shape[-1], size)
 
 
+Field = Literal["features", "predictions", "projections"]  # of `trainables.networks.network.Outputs`
 Weights = tuple[Tensor | None, Tensor | None]  # of the classes or labels of both targets
 
 
@@ -92,7 +95,7 @@ class Group:
         self._device = start.device
         self.flat, self.states = start.requires_grad_(), states
         self._sizes = [network.layout.size for network in networks]
-        self.optimiser = AdamW(
+        self.optimiser = OPTIMISERS[spec.training.optimiser](
             self.flat.detach(),
             groups=self._sizes,
             learning_rate=self._per_replica("learning_rate"),
@@ -120,6 +123,11 @@ class Group:
         return len(self.flat)
 
     @property
+    def width(self) -> int:
+        """How many features both encoders give together."""
+        return sum(encoder.width for encoder in self._spec.encoders)
+
+    @property
     def frozen(self) -> Tensor:
         """Which replicas (K,) have diverged."""
         return self.optimiser.frozen
@@ -132,14 +140,15 @@ class Group:
         """A step on each of the `batches` (steps, S, N): rows of `fit`, as each seed of the pack visits them."""
         dropouts = self._dropouts(epoch)
         ones = torch.ones(self.n_replicas, device=self._device)
-        for batch in batches.unbind():
+        rates = learning_rates(self._spec.training, epoch=epoch, steps=len(batches))
+        for batch, rate in zip(batches.unbind(), rates, strict=True):
             index = batch.index_select(0, self._order_of)
             if self._perceptrons:
                 loss, gradient = self._loss_and_gradient(fit, index)
             else:
                 loss = self._loss(fit, index, dropouts)
                 (gradient,) = torch.autograd.grad(loss, self.flat, ones)
-            self.optimiser.step(gradient, loss.detach())
+            self.optimiser.step(gradient, loss.detach(), rate)
 
     @torch.no_grad()
     def score(self, evaluated: Feed, rows: Tensor) -> Tensor:
@@ -162,12 +171,16 @@ class Group:
         values = torch.stack([*self._scoring.scores(outputs, targets), *self._task_losses(outputs, targets)])
         return values.masked_fill_(self.frozen, float("nan")).cpu()
 
+    def targets(self, feed: Feed, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The targets of rows of a feed, (N, …), or (K, N, …) where each seed of the pack has its own (S, N)."""
+        return feed.batch_targets(self._own(rows))
+
     def _own(self, rows: Tensor) -> Tensor:
         """Rows (N,) as they are, or those of each replica (K, N) out of those of each seed of the pack (S, N)."""
         return rows if rows.ndim == 1 else rows.index_select(0, self._order_of)
 
     @torch.no_grad()
-    def predict(self, evaluated: Feed, rows: Tensor, field: Literal["features", "predictions"]) -> list[Tensor]:
+    def predict(self, evaluated: Feed, rows: Tensor, field: Field) -> list[Tensor]:
         """What all replicas say of evaluated `rows`, (K, rows, …) of each encoder, in chunks that bound the memory.
 
         `rows` (N,) are the same for all, or (S, N) those of each seed of the pack.
@@ -262,7 +275,8 @@ class Group:
         return [drawing(i) for i in range(2)]
 
     def _per_replica(self, field: str) -> Tensor:
-        return torch.tensor([float(getattr(r, field)) for r in self._spec.replicas], device=self._device)
+        values = [getattr(replica, field) for replica in self._spec.replicas]
+        return torch.tensor([math.inf if value is None else float(value) for value in values], device=self._device)
 
     def _index_of(self, seeds: list[int]) -> Tensor:
         return torch.tensor([seeds.index(r.seed) for r in self._spec.replicas], device=self._device)

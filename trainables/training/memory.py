@@ -27,6 +27,7 @@ from trainables.networks.trial import turns
 from trainables.spec import PackSpec
 from trainables.training.feed import stays_shared
 from trainables.training.group import group_size
+from trainables.training.joint import probing_bytes
 from trainables.training.pack import ALIGNMENT_ROWS, Pack
 from trainables.training.rows import splits_in_memory
 from trainables.training.threads import one_thread
@@ -87,7 +88,8 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
     splits = splits_in_memory(spec)
     fit_rows, evaluate_rows = len(data.rows(*splits[0])), len(data.rows(spec.evaluate))
     held = 0
-    for n in {names: len(data.rows(*names)) for names in splits}.values():
+    validated = (("valid",),) if spec.training.keep == "best" and spec.rows == "fixed" else ()
+    for n in {names: len(data.rows(*names)) for names in (*splits, *validated)}.values():
         held += sum(n * m.values[0].nbytes for m in data.modalities if not stays_shared(m, n, device))
         held += sum(n * m.mask.shape[1] for m in data.modalities if m.mask is not None)
         held += sum(n * (8 if target.kind == "classes" else 4 * target.n_outputs) for target in data.targets)
@@ -97,7 +99,14 @@ def predict_bytes(spec: PackSpec, data: PairData, n_replicas: int, *, device: st
     widths = sum(encoder.width for encoder in spec.encoders)
     alignment = 24 * rows**2 + 29 * together * rows * widths  # measured: float64 and its copies, similarities
     orders = 8 * fit_rows * len({replica.seed for replica in spec.replicas[:n_replicas]})
-    return held + orders + max(need.peak, need.resident + alignment)
+    probing = 0
+    if spec.training.joint_probe:
+        one_target = data.targets[0] is data.targets[1]
+        probing = probing_bytes(
+            together, rows=fit_rows, scored=evaluate_rows, width=widths, n_probes=1 if one_target else 4,
+            n_outputs=max(target.n_outputs for target in data.targets),
+        )  # fmt: skip
+    return held + orders + max(need.peak, need.resident + max(alignment, probing))
 
 
 def auto_pack_size(spec: PackSpec, data: PairData, *, budget: int, device: str = "cpu") -> int:
@@ -161,8 +170,9 @@ def _trace(
             pack.evaluated = pack.evaluated.expanded(evaluate_rows)
             pack.score()
         peak, resident = memory.peak, memory.live
-        states = pack.state_dict()["optimiser"].values()
-        each = sum(state.nbytes for state in states if isinstance(state, Tensor)) // n_traced
+        state = pack.state_dict()
+        own = tree_leaves([state["optimiser"], state.get("kept")])
+        each = sum(tensor.nbytes for tensor in own if isinstance(tensor, Tensor)) // n_traced
     others = (n_replicas - n_traced) * each
     return _Need(step + others, peak + others, resident + others)
 

@@ -25,10 +25,16 @@ def splits_in_memory(spec: PackSpec) -> tuple[tuple[Split, ...], tuple[Split, ..
     return _POOL, ("test",) if spec.evaluate == "test" else _POOL
 
 
+def evenly_spaced(count: int, most: int, *, device: torch.device) -> Tensor:
+    """Positions among so many rows, ascending: all of them, or `most` from the first to the last."""
+    return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64, device=device).round().long()
+
+
 @dataclass(frozen=True)
 class ReplicateRows:
     """`fit` and `evaluate` are the splits to have in memory; `trained` (S, n) and `scored` (S, m) the positions among
-    them that belong to each seed, None where every seed has all of them.
+    them that belong to each seed, None where every seed has all of them. `validated` (S, v) are positions among `fit`
+    by which each seed's best epoch is chosen, None where every seed has the validation split for that.
 
     Whatever is scaled is scaled by all rows in `fit`: with rows of their own, replicates share what they are scaled by.
     """
@@ -37,6 +43,7 @@ class ReplicateRows:
     evaluate: tuple[str, ...]
     trained: Tensor | None = None
     scored: Tensor | None = None
+    validated: Tensor | None = None
 
     @classmethod
     def of(cls, spec: PackSpec, data: PairData, seeds: Sequence[int], device: torch.device) -> ReplicateRows:
@@ -50,7 +57,8 @@ class ReplicateRows:
             return cls(*splits)
         draw = draw_split if spec.rows == "redrawn" else draw_rows
         drawn = [draw(data, seed=derive_seed(seed, "rows")) for seed in seeds]
-        trained = torch.stack([torch.from_numpy(rows.train) for rows in drawn]).to(device)
-        if splits[0] != splits[1]:  # the rows of the test split, which all share
-            return cls(*splits, trained)
-        return cls(*splits, trained, torch.stack([torch.from_numpy(rows.scored) for rows in drawn]).to(device))
+        trained, scored, validated = (
+            torch.stack([torch.from_numpy(rows) for rows in each]).to(device) for each in zip(*drawn, strict=True)
+        )
+        shared = splits[0] != splits[1]  # the rows of the test split
+        return cls(*splits, trained, None if shared else scored, validated)

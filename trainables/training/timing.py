@@ -36,13 +36,16 @@ class PackSeconds:
             parts[part.name] = max(mine + share * (its - mine), min(mine, its) * min(1.0, n_replicas / small))
         return PackSeconds(**parts)
 
-    def training(self, spec: PackSpec, *, fit_rows: int, evaluated_rows: int) -> float:
-        """Seconds of a whole training on that many rows, its evaluations included."""
+    def training(self, spec: PackSpec, *, fit_rows: int, evaluated_rows: int, valid_rows: int = 0) -> float:
+        """Seconds of a whole training on that many rows, its evaluations included: those that choose the best epoch,
+        where that is kept, are on `valid_rows`. Of patience, with which it may be shorter, nothing is known.
+        """
         epochs = spec.training.epochs
         evaluations = max(1, min(spec.training.evaluations, epochs))
+        rows = evaluations * evaluated_rows + (epochs * valid_rows if spec.training.keep == "best" else 0)
         steps = epochs * (fit_rows // spec.training.batch_size)
         return math.fsum(
-            [self.build, steps * self.step, evaluations * evaluated_rows * self.row, self.alignment],
+            [self.build, steps * self.step, rows * self.row, self.alignment],
         )
 
 
@@ -65,7 +68,8 @@ def time_pack(spec: PackSpec, data: PairData, n_replicas: int, *, seconds: float
     interrupts the study.
     """
     replicas = tuple(spec.replicas[k % len(spec.replicas)] for k in range(n_replicas))
-    training = replace(spec.training, epochs=1, evaluations=1)
+    # Whatever is kept of a training, its steps are the same; what choosing an epoch takes follows from `row`.
+    training = replace(spec.training, epochs=1, evaluations=1, keep="last", patience=None, warmup=0.0)
     begin = time.perf_counter()
     pack = Pack(
         replace(spec, replicas=replicas, training=training, fit=("train",), evaluate="valid"), data, device=device

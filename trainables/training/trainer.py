@@ -16,6 +16,7 @@ from trainables.saving.export import encoder_file, trained_encoders, training_ha
 from trainables.spec import PackSpec, ReplicateResult
 from trainables.trainer import Context, Progress, RefusedError, TooLargeError
 from trainables.training.pack import Pack
+from trainables.training.pictures import with_pictures
 
 
 class PackTrainer:
@@ -59,7 +60,8 @@ class PackTraining:
 
     def results(self) -> tuple[ReplicateResult, ...]:
         """What each replica came to."""
-        return self._built().results()
+        pack = self._built()
+        return with_pictures(pack.results(), pack, self._data(), drawn=self._context.drawn)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pack's state, atomically."""

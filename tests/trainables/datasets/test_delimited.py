@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trainables.datasets import DataError, load
+from trainables.datasets.files import tables
 from trainables.datasets.files.delimited import read_delimited
 from trainables.datasets.files.tables import read_table
 from trainables.spec import DatasetSpec
@@ -172,7 +173,7 @@ class TestMistakes:
             ("d.xlsx", b"PK\x03\x04", r"of no kind that is read; .* or give a folder of \.npy files, \.parquet, \.csv"),
             *(
                 (name, b"a_1,v_1,y\n1,2,0\n", rf"{name} is of no kind that is read; .*\.csv or \.tsv \(also \.csv\.gz")
-                for name in ("d.csv.bz2", "d.tab", "d.txt", "d.csv.xz", "d.dat", "d", "d.h5", "d.parquet.gz")
+                for name in ("d.csv.bz2", "d.tab", "d.txt", "d.csv.xz", "d.dat", "d", "d.parquet.gz")
             ),
             ("d.npz", b"a_1,v_1,y\n1,2,0\n", r"no readable \.npz file \(File is not a zip file\)"),
             ("d.npy", b"\x93NUMPY", "is one array; give the folder that holds it"),
@@ -207,6 +208,39 @@ class TestParquet:
         data = _load(save(audio=[row.tolist() for row in steps], v_1=V[:, 0]), {"audio": "audio", "video": "v_*"})
         assert np.array_equal(data.modalities["audio"].values, steps)
 
+    @pytest.mark.parametrize("kind", ["list", "large list", "fixed size"])
+    @pytest.mark.parametrize("rows_at_once", [N, 50])
+    def test_every_kind_of_vectors(self, tmp_path, kind, rows_at_once):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        number = pa.float32()
+        kinds = {"list": pa.list_(number), "large list": pa.large_list(number), "fixed size": pa.list_(number, 2)}
+        vectors = pa.array([[1.0 * i, None if i == 3 else 2.0] for i in range(N)], kinds[kind])
+        table = pa.table({"a.b": vectors, "a": pa.array(V[:, 0]), "y": Y})
+        parquet.write_table(table, tmp_path / "d.parquet", row_group_size=rows_at_once)
+        data = _load(tmp_path / "d.parquet", {"audio": "a.b", "video": "a"}, imputation="zero")
+        expected = np.c_[np.arange(N), np.full(N, 2.0)]
+        expected[3, 1] = 0
+        assert np.array_equal(data.modalities["audio"].values, expected)
+        assert np.array_equal(data.modalities["video"].values[:, 0], V[:, 0])
+
+    def test_large_vectors_stay_in_their_precision(self, save, monkeypatch):
+        path = save(audio=list(A.astype(np.float32)), v_1=V[:, 0])
+        how = {"audio": "audio", "video": "v_*"}
+        assert _load(path, how).modalities["audio"].values.dtype == np.float64
+        monkeypatch.setattr(tables, "LARGE_BYTES", 1000)
+        assert _load(path, how).modalities["audio"].values.dtype == np.float32
+
+    def test_a_column_of_vectors_that_is_damaged(self, save):
+        path = save(audio=list(A), v_1=V[:, 0])
+        content = path.read_bytes()
+        start = content.index(A[0].tobytes())
+        path.write_bytes(content[: start - 60] + bytes(80) + content[start + 20 :])
+        with pytest.raises(DataError, match=r"column 'audio' cannot be read|no readable table") as error:
+            _load(path, {"audio": "audio", "video": "v_*"})
+        assert "\n" not in str(error.value)
+
     def test_decimals_and_categories_of_numbers_are_numbers(self, save):
         import pandas as pd
 
@@ -228,8 +262,12 @@ class TestParquet:
     @pytest.mark.parametrize(
         ("column", "said"),
         [
-            ([[1.0] * (1 + i % 2) for i in range(N)], "vectors that are missing, of different lengths, or no numbers"),
-            ([["loud"]] * N, "or no numbers"),
+            (
+                [[1.0] * (1 + i % 2) for i in range(N)],
+                "vectors of different lengths: 1 in row 1, 2 in row 2; make them",
+            ),
+            ([None if i == 7 else [1.0] for i in range(N)], "has no vector in row 8; remove such rows"),
+            ([["loud"]] * N, "vectors of .*string, which are no numbers"),
             ([None] * N, "modality audio has NaN"),
             ([date(2020, 1, 1)] * N, "holds dates; turn them into numbers"),
             ([datetime(2020, 1, 1, 12)] * N, "holds dates; turn them into numbers"),

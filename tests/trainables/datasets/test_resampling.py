@@ -33,7 +33,7 @@ def test_a_draw_has_the_numbers_of_the_split_and_no_test_row(real: bool) -> None
     pool = pool_of(pair)
     assert not np.isin(pool, pair.rows("test")).any()
     for seed in range(20):
-        train, valid = draw_rows(pair, seed=seed)
+        train, valid, _ = draw_rows(pair, seed=seed)
         assert (len(train), len(valid)) == (len(pair.rows("train")), len(pair.rows("valid")))
         assert np.array_equal(np.sort(np.concatenate([train, valid])), np.arange(len(pool)))
 
@@ -60,7 +60,7 @@ def test_groups_stay_whole_and_numbers_equal() -> None:
     of = groups[pool_of(pair)]
     seen = set()
     for seed in range(30):
-        train, valid = draw_rows(pair, seed=seed)
+        train, valid, _ = draw_rows(pair, seed=seed)
         assert (len(train), len(valid)) == (len(pair.rows("train")), len(pair.rows("valid")))
         assert not set(of[train]) & set(of[valid])
         seen |= set(of[valid])
@@ -81,9 +81,11 @@ def test_a_new_split_has_test_rows_of_its_own_that_it_does_not_train_on(grouped:
     pair = data(rng.integers(0, 4, 200), groups)
     tested = set()
     for seed in range(40):
-        train, test = draw_split(pair, seed=seed)
+        train, test, valid = draw_split(pair, seed=seed)
         assert (len(train), len(test)) == (len(pair.rows("train")), len(pair.rows("test")))
+        assert len(valid) == len(pair.rows("valid"))
         assert not set(train) & set(test)
+        assert not set(valid) & {*train, *test}
         if groups is not None:
             assert not set(groups[train]) & set(groups[test])
         tested |= set(test)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,19 @@ def measure(the_spec, data):
 def test_the_prediction_is_within_a_quarter_of_what_is_allocated(kind, n_replicas):
     the_spec, data = spec(kind, n_replicas=n_replicas), pair(SHAPES[kind], rows=600, mask=kind == "transformer")
     assert predict_bytes(the_spec, data, n_replicas) == pytest.approx(measure(the_spec, data), rel=0.25)
+
+
+@pytest.mark.parametrize("recipe", [{"keep": "average"}, {"keep": "best"}, {"optimiser": "sgd"}])
+def test_the_prediction_knows_what_a_recipe_holds(recipe):
+    the_spec, data = spec("mlp", n_replicas=40, width=128, batch_size=4), pair((20,), rows=80)
+    the_spec = replace(the_spec, training=replace(the_spec.training, **recipe))
+    assert predict_bytes(the_spec, data, 40) == pytest.approx(measure(the_spec, data), rel=0.25)
+    # AdamW holds weights and two moments: what is kept is a fourth, and SGD has one moment less.
+    weights = 40 * 4 * 2 * (21 * 128 + 129 * 128 + 129 * 5)
+    change = -weights if "optimiser" in recipe else weights
+    for device in ("cpu", "cuda"):
+        usual = predict_bytes(replace(the_spec, training=TrainingSpec(epochs=1, batch_size=4)), data, 40, device=device)
+        assert predict_bytes(the_spec, data, 40, device=device) - usual == pytest.approx(change, rel=0.25)
 
 
 @pytest.mark.parametrize("objective", ALIGNMENT_OBJECTIVES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from trainables.training.threads import one_thread
+from trainables.training.threads import on_one_thread, one_thread
 
 
 def threads() -> tuple[int, set[int]]:
@@ -36,6 +37,41 @@ def test_the_settings_of_before_are_back_in_the_end():
     with pytest.raises(KeyError), one_thread():
         raise KeyError
     assert threads() == before
+
+
+def test_a_function_computes_on_one_thread_whatever_is_set():
+    before = threads()
+
+    @on_one_thread
+    def during(told: str) -> tuple[str, tuple[int, set[int]]]:
+        return told, threads()
+
+    assert during("this") == ("this", (1, {1}))
+    assert threads() == before
+
+
+def test_what_libraries_come_meanwhile_are_limited_too():
+    code = """
+import sys, numpy
+from threadpoolctl import threadpool_info
+from trainables.training.threads import one_thread
+assert "torch" not in sys.modules
+def counts():
+    return [pool["num_threads"] for pool in threadpool_info()]
+with one_thread():
+    assert set(counts()) == {1}, threadpool_info()
+import scipy.linalg, torch
+torch.set_num_threads(4)
+before = counts()
+assert max(before) == 4, threadpool_info()  # OpenBLAS takes no more than there are cores
+with one_thread():
+    assert set(counts()) == {1}, threadpool_info()
+    assert torch.get_num_threads() == 1
+assert counts() == before, threadpool_info()
+assert torch.get_num_threads() == 4
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_a_context_that_ends_leaves_those_beside_it_alone():

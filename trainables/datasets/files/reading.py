@@ -5,6 +5,7 @@ from __future__ import annotations
 import tokenize
 import zipfile
 import zlib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -19,12 +20,34 @@ from trainables.datasets.files.regular import check_file
 MAX_BYTES = 16 * 2**30  # that one file may unpack to; larger data belongs into .npy files, which are memory-mapped
 _BOMB_RATIO, BOMB_BYTES = 200, 2**28  # deflate makes zeros 1000 times smaller, measured data at most 20 times
 
-_INSTEAD = "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv (also .csv.gz, .tsv.gz)"
+_INSTEAD = (
+    "save it with numpy.savez, or give a folder of .npy files, .parquet, .csv or .tsv (also .csv.gz, .tsv.gz), or .h5"
+)
 _ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, UnicodeDecodeError)
 _HEADER_FAILURES = (ValueError, KeyError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 
-class ArrayFolder(Mapping[str, NDArray[Any]]):
+class NamedArrays(Mapping[str, NDArray[Any]]):
+    """The arrays of a file or a folder by name, each read when it is asked for."""
+
+    @abstractmethod
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the named array, its data untouched."""
+
+    def key(self, name: str) -> str:
+        """The name under which an array is listed, of one that may be called by more."""
+        return name
+
+    def default_modalities(self) -> dict[str, str] | None:
+        """The modalities where the user names none; None where they follow from the shapes.
+
+        Raises:
+            DataError: nothing says which they are.
+        """
+        return None
+
+
+class ArrayFolder(NamedArrays):
     """The .npy files of a folder by their stem, memory-mapped and read-only."""
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +76,7 @@ class ArrayFolder(Mapping[str, NDArray[Any]]):
         return self[name].shape
 
 
-class ArrayArchive(Mapping[str, NDArray[Any]]):
+class ArrayArchive(NamedArrays):
     """The arrays of an .npz file by name, each read when it is asked for."""
 
     def __init__(self, path: Path) -> None:

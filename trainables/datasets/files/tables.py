@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from math import isfinite
 from numbers import Real
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
+from trainables.datasets.files.arrow import is_vectors, read_vectors
 from trainables.datasets.files.delimited import DELIMITED, THOUSANDS, read_delimited
 from trainables.datasets.files.reading import MAX_BYTES, first_line, size_text
 from trainables.datasets.files.regular import check_file
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 TABLES = (*DELIMITED, ".parquet", ".pq")
 
 Columns = Mapping[str, NDArray[Any]]
+Read = Callable[[], NDArray[Any]]  # of one column
+LARGE_BYTES = 2**30  # of a modality: below that float64 costs little, and studies know it as such by its digest
+_PIECE = 2**14  # rows of a column of vectors that are read at once
 
 
 class Table(Mapping[str, NDArray[Any]]):
@@ -38,14 +43,13 @@ class Table(Mapping[str, NDArray[Any]]):
 
     def __init__(
         self,
-        path: Path,
-        columns: Mapping[str, pd.Series],
+        columns: Mapping[str, Read],
         *,
         groups: Columns | None = None,
         names: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.names = dict(names or {})
-        self._path, self._columns = path, columns
+        self._columns = columns
         self._names = [*columns, *(name for name in groups or {} if name not in columns)]
         self._arrays: dict[str, NDArray[Any]] = dict(groups or {})
 
@@ -57,7 +61,7 @@ class Table(Mapping[str, NDArray[Any]]):
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._arrays:
-            self._arrays[name] = _column(self._path, name, self._columns[name])
+            self._arrays[name] = self._columns[name]()
         return self._arrays[name]
 
 
@@ -83,14 +87,14 @@ def read_table(
     """
     check_file(path)
     try:
-        series = read_delimited(path) if path.name.lower().endswith(DELIMITED) else _read_parquet(path)
+        read = _delimited(path) if path.name.lower().endswith(DELIMITED) else _parquet(path)
     except DataError:
         raise
     except (ValueError, OSError, ImportError, NotImplementedError, MemoryError) as error:
         raise DataError(
             f"{path} is no readable table ({first_line(error)}); give Parquet, or CSV in UTF-8 with a header"
         ) from None
-    columns = Table(path, series)
+    columns = Table(read)
     used = in_use(columns) if in_use is not None else {}
     for group in groups:
         if group in used:
@@ -98,7 +102,7 @@ def read_table(
     names = {group: _names(path, group, wanted, columns, used) for group, wanted in groups.items()}
     stacked = {group: _stack(path, group, own, columns) for group, own in names.items()}
     flat = {group: tuple(own) for group, own in names.items() if all(columns[name].ndim == 1 for name in own)}
-    return Table(path, series, groups=stacked, names=flat)
+    return Table(read, groups=stacked, names=flat)
 
 
 def _names(path: Path, group: str, wanted: str | Sequence[str], columns: Columns, used: Mapping[str, str]) -> list[str]:
@@ -120,11 +124,13 @@ def _names(path: Path, group: str, wanted: str | Sequence[str], columns: Columns
     return names
 
 
-def _stack(path: Path, group: str, names: Sequence[str], columns: Columns) -> NDArray[np.float64]:
+def _stack(path: Path, group: str, names: Sequence[str], columns: Columns) -> NDArray[np.floating[Any]]:
     stacked = [columns[name] if columns[name].ndim > 1 else columns[name][:, None] for name in names]
     if len(stacked) > 1 and max(array.ndim for array in stacked) > 2:
         raise DataError(f"{path}: modality {group}: a column of matrices is a modality by itself; name it alone")
-    return np.concatenate(stacked, axis=1).astype(np.float64)
+    whole = stacked[0] if len(stacked) == 1 else np.concatenate(stacked, axis=1)
+    is_kept = whole.dtype == np.float32 and 2 * whole.nbytes > LARGE_BYTES
+    return whole if is_kept else np.asarray(whole, dtype=np.float64)
 
 
 def _no_numbers(column: NDArray[Any]) -> str:
@@ -151,8 +157,8 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
-    """A column as numbers, dates, or texts, with what is missing as NaN, NaT, or an empty text."""
+def column_of(series: pd.Series) -> NDArray[Any]:
+    """A column of a data frame as numbers, dates, or texts, with what is missing as NaN, NaT, or an empty text."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
@@ -170,8 +176,6 @@ def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
     first = given.iloc[0] if len(given) else None
     if first is None:
         return np.full(len(series), np.nan)
-    if isinstance(first, list | tuple | np.ndarray):
-        return _vectors(f"{path}: column {name!r}", series)
     if isinstance(first, Decimal | Real):  # booleans with some missing are such
         try:
             return series.to_numpy(dtype=float, na_value=np.nan)
@@ -184,34 +188,54 @@ def _column(path: Path, name: str, series: pd.Series) -> NDArray[Any]:
     return np.where(series.isna(), "", series.astype(str)).astype(str)
 
 
-def _vectors(where: str, series: pd.Series) -> NDArray[Any]:
-    """A column of equal vectors or matrices as (N, d) or (N, T, d) numbers."""
-    try:
-        array = np.array([one.tolist() if isinstance(one, np.ndarray) else one for one in series])
-    except ValueError:
-        array = np.empty(0, dtype=object)
-    if array.dtype.kind not in "biuf" or array.ndim < 2:
-        raise DataError(f"{where} holds vectors that are missing, of different lengths, or no numbers; make them equal")
-    return array
+def _delimited(path: Path) -> dict[str, Read]:
+    return {name: partial(column_of, series) for name, series in read_delimited(path).items()}
 
 
-def _read_parquet(path: Path) -> dict[str, pd.Series]:
+def _parquet(path: Path) -> dict[str, Read]:
+    """Each column of the file; those of vectors are read when they are asked for, all others together and now."""
     import pandas as pd  # here: it takes longer to import than most tables to read
+    from pyarrow import parquet
 
+    schema = parquet.read_schema(path)
     _check_parquet(path)
-    frame = pd.read_parquet(path)
-    names = [str(name) for name in frame.columns]
-    if not len(frame):
-        raise DataError(f"{path} has no rows; give a row for each sample")
+    index = {name for name in (schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)}
+    names = [name for name in schema.names if name not in index]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path} has two columns named {twice[0]!r}; give every column a name of its own")
-    return {name: frame.iloc[:, place] for place, name in enumerate(names)}
+    vectors = [name for name in names if is_vectors(schema.field(name).type)]
+    others = [name for name in names if name not in vectors]
+    frame = pd.read_parquet(path, columns=others)
+    series = {str(name): frame.iloc[:, place] for place, name in enumerate(frame.columns)}
+    return {
+        name: partial(_vectors, path, name) if name in vectors else partial(column_of, series[name])
+        for name in names
+        if name in vectors or name in series
+    }
+
+
+def _vectors(path: Path, name: str) -> NDArray[Any]:
+    """A column of equal vectors or matrices as (N, d) or (N, T, d) numbers."""
+    from pyarrow import parquet
+
+    where = f"{path}: column {name!r}"
+    try:
+        with parquet.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            batches = file.iter_batches(batch_size=_PIECE, columns=[name], use_threads=False)
+            pieces = (batch.column(batch.schema.get_field_index(name)) for batch in batches)
+            return read_vectors(where, pieces, rows=file.metadata.num_rows)
+    except DataError:
+        raise
+    except (ValueError, OSError, TypeError, NotImplementedError, MemoryError) as error:
+        raise DataError(f"{where} cannot be read ({first_line(error)}); the file is damaged") from None
 
 
 def _check_parquet(path: Path) -> None:
     from pyarrow import parquet
 
-    metadata = parquet.ParquetFile(path).metadata
+    metadata = parquet.read_metadata(path)
+    if not metadata.num_rows:
+        raise DataError(f"{path} has no rows; give a row for each sample")
     unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     if max(unpacked, metadata.num_rows * metadata.num_columns) > MAX_BYTES:
         raise DataError(f"{path} would unpack to {size_text(unpacked)}; save the modalities as .npy files instead")

@@ -60,7 +60,9 @@ LSMI = Dataset(
     licence="generated here",
     shapes={"first": (2,), "second": (2,)},
     options={
-        "classes": Option(doc="and features of each modality", types=(int,), default=2, bounds=(2, 100)),
+        "classes": Option(
+            doc="how many, and as many features of each modality", types=(int,), default=2, bounds=(2, 100)
+        ),
         "correlation": Option(doc="of the two modalities' noise", types=(float,), default=0.5, bounds=(-0.99, 1)),
         "noise": Option(doc="standard deviation", types=(float,), default=0.5, bounds=(0.01, 100)),
         "rows": Option(doc="of all splits together", types=(int,), default=2000, bounds=(100, 10_000_000)),
