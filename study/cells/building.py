@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from study.cells.cell import Cell, alignment_of
+from study.cells.enough import enough_rows
 from study.cells.scores import metrics_of, scores_of_pair
 from study.config import ConfigError, EncoderSection, Splits, StudyConfig
 from study.config.trainer import TrainerSection
@@ -84,6 +85,12 @@ def data_notes(loaded: Mapping[str, MultimodalData], *, splits: Splits = "fixed"
     `splits` are those of its replicates: a split that came with the data may keep rows apart that belong together.
     """
     lines = [line for data in loaded.values() for line in data.notes]
+    lines += [
+        f"{data.name}: profiles and forecasts are those of {len(rows):,} of its {len(data.split):,} rows, drawn by "
+        "chance; trainings see all"
+        for data in loaded.values()
+        if (rows := enough_rows(data)) is not None
+    ]
     if splits == "resampled":
         lines += [
             f"{data.name}: each replicate draws training and validation rows of its own, and not those of the given "
@@ -154,11 +161,16 @@ def _cell(
         pair=pair,
         encoders=(first, second),
         metrics=metrics_of(scores, pair_data),
-        rows={split: len(pair_data.rows(split)) for split in SPLITS},
+        rows=rows_of(pair_data),
         exact_profile=pair_data.exact_profile,
         stand_in=data.stand_in,
         scores=scores,
     )
+
+
+def rows_of(pair: PairData) -> dict[Split, int]:
+    """How many rows each split of a pair has."""
+    return {split: len(pair.rows(split)) for split in SPLITS}
 
 
 def _title(spec: DatasetSpec, variant: Mapping[str, object], data: MultimodalData) -> str:

@@ -129,7 +129,7 @@ class Cell:
         by `replicates.confirm_on`) with seeds that the search never saw.
         Both train on the training split alone: λ* depends on the number of training rows, so that adding the
         validation split would confirm another λ* than the one that was found. The final encoders, with the confirming
-        seeds, have the validation split too.
+        seeds, have the validation split too, unless their best epoch is chosen by it.
         """
         on_test = arm in PER_ENCODER
         phase = "confirm" if on_test else "search"
@@ -145,6 +145,12 @@ class Cell:
                 batch_size=training.batch_size,
                 precision=training.precision,
                 class_weights=training.class_weights,
+                keep=training.keep,
+                patience=training.patience,
+                schedule=training.schedule,
+                warmup=training.warmup,
+                optimiser=training.optimiser,
+                joint_probe=training.joint_probe,
             ),
             replicas=tuple(
                 ReplicaSpec(
@@ -158,7 +164,7 @@ class Cell:
                 )
                 for setting, index in members
             ),
-            fit=("train", "valid") if arm == "final" else ("train",),
+            fit=("train", "valid") if arm == "final" and training.keep != "best" else ("train",),
             evaluate="test" if on_test else "valid",
             rows=self._rows(arm),
             scores=self.scores,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from study.cells.cell import Cell
+from study.cells.enough import with_enough_rows
 from study.config import ConfigError
 from study.pid import Discretiser, PIDProfile, prepare, profile_pair
 from study.theory import Forecast, TogetherForecast, forecast, forecast_together, squared_distance_weight
@@ -24,7 +25,7 @@ def profile_cells(
     known: Mapping[str, PIDProfile] | None = None,
     dropped: Callable[[], bool] = lambda: False,
 ) -> dict[str, PIDProfile]:
-    """Every cell's profile by cell id, bits; those in `known` are not computed again.
+    """Every cell's profile by cell id, bits; those in `known` are not computed again. Large data give enough rows.
 
     Cells are profiled on as many threads as there are cores; a profile does not depend on who else is at work. Once
     `dropped` says that nobody waits for them any more, no further profile is begun.
@@ -36,6 +37,7 @@ def profile_cells(
     profiles = dict(known or {})
     missing = [cell for cell in cells if cell.id not in profiles]
     discretisers: dict[str, Discretiser] = {}  # one a dataset, so that each modality is prepared once
+    datasets = {key: with_enough_rows(datasets[key]) for key in {cell.data_key for cell in missing}}
     for key in dict.fromkeys(cell.data_key for cell in missing):
         discretisers[key] = Discretiser()
         own = [cell for cell in missing if cell.data_key == key]
@@ -79,6 +81,7 @@ class CellForecast:
 
 def forecast_cells(cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]) -> dict[str, CellForecast]:
     """The linear forecast of every cell that has data by cell id, at the narrower encoder's width."""
+    datasets = {key: with_enough_rows(datasets[key]) for key in {cell.data_key for cell in cells}}
 
     def forecast_of(cell: Cell) -> CellForecast:
         data = datasets[cell.data_key].pair(*cell.pair)

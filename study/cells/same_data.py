@@ -50,9 +50,8 @@ def check_same(known: Digests, current: Digests, cells: Sequence[Cell], *, study
         if (parts := [part for part in known.get(key, {}) if part not in current[key]])
     ]
     if differing or lost:
-        raise ConfigError(
-            f"the data of the study {study} changed after it began ({'; '.join(differing + lost)}); {remedy}"
-        )
+        told = "; ".join(dict.fromkeys(differing + lost))  # cells of one file may know it by several keys
+        raise ConfigError(f"the data of the study {study} changed after it began ({told}); {remedy}")
 
 
 def merged(known: Digests, current: Digests) -> dict[str, dict[str, str]]:

@@ -15,8 +15,11 @@ from trainables.spec import ReplicateResult
 Arm = Literal["shared", "to_1", "to_2", "confirm", "final"]
 PER_ENCODER: tuple[Arm, ...] = ("confirm", "final")
 StrengthPair = tuple[float, float]  # strength of encoder 1 and of encoder 2
-# Whose score a curve shows: an encoder's, or the mean of both.
-Subject = Literal["encoder_1", "encoder_2", "pair"]
+# Whose score a curve shows: an encoder's, the mean of both, or what a probe reads from both representations together,
+# which decides nothing and is none of `SUBJECTS`.
+Subject = Literal["encoder_1", "encoder_2", "pair", "joint"]
+ONE_SIDED: tuple[Literal["to_1", "to_2"], ...] = ("to_1", "to_2")  # arms that pull one encoder alone
+_FEWEST = 3  # strengths that such an arm begins with, where the design has as many
 ENCODERS: tuple[Subject, ...] = ("encoder_1", "encoder_2")
 SUBJECTS: tuple[Subject, ...] = (*ENCODERS, "pair")
 # Whose optimum an arm searches for.
@@ -26,11 +29,12 @@ _SCORE: Mapping[Subject, Callable[[ReplicateResult], float]] = {
     "encoder_1": lambda result: result.scores[0],
     "encoder_2": lambda result: result.scores[1],
     "pair": lambda result: (result.scores[0] + result.scores[1]) / 2,
+    "joint": lambda result: math.nan if result.joint is None else (result.joint[0] + result.joint[1]) / 2,
 }
 
 
 def score_of(result: ReplicateResult, subject: Subject) -> float:
-    """The subject's score; NaN where the training diverged."""
+    """The subject's score; NaN where the training diverged, or nothing was probed."""
     return _SCORE[subject](result)
 
 
@@ -118,3 +122,14 @@ class Trials(Protocol):
     def trials(self, cell: str, arm: Arm) -> tuple[Asked, ...]:
         """Everything asked so far in one arm of a cell, ordered by round and slot."""
         ...
+
+
+def has_one_score(cell: str, trials: Trials) -> bool:
+    """Whether the user's function has one score for the pair, which stands for both encoders."""
+    return any(one.one_score for trial in trials.trials(cell, "shared") for one in trial.results.values())
+
+
+def opening_size(design: Sequence[float]) -> int:
+    """The number of strengths above 0 that a one-sided arm begins with: half of the design's."""
+    count = sum(strength > 0 for strength in design)
+    return max(min(_FEWEST, count), -(-count // 2))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from study.pid import interior
 from study.pid.profile import COMPONENTS, PIDProfile
+from trainables.training.threads import on_one_thread
 
 Array = NDArray[Any]  # float64, but for the optimum to a coarse tolerance
 
@@ -38,6 +39,7 @@ class Decomposition(NamedTuple):
     steps: NDArray[np.int64]
 
 
+@on_one_thread
 def broja(
     p: ArrayLike, *, tolerance: float = TOLERANCE, max_iterations: int = 100
 ) -> PIDProfile | tuple[PIDProfile, ...]:

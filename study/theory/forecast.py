@@ -13,6 +13,7 @@ from study.theory.problem import JointProblem, joint_problem
 from study.theory.rows import feature_rows, target_rows
 from trainables.datasets.base import DataError, Modality, PairData
 from trainables.spec import Split
+from trainables.training.threads import on_one_thread
 
 DEFAULT_STRENGTHS = (0.0, *np.geomspace(1e-3, 1e2, 31).tolist())
 _NOISE = 0.02  # of R², between seeds of a training; half or twice of it changes the forecast's order little
@@ -76,6 +77,7 @@ class Forecast:
     shrinkage: tuple[ShrinkageEffect, ShrinkageEffect]
 
 
+@on_one_thread
 def forecast(
     data: PairData, *, k: int, strengths: Sequence[float] = DEFAULT_STRENGTHS, held_out: Split = "valid"
 ) -> Forecast:

@@ -14,6 +14,7 @@ import numpy as np
 
 from study.theory.moments import EncoderNumber, Matrix, Moments
 from study.theory.problem import joint_problem
+from trainables.training.threads import on_one_thread
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +80,7 @@ def prediction_directions(moments: Moments, *, encoder: EncoderNumber) -> Direct
     return Directions(encoder=_signed(basis[:, keep].T @ problem.whiten)[0], values=values[keep] ** 2)
 
 
+@on_one_thread
 def joint_optimum(moments: Moments, strength: float, *, k: int, encoder: EncoderNumber) -> Directions:
     """The encoder W (k, d) that minimises E‖B W x_1 − y_1‖² + λ E‖W x_1 − V x_2‖² over W whitened, B and V.
 

@@ -29,6 +29,7 @@ from study.theory.problem import joint_problem
 from study.theory.rows import feature_rows, target_rows
 from trainables.datasets.base import PairData
 from trainables.spec import Split
+from trainables.training.threads import on_one_thread
 
 _STEPS = 100  # of a climb; each starts where the one at the strength before ended
 _TOLERANCE = 1e-7  # of the objective, a step
@@ -58,6 +59,7 @@ class TogetherForecast:
     crossings: tuple[float | None, float | None]
 
 
+@on_one_thread
 def optimum_together(
     moments: Moments, strength: float, *, k: int, weights: tuple[float, float] = (1.0, 1.0)
 ) -> Encoders:
@@ -77,6 +79,7 @@ def optimum_together(
     return first.T @ pair.whiten[0], second.T @ pair.whiten[1]
 
 
+@on_one_thread
 def forecast_together(
     data: PairData, *, k: int, largest: float, weight: float = 1.0, held_out: Split = "valid"
 ) -> TogetherForecast:

@@ -45,7 +45,7 @@ def test_run_says_it_before_anything_else(space: Path, capsys: pytest.CaptureFix
 
     assert run(["--space", str(space), "--out", str(space.parent / "file")]) == 2  # no folder: nothing is trained
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == NOTE
+    assert lines[:2] == ["reading data …", NOTE]
     assert sum(line == NOTE for line in lines) == 1
 
 

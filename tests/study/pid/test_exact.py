@@ -10,6 +10,7 @@ from study.pid import COMPONENTS, broja
 from study.pid.exact import decompose, information
 from trainables.datasets.generated.gates import GATES, gate_table
 from trainables.datasets.generated.synthetic import joint_table
+from trainables.training.threads import one_thread
 
 # nats R, U1, U2, S of the Boolean generator (Tjandrasuwita et al. 2025), by alternating I-projections, error 1e-3
 SYNTHETIC_PROFILES = {
@@ -198,3 +199,11 @@ def test_what_is_no_distribution_is_refused_in_one_line(table, words):
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         broja(gate_table("and"), **setting)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 4), (20, 20, 10)])
+def test_a_profile_is_the_same_on_any_number_of_threads(shape: tuple[int, int, int]) -> None:
+    p = np.random.default_rng(0).dirichlet(np.full(int(np.prod(shape)), 0.5)).reshape(shape)
+    with one_thread():
+        alone = broja(p)
+    assert broja(p) == alone
