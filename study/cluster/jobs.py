@@ -14,14 +14,9 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobSubmissionClient
 
 from study.cluster.access import MODE, token_source
+from study.cluster.package import LEFT_BEHIND
 from study.config import ConfigError
 from study.config.secrets import redacted
-
-_LEFT_BEHIND = [
-    ".git/", ".venv/", "venv/", "studies/", "mlruns/", "mlartifacts/", "*.db", "*.db-journal", "__pycache__/",
-    "*.egg-info/",
-    ".mypy_cache/", ".ruff_cache/", ".pytest_cache/", ".hypothesis/", ".env", ".pgpass", "*.pem", "*.key",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,7 @@ class Jobs:
         """Start `command` in a copy of `folder` with `modules`, packages; all on the cluster can read them."""
         runtime = {
             "working_dir": str(folder),
-            "excludes": _LEFT_BEHIND,
+            "excludes": list(LEFT_BEHIND),
             "py_modules": [str(module) for module in modules],
             "env_vars": dict(environment),
         }
@@ -121,6 +116,11 @@ def _problem(error: Exception, address: str) -> str:
         source = token_source() if os.environ.get(MODE, "").lower() == "token" else None
         wrong = f"refuses the token in {source}" if source else "refuses without a token, and there is none here"
         return f"{wrong}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
+    if "exceeds the maximum size" in text:
+        return (
+            "takes no package of this size: what lies in the working directory goes to the cluster; name a smaller one "
+            "by --working-dir, and put data on storage that all nodes share"
+        )
     if isinstance(error, ConnectionError):
         return f"does not answer ({reason}); check --address, and that its dashboard runs (ray[default])"
     return f"refuses ({reason}); check --address, the token and that its dashboard runs (ray[default])"

@@ -15,7 +15,8 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 
 from study.cluster.access import MODE, is_loopback, token_doubt, token_source
-from study.cluster.starting import first_words, on_loopback, put_back, read_access_anew
+from study.cluster.guest import put_back
+from study.cluster.starting import first_words, on_loopback, read_access_anew
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch
 

@@ -12,6 +12,7 @@ from types import TracebackType
 
 import ray
 
+from study.cluster.guest import as_guest
 from study.cluster.joining import join
 from study.cluster.starting import end_own, start_here
 from study.config import ConfigError, ResourcesSection
@@ -37,6 +38,11 @@ class Share:
 
     cpus: float
     gpus: float
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """The same, as Ray counts it."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
     @property
     def threads(self) -> int:
@@ -72,11 +78,11 @@ class Cluster:
         self._kept = ExitStack()  # what must last as long as Ray
         self._auto_gpus = auto_gpus
         self._store_bytes = _OBJECT_STORE_BYTES + data_bytes
+        self.leased: int | None = None  # places that it may hold among other studies; None: as many as there are
         self.stored: dict[str, ray.ObjectRef[MultimodalData | Code]] = {}
 
     def __enter__(self) -> Cluster:
-        os.environ.update(_QUIET | _KEEP_FREED_MEMORY)
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        self._kept.enter_context(as_guest(_QUIET | _KEEP_FREED_MEMORY, logger="ray", level=logging.ERROR))
         was_running = ray.is_initialized()  # somebody else's, which stays as it is
         try:
             self._connect()
@@ -117,16 +123,23 @@ class Cluster:
 
     @property
     def slots(self) -> int:
-        """Packs that can train at once."""
-        share = self.share
-        wanted = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
+        """Packs that can train at once, if nobody else's do."""
+        return min(self.places, self.resources.workers) if isinstance(self.resources.workers, int) else self.places
+
+    @property
+    def slots_now(self) -> int:
+        """Packs that can train at once by now, among those of other studies."""
+        return self.slots if not self.leased else min(self.slots, self.leased)
+
+    @property
+    def places(self) -> int:
+        """Packs that the nodes have room for, however many the study may have."""
+        bundle = self.share.bundle
         fitting = sum(
-            min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in wanted.items())
+            min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in bundle.items())
             for node in ray.nodes()
             if node["Alive"]
         )
-        if isinstance(self.resources.workers, int):
-            fitting = min(fitting, self.resources.workers)
         return max(1, fitting)
 
     def share_data(self, datasets: Mapping[str, MultimodalData]) -> dict[str, MultimodalData]:

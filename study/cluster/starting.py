@@ -23,9 +23,12 @@ from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from study.cluster.access import make_token, token_doubt
+from study.cluster.guest import put_back
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch, scratch
 
+LANE = "lane"  # a resource that tells workers apart, see `study.cluster.lanes`; of no other meaning
+_PLENTY = 10**6
 _DRIVER = "ALIGN_STUDY_DRIVER"  # in the environment of all that a start of Ray starts: whose they are
 _MARK_FILE = "align_study_driver"  # the same, in the folder of Ray's session
 _SESSION = re.compile(r"(/.*/session_[0-9_-]+)/logs/")
@@ -62,6 +65,7 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
                 ray.init(
                     address="local",
                     num_cpus=cpus,
+                    resources={LANE: _PLENTY},
                     object_store_memory=store_bytes,
                     include_dashboard=False,
                     logging_level=logging.ERROR,
@@ -144,14 +148,6 @@ def read_access_anew() -> None:
     """Let Ray read the environment's mode and token now; it keeps what it found when this process first asked."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
-
-
-def put_back(name: str, value: str | None) -> None:
-    """Set a variable of the environment as it was; None: it was not set."""
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
 
 
 def _own_mark() -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import ray
@@ -18,6 +18,9 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.cluster.failures import Failures
+from study.cluster.guest import as_guest
+from study.cluster.lanes import AfterStep, KeptProcesses, Lanes, LentProcesses, resources_of
+from study.cluster.leases import MOST_PLACES, Lease
 from study.cluster.metrics import Metrics
 from study.cluster.pool import Cluster
 from study.cluster.searcher import PackSearcher
@@ -31,7 +34,6 @@ from trainables.tune import JobTrainable
 RETRIES = 2  # of a pack whose worker died; it continues from its checkpoint
 RETRIES_ON_CLUSTER = 8  # where nodes come and go
 _RECOUNT_SECONDS = 2.0
-_MOST_PLACES = 4096  # asked of an autoscaler, which has a limit of its own
 _PROBE_SECONDS = 60.0
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of every trial
@@ -39,54 +41,75 @@ _QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's snapshots are never resumed from
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+# A trial on a cluster waits for its process to start, seconds in which others can start too.
+_MANY_PENDING = {"TUNE_MAX_PENDING_TRIALS_PG": str(MOST_PLACES)}
 
 
 def train(
     cluster: Cluster,
-    coordinator: Coordinator,
+    coordinator: Coordinator | Future[Coordinator],
     *,
     checkpoints: Place,
     events: EventLog,
     say: Callable[[str], None] = lambda _: None,
+    spent: Callable[[float], None] = lambda _: None,
+    warm: int = 0,
 ) -> None:
     """Train packs, on the data that `Cluster.share_data` was given, until the coordinator has none left.
 
+    A coordinator may be still to come; meanwhile, on this machine, `warm` worker processes start and import what
+    trainings need. Processes last as long as the study here, whether they have a pack or not; on a cluster, which
+    others may use and which may shrink, Tune ends those that have none.
+
     Nodes may join and leave meanwhile: a pack whose node is lost goes on from its checkpoint on another one, which
-    `say` is told in a line.
+    `say` is told in a line. `spent` is told for how many seconds each pack that has ended held its place.
 
     Raises:
         ConfigError: a node cannot write to `checkpoints`, which all must share.
     """
-    os.environ.update(_QUIET)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # tracebacks of failures that are said in a line
     _check_shared(checkpoints)
     share = cluster.share
     retries = RETRIES_ON_CLUSTER if cluster.is_remote else RETRIES
-    searcher = PackSearcher(
-        coordinator,
-        checkpoints=checkpoints,
-        threads=share.threads,
-        resources=cluster.resources,
-        retries=retries,
-        has_room=_Room(cluster).for_one_more,
-        events=events,
-        metrics=Metrics(events.study) if cluster.is_remote else None,
-        say=say,
-    )
+    with ThreadPoolExecutor(1) as recorder, _Room(cluster, study=events.study) as room:
+        searcher = PackSearcher(
+            coordinator.result() if cluster.is_remote and isinstance(coordinator, Future) else coordinator,
+            checkpoints=checkpoints,
+            threads=share.threads,
+            gpus=share.gpus,
+            resources=cluster.resources,
+            retries=retries,
+            has_room=room.for_one_more,
+            events=events,
+            metrics=Metrics(events.study) if cluster.is_remote else None,
+            say=say,
+            spent=spent,
+            lanes=None if cluster.is_remote else Lanes(cluster.slots),
+            warm=warm,
+            recorder=recorder,
+        )
+        variables = _QUIET | _MANY_PENDING if cluster.is_remote else _QUIET
+        with as_guest(variables, logger="ray.tune", level=logging.CRITICAL):  # a failure is said in a line of ours
+            _fit(cluster, searcher, room, checkpoints=checkpoints, retries=retries)
+    if searcher.error is not None:
+        raise searcher.error
+
+
+def _fit(cluster: Cluster, searcher: PackSearcher, room: _Room, *, checkpoints: Place, retries: int) -> None:
+    """Let Tune train what the searcher gives it."""
+    share = cluster.share
     trainable = tune.with_resources(
         tune.with_parameters(JobTrainable, shared=cluster.stored),
-        {"cpu": share.cpus, "gpu": share.gpus} if share.gpus else {"cpu": share.cpus},
+        tune.PlacementGroupFactory([share.bundle]) if cluster.is_remote else resources_of(share.bundle),
     )
     # Tune wants one folder for all nodes, although none of them keeps anything there, and so can do without.
     shared = Path(checkpoints.address).parent if cluster.nodes > 1 and not checkpoints.is_bucket else None
-    if cluster.is_remote:  # a trial waits for its process to start, seconds in which others can start too
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PLACES)
     clear_scratch(shared, ours=shared is not None and cluster.resources.checkpoints is None)
     with scratch(shared) as folder:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=room.processes if cluster.is_remote else KeptProcesses(),
                 num_samples=-1,
                 max_concurrent_trials=None if cluster.is_remote else cluster.slots,
                 reuse_actors=True,
@@ -98,41 +121,65 @@ def train(
                 storage_path=str(folder),
                 failure_config=FailureConfig(max_failures=retries),
                 checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                callbacks=[Failures(searcher)],
+                callbacks=[Failures(searcher), AfterStep(searcher.catch_up), AfterStep(room.give_back)],
                 verbose=0,
             ),
         )
-        try:
-            tuner.fit()
-        finally:
-            if cluster.is_remote:
-                request_resources(bundles=[])
-    if searcher.error is not None:
-        raise searcher.error
+        tuner.fit()
 
 
 class _Room:
-    """How many packs fit, as far as is known for some seconds; asks an autoscaler for as much as is wanted."""
+    """How many packs may train at once, as far as is known for some seconds, among all studies of a cluster.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Where nobody keeps account of them, it asks an autoscaler itself for as much as this one wants.
+    """
+
+    def __init__(self, cluster: Cluster, *, study: str) -> None:
         self._cluster = cluster
         self._counted, self._places = -math.inf, 1
+        resources = cluster.resources
+        self._most = resources.workers if isinstance(resources.workers, int) else MOST_PLACES
+        self.processes = LentProcesses()  # of Tune, where the cluster is not ours alone
+        self._in_flight, self._allowed = 0, 0
+        self._lease = Lease(study, weight=resources.share, bundle=cluster.share.bundle) if cluster.is_remote else None
+
+    def __enter__(self) -> _Room:
+        self.for_one_more(0, 0)  # that the keeper of the leases is there by the time it is needed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lease is not None and not self._lease.leave():
+            request_resources(bundles=[])
 
     def for_one_more(self, in_flight: int, waiting: int) -> bool:
         """Whether one more pack fits.
 
         Never one too many: Tune fails a trial that waits for a place when another one's worker becomes free.
         """
-        if not self._cluster.is_remote:
+        if self._lease is None:
             return True
-        if time.monotonic() > self._counted + _RECOUNT_SECONDS:
-            self._counted, self._places = time.monotonic(), self._cluster.slots
-            share, wanted = self._cluster.share, in_flight + waiting
-            bundle = {"CPU": share.cpus, **({"GPU": share.gpus} if share.gpus else {})}
-            if isinstance(self._cluster.resources.workers, int):
-                wanted = min(wanted, self._cluster.resources.workers)
-            request_resources(bundles=[bundle] * min(wanted, _MOST_PLACES))
-        return in_flight < self._places
+        wanted = max(in_flight, min(in_flight + waiting, self._most))
+        held = max(in_flight, self.processes.count)
+        is_due = time.monotonic() > self._counted + _RECOUNT_SECONDS
+        if is_due:
+            self._counted, self._places = time.monotonic(), self._cluster.places
+        self._in_flight = in_flight
+        self._allowed = self._lease.allowed(held=held, wanted=wanted, capacity=self._places)
+        self._cluster.leased = None if self._lease.is_alone else self._allowed
+        if is_due and self._lease.is_alone:
+            request_resources(bundles=[self._cluster.share.bundle] * min(wanted, MOST_PLACES))
+        if not in_flight and self.processes.count > self._allowed:
+            self.processes.give_up()
+        return in_flight < min(self._allowed, self._most)
+
+    def give_back(self) -> None:
+        """End processes without a pack whose places are another study's by now."""
+        if self._lease is not None and self.processes.count > max(self._allowed, self._in_flight):
+            self.processes.end_idle()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Nothing, as of `PackSearcher`."""
+        return {}
 
 
 def _check_shared(place: Place) -> None:

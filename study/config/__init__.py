@@ -7,6 +7,7 @@ from study.config.reading import load_resolved as load_resolved
 from study.config.reading import parse_config as parse_config
 from study.config.reading import parse_resolved as parse_resolved
 from study.config.reading import to_yaml as to_yaml
+from study.config.schema import BudgetSection as BudgetSection
 from study.config.schema import EncoderSection as EncoderSection
 from study.config.schema import ResourcesSection as ResourcesSection
 from study.config.schema import Splits as Splits

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from study.config.reference import reference
-from trainables.output import run
+from trainables.output import OptionParser, run
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    return argparse.ArgumentParser(
+    return OptionParser(
         prog="python -m study.config",
         description="Print every key of a study file with its values, its default and what it does, as Markdown.",
         epilog="example: python -m study.config | less",

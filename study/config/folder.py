@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from study.config.errors import ConfigError
+from study.config.secrets import has_literal_password, shown
+from trainables.saving.place import Place
 
 CHECKPOINTS = "packs"  # folder of the packs in flight, unless the study file names a place of its own
 CONFIG = "config.yaml"  # the resolved study file
 JOURNAL = "journal.log"  # the record, in a folder of its own
 MODELS = "models"  # folder of the encoders that are kept; a report names their files from its own folder
+PAGE = "report.html"  # the report, for people
 INDEX = "index.html"  # the page over all studies, in the folder that holds theirs
-_RECORD, _REPORT = "optuna", "report.json"
+_RECORD, _REPORT, _CARD = "optuna", "report.json", "card.html"
+
+
+def out_of(given: str | Path) -> Path | Place:
+    """The folder of all studies as it is given: on this machine, or `s3://BUCKET/PREFIX` of an S3-compatible store.
+
+    Raises:
+        ConfigError: it is an address of another kind, of no bucket, or with keys in it.
+    """
+    text = str(given)
+    if isinstance(given, Path) or "://" not in text:
+        return Path(given)
+    if "@" in text or has_literal_password(text):
+        raise ConfigError("keys, and an @, do not belong in an address; set AWS_ACCESS_KEY_ID and its like")
+    if not re.fullmatch(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[\w.~+=-]+)*/?", text) or "/.." in text:
+        raise ConfigError(f"{shown(text)} is not known; give a folder or s3://BUCKET/PREFIX")
+    return Place(text.rstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -52,17 +74,22 @@ class StudyFolder:
     @property
     def page(self) -> Path:
         """The report, for people."""
-        return self.path / "report.html"
+        return self.path / PAGE
 
     @property
     def card(self) -> Path:
         """The study in brief, for the page over all studies."""
-        return self.path / "card.html"
+        return self.path / _CARD
 
     @property
     def figures(self) -> Path:
         """The folder of the report's figures."""
         return self.path / "figures"
+
+    @property
+    def written(self) -> Path:
+        """What the report's files were made from, and digests of them."""
+        return self.path / ".written.json"
 
     @property
     def tables(self) -> Path:
@@ -88,6 +115,11 @@ class StudyFolder:
 def reported(out: Path) -> list[StudyFolder]:
     """The studies in the folder `out` of all studies that have a report, in the order of their names."""
     return [StudyFolder(path.parent) for path in sorted(out.glob(f"*/{_REPORT}"))]
+
+
+def with_page(out: Path) -> list[StudyFolder]:
+    """The studies in the folder `out` of all studies that have a page, though they may not have ended, likewise."""
+    return [StudyFolder(path.parent) for path in sorted(out.glob(f"*/{_CARD}"))]
 
 
 def recorded(out: Path) -> list[StudyFolder]:

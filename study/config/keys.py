@@ -27,6 +27,7 @@ class StudyKeys(TypedDict, total=False):
     search: MapOf
     replicates: MapOf
     resources: MapOf
+    budget: MapOf
     alignment: MapOf
     models: bool
     seed: int

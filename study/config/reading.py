@@ -25,6 +25,7 @@ StandIn = Literal["full", "small"]
 # What a study on a small stand-in has at most, so that it takes minutes: the planted signal is learnt in a few epochs.
 _SMALL = {
     ("training", "epochs"): 8,
+    ("training", "warmup"): 1.0,
     ("strength", "refine"): 3,
     ("replicates", "search"): 5,
     ("replicates", "confirm"): 8,
@@ -63,11 +64,18 @@ def parse_config(
     folder: Path = Path(),
 ) -> StudyConfig:
     """As `load_config`, from text; `source` names it in messages, and files of code are sought from `folder`."""
-    value = _mapping(text, source)
-    for override in overrides:
-        _apply_override(value, override)
+    value = _overridden(text, source, overrides)
     config = _with_paths(_validated(value, source), folder)
     return config if stand_in is None else _on_stand_in(config, stand_in)
+
+
+def given_keys(path: Path, *, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The keys that the study file at `path` gives, with overrides applied; their values are not looked at.
+
+    Raises:
+        ConfigError: the file is missing, no regular file or no YAML, or an override is none.
+    """
+    return _overridden(_read(path), str(path), overrides)
 
 
 def load_resolved(path: Path) -> StudyConfig:
@@ -88,6 +96,13 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
     value = _parse_yaml(text, source)
     if not isinstance(value, dict):
         raise ConfigError(f"{source} holds {_kind(value)}, not a mapping of keys; it needs at least study and dataset")
+    return value
+
+
+def _overridden(text: str, source: str, overrides: Iterable[str]) -> dict[str, Any]:
+    value = _mapping(text, source)
+    for override in overrides:
+        _apply_override(value, override)
     return value
 
 
@@ -134,7 +149,8 @@ def _on_stand_in(config: StudyConfig, size: StandIn) -> StudyConfig:
     value["study"] = f"{config.study}-stand-in"
     if size == "small":
         for (section, key), most in _SMALL.items():
-            value[section][key] = min(value[section][key], most)
+            if key in value[section]:
+                value[section][key] = min(value[section][key], most)
         value["search"]["nuisance"] = {}
     return _validated(value, "--stand-in")
 
@@ -211,8 +227,11 @@ def _expectation(error: ErrorDetails) -> str:
         return "a section of key: value lines"
     if error["type"] == "bool_type":
         return "true or false"
+    if error["type"] == "string_type":
+        return "text"
     if error["type"] == "too_short":
-        return "a list that is not empty"
+        what = "section" if error["ctx"]["field_type"] == "Dictionary" else "list"
+        return f"a {what} that is not empty"
     if error["type"] == "too_long":
         return f"a list of at most {error['ctx']['max_length']:,}"
     if error["type"] == "tuple_type":

@@ -26,6 +26,7 @@ from study.config.values import (
     Line,
     NonNegative,
     Positive,
+    PositiveOrOff,
     Sampler,
     Strengths,
     encoders,
@@ -34,7 +35,7 @@ from study.config.values import (
     objectives,
 )
 from trainables.datasets import cells
-from trainables.spec import DatasetSpec, Direction, Precision
+from trainables.spec import DatasetSpec, Direction, Keep, OptimiserName, Precision, Schedule
 
 Splits = Literal["fixed", "resampled"]
 AUTO_GPUS = 0.25  # of a GPU for each pack
@@ -119,18 +120,46 @@ class TrainingSection(Section):
     batch_size: Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)] = 64
     """Rows of a step; what does not fill a last batch is left out of that epoch."""
     learning_rate: Positive = 1e-3
-    """Of AdamW."""
+    """Of AdamW, or the largest of a `schedule`; SGD needs a larger one."""
     weight_decay: NonNegative = 1e-2
-    """Of AdamW, decoupled."""
+    """Of AdamW, decoupled; of SGD a part of the gradient, as torch has it."""
     temperature: Positive = 0.1
     """Of the alignment objective."""
-    clip_norm: Positive = 8.0
-    """Largest norm of an encoder's gradient."""
+    clip_norm: PositiveOrOff = 8.0
+    """Largest norm of an encoder's gradient; `off` clips nothing."""
+    optimiser: OptimiserName = "adamw"
+    """`adamw`, or `sgd` with momentum 0.9."""
+    schedule: Schedule = "constant"
+    """Of the learning rate: `constant`, or `cosine`, which falls along half a cosine to nearly 0 at the last epoch."""
+    warmup: NonNegative = 0.0
+    """Epochs, or a part of one, in which the learning rate rises evenly before that; fewer than `epochs`."""
+    keep: Keep = "last"
+    """The weights that are scored, confirmed and served: `last`, those after the last epoch; `average`, the mean of
+    those after each of the last fifth of the epochs; or `best`, each encoder's of the epoch with its highest score on
+    the validation rows (in a confirmation those of the replicate's own split; never the test rows). The search then
+    scores on the rows that chose: too high, and with few of them a curve too flat."""
+    patience: Count | None = None
+    """With `keep: best`: epochs after which a training stops in which neither encoder has become better; none unless
+    given. Each encoder keeps the best epoch that it had when its own patience ended."""
     class_weights: Literal["none", "balanced"] = "none"
     """What a row counts in the task loss: all alike, or `balanced`, a row of a class as much more as it is rarer, so
     that all classes count alike (of labels the 0s and 1s of each). Scores count all rows alike."""
+    joint_probe: Flag = True
+    """Measure at the end of each training what both representations tell together, by a ridge probe: a third curve. It
+    changes no training and no answer, and may be changed at any time."""
     precision: Precision = "float32"
     """Of the networks' arithmetic; `tf32` needs a GPU. Losses are float32 always."""
+
+    @model_validator(mode="after")
+    def _one_recipe(self) -> TrainingSection:
+        if self.patience is not None and self.keep != "best":
+            raise ValueError(
+                f"patience: {self.patience} waits for a better epoch, but keep is {self.keep}; add keep: best, or take "
+                "patience out"
+            )
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup: {self.warmup:g} must be fewer than all epochs, which are {self.epochs}")
+        return self
 
 
 class StrengthSection(Section):
@@ -228,6 +257,9 @@ class ResourcesSection(Section):
     """Replicates trained in lockstep by one trial; `auto` is as many as make it faster (`study.scheduling.size`)."""
     workers: Literal["auto"] | Count = "auto"
     """Packs in flight at most; `auto` is whatever the CPUs and GPUs allow."""
+    share: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False), BeforeValidator(number)] = 1.0
+    """Weight against other studies that train on the same cluster (`--address`) at once: one of 2 gets twice as much of
+    it as one of 1. A study that is alone there has all of it."""
     minutes_per_trial: Positive | None = None
     """With `trainer` alone: a training that takes longer is ended, tried again and then given up; unlimited unless
     given."""
@@ -270,3 +302,24 @@ class ResourcesSection(Section):
         if isinstance(self.gpus, str):
             return auto if on_gpus else 0.0
         return self.gpus
+
+
+class BudgetSection(Section):
+    """What a study may take at most. Before it is spent the search stops, in time to confirm what it has found: fewer
+    strengths are placed, and the report says what more would have bought. It is in no hash of results: raise it and run
+    the same command, and the study goes on where it stopped.
+    """
+
+    trainings: Annotated[int, Field(ge=1, le=10**9), BeforeValidator(number)] | None = None
+    """All trainings of the study, the same number for each pair. What is trained depends on nothing else, so that a
+    study of this budget is reproducible. Refused where it is too small for the first strengths and a confirmation."""
+    minutes: Positive | None = None
+    """Time in which it trains, over all its runs. How many strengths that allows depends on the machine; where it
+    stopped is on record."""
+    gpu_hours: Positive | None = None
+    """Hours of GPU, of which a pack on a quarter of one takes a quarter; nothing where packs train on CPUs."""
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The limits that there are, by key."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}

@@ -20,6 +20,7 @@ from study.config.nuisance import check_of_function, check_of_packs
 from study.config.schema import (
     AUTO_GPUS,
     AlignmentSection,
+    BudgetSection,
     DatasetSection,
     EncoderSection,
     PidSection,
@@ -46,6 +47,11 @@ _BEFORE: Mapping[Key, object] = {
     ("replicates", "confirm_on"): "holdout",
     ("search", "smallest_gain"): 0.0,
     ("training", "class_weights"): "none",
+    ("training", "keep"): "last",
+    ("training", "patience"): None,
+    ("training", "schedule"): "constant",
+    ("training", "warmup"): 0.0,
+    ("training", "optimiser"): "adamw",
 }
 
 
@@ -85,10 +91,12 @@ class StudyConfig(Section):
     strength: StrengthSection = StrengthSection()
     replicates: ReplicatesSection = ReplicatesSection()
     models: Flag = True
-    """Retrain both encoders at the recommended strengths on train + validation and keep them as MLflow models; only
-    after a confirmation. `false` unless given with `trainer`, whose function keeps them by `trial.keep`."""
+    """Retrain both encoders at the recommended strengths on train + validation (on train alone with
+    `training.keep: best`) and keep them as MLflow models; only after a confirmation. `false` unless given with
+    `trainer`, whose function keeps them by `trial.keep`."""
     search: SearchSection = SearchSection()
     resources: ResourcesSection = ResourcesSection()
+    budget: BudgetSection = BudgetSection()
 
     @model_validator(mode="before")
     @classmethod
@@ -162,6 +170,9 @@ class StudyConfig(Section):
     def _of_use(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The keys that mean something: those of the version before for a study of packs."""
         value: dict[str, Any] = handler(self)
+        del value["budget"]
+        if limits := self.budget.given:
+            value["budget"] = limits
         if self.trainer is not None:
             return own_keys(value)
         del value["trainer"], value["resources"]["minutes_per_trial"]
@@ -189,11 +200,13 @@ class StudyConfig(Section):
         """What decides the results: everything but where they are kept and what only changes how fast they come."""
         value = self.to_json()
         del value["storage"]
+        value.pop("budget", None)
         if self.trainer is not None:
             value["trainer"] = self.trainer.identity
             del value["resources"]
             return value
         value["resources"] = {"pack": value["resources"]["pack"]}
+        del value["training"]["joint_probe"]  # it only adds to what is measured
         for (section, key), before in _BEFORE.items():
             if value[section][key] == before:
                 del value[section][key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core.core_schema import no_info_after_validator_function
 
@@ -30,6 +30,17 @@ def number(value: object) -> object:
     if isinstance(value, str):  # YAML 1.2 has `1_000` for a text, of which pydantic would make a number
         raise PydanticCustomError("number", "a number")
     return value
+
+
+def _unless_off(value: object) -> object:
+    """No number where the word says so.
+
+    Raises:
+        ValueError: it is another text.
+    """
+    if isinstance(value, str) and value != "off":
+        raise PydanticCustomError("number", "a number, or off")
+    return None if value == "off" else value
 
 
 def objectives() -> Iterable[str]:
@@ -85,6 +96,8 @@ LEAST = 1e-4  # of a GPU or of a core: what Ray counts in
 Real = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
 NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
 Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), BeforeValidator(number)]
+_OR_OFF = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": MOST}, {"const": "off"}, {"type": "null"}]}
+PositiveOrOff = Annotated[Positive | None, BeforeValidator(_unless_off), WithJsonSchema(_OR_OFF)]
 Count = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
 Flag = Annotated[bool, Field(strict=True)]
 Strengths = Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=1000)]

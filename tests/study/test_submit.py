@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -11,18 +12,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import psutil
 import pytest
 
 from study.api import run
 from study.cluster.access import check_token, is_loopback
+from study.cluster.jobs import Job
 from study.config import ConfigError
 from study.run import main as run_command
 from study.search.record.versions import VARIABLE, check_versions, job_versions
 from study.submit import main
+from study.tracking.login import check_login
 from tests.study import servers, studies
 
 TOKEN = "5f2d1c77" * 8
@@ -36,6 +42,132 @@ class NoJobs:
 
     def of_study(self, _: str) -> None:
         return None
+
+
+class FewJobs:
+    """A cluster that takes jobs, and so many of them at most."""
+
+    most = 9
+    known: ClassVar[dict[str, Job]] = {}
+    sent: ClassVar[list[set[str]]] = []  # names of files at the top of each package
+
+    def __init__(self, address: str) -> None:
+        pass
+
+    def of_study(self, study: str) -> Job | None:
+        return next((job for job in self.known.values() if job.study == study), None)
+
+    def get(self, id_: str) -> Job:
+        return self.known[id_]
+
+    def submit(self, command: str, *, study: str, id_: str, folder: Path, **_: object) -> None:
+        if len(self.known) == self.most:
+            raise ConfigError("the Ray cluster takes no more")
+        assert "--space" in command
+        self.sent.append({path.name for path in folder.iterdir()})
+        self.known[id_] = Job(id=id_, study=study, status="RUNNING", message="", code=None)
+
+    def stop(self, id_: str) -> None:
+        self.known[id_] = replace(self.known[id_], status="STOPPED")
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> type[FewJobs]:
+    cluster = type("Cluster", (FewJobs,), {"known": {}, "sent": []})
+    monkeypatch.setattr("study.cluster.jobs.Jobs", cluster)
+    return cluster
+
+
+def two_studies(folder: Path, *, second: str = "study: other") -> list[str]:
+    folder.mkdir(exist_ok=True)
+    for name, study in (("a", "study: tiny"), ("b", second)):
+        (folder / f"{name}.yaml").write_text(studies.SMALLEST.replace("study: tiny", study))
+    return ["--space", str(folder / "a.yaml"), str(folder / "b.yaml"), "--address", "http://127.0.0.1:1"]
+
+
+def test_many_studies_are_submitted_at_once_and_stopped_by_name(
+    jobs: type[FewJobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    many = two_studies(tmp_path / "there")
+
+    assert main([*many, "--out", "/tmp/x"]) == 0
+    assert sorted(job.study for job in jobs.known.values()) == ["other", "tiny"]
+    assert jobs.sent == [{"a.yaml"}, {"b.yaml"}]
+    assert main([*many, "--out", "/tmp/x"]) == 0  # nothing runs twice
+    assert len(jobs.known) == 2
+    assert main(["--address", "http://127.0.0.1:1", "--stop", "other"]) == 0
+    assert {job.study: job.status for job in jobs.known.values()} == {"tiny": "RUNNING", "other": "STOPPED"}
+    assert main(["--address", "http://127.0.0.1:1", "--stop", "tiny", "none"]) == 2
+    assert "no job of the study none" in capsys.readouterr().err
+    assert {job.study: job.status for job in jobs.known.values()}["tiny"] == "RUNNING"  # all of them, or none
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("study: tiny", "two files are of the study tiny"),
+        ("study: other\nstrenght: {}", "did you mean strength"),
+        ("study: other\nencoders: {left: {kind: module, factory: none.py:make}}", "which does not exist"),
+    ],
+)
+def test_a_bad_file_among_many_is_said_before_any_is_submitted(
+    second: str, said: str, jobs: type[FewJobs], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*two_studies(tmp_path, second=second), "--out", "/tmp/x"]) == 2
+    assert said in capsys.readouterr().err
+    assert not jobs.known
+
+
+def test_none_is_left_where_not_all_could_be_submitted(
+    jobs: type[FewJobs], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.most = 1
+
+    assert main([*two_studies(tmp_path), "--out", "/tmp/x"]) == 2
+    assert [job.status for job in jobs.known.values()] == ["STOPPED"]
+    assert "takes no more" in capsys.readouterr().err
+
+
+class _Asking(BaseHTTPRequestHandler):
+    """An MLflow that asks for a login."""
+
+    def do_GET(self) -> None:
+        right = f"Basic {base64.b64encode(b'ann:right').decode()}"
+        self.send_response(200 if self.headers.get("Authorization") == right else 401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_login_of_mlflow_is_tried_before_anything_is_submitted(
+    jobs: type[FewJobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # without credentials of MLflow's
+    for key in ("USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{key}", raising=False)
+    with HTTPServer(("127.0.0.1", 0), _Asking) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        there = ["--tracking-uri", f"http://127.0.0.1:{server.server_port}", "--out", "/tmp/x"]
+        command = [*two_studies(tmp_path), *there]
+        assert "asks for a login, and there is none" in (check_login(there[1]) or "")  # it may be where the job runs
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+        monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "another")
+        assert "was not tried" in (check_login(there[1]) or "")
+        monkeypatch.delenv("MLFLOW_TRACKING_AUTH")
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert "refuses the login" in error
+        assert "hunter2" not in error
+        assert not jobs.known
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "right")
+        assert main(command) == 0
+        server.shutdown()
+    assert main([*two_studies(tmp_path, second="study: third"), *there]) == 0
+    assert "cannot be reached from here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -105,7 +237,6 @@ def test_a_notebook_is_refused_what_the_command_is_refused(
     ("options", "said"),
     [
         (["--out", "studies"], "absolute path"),
-        (["--out", "/tmp/x", "--working-dir", "elsewhere"], "lies outside"),
         (
             ["--out", "/tmp/x", "--set", "storage=postgresql://a:hunter2@b/c"],
             "a password (all between :// and the last @) does not belong",
@@ -218,9 +349,11 @@ def head(tmp_path: Path) -> Iterator[dict[str, str]]:
         shutil.rmtree(f"/tmp/align-{os.getpid()}", ignore_errors=True)
 
 
-def submit(folder: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+def submit(
+    folder: Path, environment: dict[str, str], *options: str, space: str = "tiny.yaml"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "study.submit", "--space", "tiny.yaml", "--address", environment["ADDRESS"], *options],
+        [sys.executable, "-m", "study.submit", "--space", space, "--address", environment["ADDRESS"], *options],
         cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
 
@@ -276,7 +409,7 @@ replicates: {search: 2, confirm: 2}
 
 @pytest.mark.parametrize(
     ("call", "said"),
-    [("code/none.py:train", "does not exist"), ("../own.py:train", "lies outside"), ("train", "given from Python")],
+    [("code/none.py:train", "does not exist"), ("train", "given from Python")],
 )
 def test_a_function_whose_code_would_not_travel_is_not_submitted(
     call: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -307,7 +440,8 @@ def test_a_function_is_submitted_with_its_code(head: dict[str, str], tmp_path: P
     while "no job of the study" not in (ready := submit(work, head, "--status")).stderr:
         assert time.monotonic() < until, ready.stderr
         time.sleep(1)
-    followed = submit(work, head, "--out", str(out))
+    (tmp_path / "elsewhere").mkdir()
+    followed = submit(tmp_path / "elsewhere", head, "--out", str(out), space=str(work / "tiny.yaml"))
     assert followed.returncode == 0, followed.stderr + followed.stdout
     report: dict[str, Any] = json.loads((out / "tiny" / "report.json").read_text())
     assert report["cells"][0]["own_training"]["call"] == "own.py:train"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 import study.run as command
 from study.cluster.access import check_token, make_token, token_doubt, token_source
@@ -127,7 +128,7 @@ def test_ray_that_is_late_is_started_once_more_and_then_given_up_in_a_line(failu
 
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Addresses of two heads, started as a user does: with a token in their home, and without."""
+    """Addresses of two heads, started as a user does: with a token in their home, and without one but with a GPU."""
     with contextlib.ExitStack() as stack:
         addresses = []
         for kind in ("token", "open"):
@@ -139,7 +140,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
             command = [
                 "start", "--head", "--block", "--num-cpus=1", f"--port={port}", "--include-dashboard=false",
                 f"--temp-dir=/tmp/align-{os.getpid()}-{kind}", "--disable-usage-stats",
-                "--object-store-memory=100000000",
+                "--object-store-memory=100000000", f"--num-gpus={int(kind == 'open')}",
             ]  # fmt: skip
             stack.callback(shutil.rmtree, f"/tmp/align-{os.getpid()}-{kind}", ignore_errors=True)
             process = subprocess.Popen(
@@ -185,7 +186,7 @@ def one_line(ended: subprocess.CompletedProcess[str]) -> str:
     """What the command ended with, after it said what it waits for."""
     assert ended.returncode == 2, ended.stderr
     *before, last = ended.stderr.splitlines()
-    assert all(line.startswith("joining Ray") for line in before), ended.stderr
+    assert all(line.startswith(("reading data", "joining Ray")) for line in before), ended.stderr
     assert last.startswith("error: ")
     return last
 
@@ -202,6 +203,8 @@ def test_a_cluster_on_this_machine_is_joined_with_the_token_that_is_there(
     for address in (with_token, without):  # a token is not asked for where the head does not
         ended = joined(tmp_path, address)
         assert ended.returncode == 0, ended.stderr
+        lacking = [line for line in ended.stderr.splitlines() if "has no GPU to train on (torch " in line]
+        assert len(lacking) == (address == without and not torch.cuda.is_available()), ended.stderr
         shutil.rmtree(tmp_path / "studies")
 
 

@@ -88,6 +88,7 @@ def test_a_pack_that_tune_gives_up_early_gets_another_trial(tmp_path: Path) -> N
         coordinator,
         checkpoints=Place(str(tmp_path)),
         threads=1,
+        gpus=0,
         resources=config.resources,
         retries=2,
         has_room=lambda *_: True,
@@ -107,6 +108,12 @@ def test_a_pack_that_tune_gives_up_early_gets_another_trial(tmp_path: Path) -> N
 
     first, _ = suggested("1"), suggested("2")
     assert searcher.suggest("3") is None
+    for trial, node in (("1", "a"), ("1", "a"), ("2", "b")):
+        result = {"iterations_since_restore": 1, "node_ip": node, "lacks": "torch is a build without CUDA"}
+        searcher.on_trial_result(trial, result)
+    lacking = "has no GPU to train on (torch is a build without CUDA); what it trains, it trains on the CPU, far slower"
+    assert said == [f"node a {lacking}", f"node b {lacking}"]
+    said.clear()
     searcher.on_trial_retry("1", "its node went away")
     lost("1")
     assert suggested("4") == first

@@ -36,7 +36,7 @@ def test_scientific_notation_without_a_dot_is_a_number() -> None:
 
 
 def test_resources_that_change_no_result_do_not_change_the_identity() -> None:
-    one, many = (parse_config(MINIMAL + f"resources: {{workers: {n}, cpus: {n}}}") for n in (1, 7))
+    one, many = (parse_config(MINIMAL + f"resources: {{workers: {n}, cpus: {n}, share: {n}}}") for n in (1, 7))
 
     assert one.hash == many.hash
 
@@ -98,6 +98,11 @@ def test_overrides_reach_nested_keys() -> None:
         (MINIMAL + "storage: 'sqlite:///:memory:'", "is no file"),
         (MINIMAL + "storage: 'sqlite:///?timeout=3'", "is no file"),
         (MINIMAL + "storage: 'sqlite:///file:x?mode=memory&uri=true'", "is no file"),
+        (MINIMAL + "resources: {share: 0}", "greater than or equal to 0.01"),
+        (MINIMAL + "resources: {share: -1}", "greater than or equal to 0.01"),
+        (MINIMAL + "resources: {share: 1.0e+9}", "less than or equal to 100"),
+        (MINIMAL + "resources: {share: .nan}", "number"),
+        (MINIMAL + "resources: {share: all}", "number"),
         (MINIMAL + "resources: {checkpoints: s3://}", "give an absolute folder or s3://BUCKET/PREFIX"),
         (MINIMAL + "resources: {checkpoints: s3:///prefix}", "give an absolute folder or s3://BUCKET/PREFIX"),
         (MINIMAL + "pairs: [[left, left]]", "two different modalities"),
