@@ -12,10 +12,9 @@ from enum import IntEnum
 from typing import Literal, NamedTuple, get_args
 
 from study.cells.cell import Cell
-from study.cells.trials import SUBJECTS, Arm, Asked
+from study.cells.trials import ONE_SIDED, SUBJECTS, Arm, Asked, opening_size
 from study.scheduling.packs import even_groups, pack_work
 from study.search.curves import curve
-from study.search.one_sided import ONE_SIDED, opening_size
 
 Case = Literal["least", "likely", "most"]
 CASES: tuple[Case, ...] = get_args(Case)
@@ -46,7 +45,7 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
     """Trainings that each round of the cell asks for.
 
     Least: refinement stops at once where the study file has a target, one-sided arms are given up as soon as they may
-    be, and λ* is the same for both encoders and the pair. Most: nothing stops early, one-sided arms go on to their end,
+    be, and λ* is 0 for both encoders and the pair. Most: nothing stops early, one-sided arms go on to their end,
     and all λ* differ. Likely: nothing stops early, and one-sided arms go on where they always do. `going`: the
     one-sided arms that do not end with their first round, if that is known.
     """
@@ -68,8 +67,9 @@ def planned_rounds(cell: Cell, *, case: Case, going: Sequence[Arm] | None = None
         rest = len(strength.design) - 1 - first
         rounds += [[(arm, count * each) for arm in going] for count in ([rest] if rest else []) + extra if going]
     if replicates.confirm:
-        distinct = {"least": 2, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
-        rounds.append([("confirm", (distinct + len(going)) * replicates.confirm)])
+        distinct = {"least": 1, "likely": len(SUBJECTS), "most": 1 + len(SUBJECTS)}[case]
+        own = 0 if case == "least" else len(going)  # a one-sided λ* of 0 is confirmed already
+        rounds.append([("confirm", (distinct + own) * replicates.confirm)])
         if config.models:
             rounds.append([("final", 2 if case == "most" else 1)])
     return rounds
@@ -93,19 +93,22 @@ class Left(NamedTuple):
 class Ahead:
     """What a cell is still to ask for, corrected by every round that it does ask for.
 
-    `asked` are the trainings asked for so far, by arm, and `left` those that are likely to be asked for still. Until it
-    is known which one-sided arms go on, the share of those that do (`auto`) counts.
+    `asked` are the trainings asked for so far, by arm, `left` those that are likely to be asked for still, `least` and
+    `most` those of the two other cases. Until it is known which one-sided arms go on, the share of those that do
+    (`auto`) counts.
     """
 
     cell: Cell
     pack_size: int
     asked: dict[Arm, int] = field(default_factory=lambda: dict.fromkeys(get_args(Arm), 0))
-    left: Left = field(init=False)  # kept: every sign of progress reads it of every cell
+    left: Left = field(init=False)  # kept: every sign of progress reads them of every cell
+    least: Left = field(init=False)
+    most: Left = field(init=False)
     _phase: Phase = Phase.SHARED  # the latest that has begun
     _going: tuple[Arm, ...] | None = None  # the one-sided arms that go on, once that is known
 
     def __post_init__(self) -> None:
-        self.left = self._expected()
+        self._look()
 
     def correct(self, arms: Mapping[Arm, int]) -> None:
         """Take a round into account that the cell has asked for, by its trainings in each arm."""
@@ -115,7 +118,10 @@ class Ahead:
         for arm, count in arms.items():
             self.asked[arm] += count
             self._phase = max(self._phase, Phase.of(arm))
-        self.left = self._expected()
+        self._look()
+
+    def _look(self) -> None:
+        self.least, self.left, self.most = self._left("least"), self._expected(), self._left("most")
 
     def _expected(self) -> Left:
         if self._going is not None:
@@ -168,6 +174,28 @@ def planned_in_record(
             ahead.correct(round_)
         over = states[cell.id] == "over" or (decided and states[cell.id] == "confirmed")
         planned[cell.id] = sum(ahead.asked.values()) + (0 if over else ahead.left.trainings)
+    return planned
+
+
+def planned_in_extension(cells: Sequence[Cell], record: Mapping[tuple[str, Arm], Sequence[Asked]]) -> dict[str, int]:
+    """How many trainings each cell of a study that is extended will have taken in the end, by id.
+
+    Supposed is that one-sided arms go on where they did, and that as many strengths are confirmed as were: what the new
+    trainings say may move them.
+    """
+    planned = {}
+    for cell in cells:
+        trials = {arm: _once(record.get((cell.id, arm), ())) for arm in get_args(Arm)}
+        asked = {arm: sum(len(trial.replicates) for trial in known) for arm, known in trials.items()}
+        going = [arm for arm in ONE_SIDED if len({trial.round for trial in trials[arm]}) > 1]
+        known = going if any(asked[arm] for arm in ONE_SIDED) else None
+        wanted: dict[Arm, int] = {}
+        for round_ in planned_rounds(cell, case="likely", going=known):
+            for arm, count in round_:
+                wanted[arm] = wanted.get(arm, 0) + count
+        if confirmed := len({trial.setting.strengths for trial in trials["confirm"]}):
+            wanted["confirm"] = confirmed * cell.config.replicates.confirm
+        planned[cell.id] = sum(max(asked[arm], wanted.get(arm, 0)) for arm in asked)
     return planned
 
 

@@ -5,27 +5,33 @@ The one writer of a study. It knows nothing of Ray: `study.cluster` drives it wi
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
-from study.scheduling.ahead import Ahead
+from study.scheduling.ahead import Ahead, Left
 from study.scheduling.packs import PlannedPack, even_groups, pack_work
+from study.scheduling.spending import Demand, Spending
 from study.search import Ledger
+from study.search.allowance import Allowance, shares
 from study.search.answers import recommended_settings
 from study.search.extended import Round
-from study.search.record.notes import ERRORS
+from study.search.record.cuts import Limit
+from study.search.record.notes import ERRORS, SPENT
 from study.search.rounds import encoder_round, rounds
 from trainables.spec import ReplicateResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where the study stands; `planned` follows what cells come to. `latest` is the cell that moved last.
+    """Where the study stands. `latest` is the cell that moved last, `packs_out` are with workers.
 
-    Work is in units of `study.scheduling.packs.pack_work`: a small pack takes longer for each of its trainings.
+    `planned` follows what cells come to: which one-sided searches go on and how many strengths are to be confirmed
+    depends on results. It lies in `planned_range`, which closes around it. Work is in units of
+    `study.scheduling.packs.pack_work`: a small pack takes longer for each of its trainings.
     """
 
     done: int
@@ -36,6 +42,9 @@ class Progress:
     work_done: float  # in this run, packs that have not ended included
     work_ended: float  # in this run, of packs that have ended
     work_left: float
+    packs_out: int = 0
+    planned_range: tuple[int, int] | None = None
+    work_left_range: tuple[float, float] | None = None
 
 
 @dataclass
@@ -44,12 +53,20 @@ class _Running:
 
     cell: Cell
     ahead: Ahead
+    allowance: Allowance
     rounds: Generator[Round, None, None]
     open: set[str] = field(default_factory=set)
     asked: int = 0
     confirmed: bool = False  # all that its answer rests on is there; its encoders may be to come
     ended: bool = False
     error: str | None = None
+
+    def allowed(self, left: Left) -> Left:
+        """What is left to be asked for, as far as the budget has room for it."""
+        if self.allowance.trainings is None:
+            return left
+        room = max(0, self.allowance.trainings - self.asked)
+        return left.towards(Left(), share=1 - room / left.trainings) if left.trainings > room else left
 
 
 class Coordinator:
@@ -65,6 +82,7 @@ class Coordinator:
         on_progress: called after every change.
         on_cell_end: called when a cell has its answer and when it has its encoders, unless nothing was trained for
             them in this run, or nothing is left to train and the study ends.
+        spending: keeps the time that the study's budget limits; None where it limits none.
     """
 
     def __init__(
@@ -75,8 +93,9 @@ class Coordinator:
         pack_size: int,
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_cell_end: Callable[[], None] = lambda: None,
+        spending: Spending | None = None,
     ) -> None:
-        self._ledger = ledger
+        self._ledger, self._spending = ledger, spending
         self._pack_size = pack_size
         self._decided = False
         self._on_progress, self._on_cell_end = on_progress, on_cell_end
@@ -88,14 +107,8 @@ class Coordinator:
         self._work_done = 0.0
         if ledger.note(ERRORS):  # another run may do better
             ledger.set_note(ERRORS, {})
-        self._running = [
-            _Running(
-                cell=cell,
-                ahead=Ahead(cell=cell, pack_size=pack_size),
-                rounds=rounds(cell, ledger),
-            )
-            for cell in cells
-        ]
+        allowed = shares(cells[0].config, cells)
+        self._running = [self._begin(cell, trainings=allowed[cell.id]) for cell in cells]
         for running in self._running:
             self._advance(running)
         self._decide()
@@ -123,23 +136,38 @@ class Coordinator:
     @property
     def progress(self) -> Progress:
         """Where the study stands."""
-        ahead = [running.ahead.left for running in self._running if not running.ended]
-        begun = sum(share * self._work(self._packs[key][0]) for key, share in self._fractions.items())
+        going = [running for running in self._running if not running.ended]
+        begun = self._begun
         out = sum(self._work(pack) for pack, _ in self._packs.values())
+        asked, now = sum(running.asked for running in self._running), out - begun
         return Progress(
             done=self._done,
-            planned=sum(running.asked for running in self._running) + sum(left.trainings for left in ahead),
+            planned=asked + sum(cell.allowed(cell.ahead.left).trainings for cell in going),
             diverged=self._diverged,
             in_flight=sum(len(self._packs[key][0].members) * share for key, share in self._fractions.items()),
             latest=self._latest,
             work_done=self._work_done + begun,
             work_ended=self._work_done,
-            work_left=out - begun + sum(left.work for left in ahead),
+            work_left=now + sum(cell.allowed(cell.ahead.left).work for cell in going),
+            packs_out=len(self._packs) - len(self._queue),
+            planned_range=(
+                asked + sum(cell.allowed(cell.ahead.least).trainings for cell in going),
+                asked + sum(cell.allowed(cell.ahead.most).trainings for cell in going),
+            ),
+            work_left_range=(
+                now + sum(cell.allowed(cell.ahead.least).work for cell in going),
+                now + sum(cell.allowed(cell.ahead.most).work for cell in going),
+            ),
         )
 
     def next_pack(self) -> PlannedPack | None:
         """A pack to train, or None while none is ready (ask again after a `complete`)."""
-        return self._queue.popleft() if self._queue else None
+        if not self._queue:
+            return None
+        pack = self._queue.popleft()
+        if self._spending is not None:
+            self._spending.give(pack.id)
+        return pack
 
     def advance(self, pack_id: str, fraction: float) -> None:
         """Note how much of a pack's training is done, for the display."""
@@ -148,8 +176,10 @@ class Coordinator:
             self._latest = self._packs[pack_id][0].cell.label
             self._on_progress(self.progress)
 
-    def complete(self, pack_id: str, results: Sequence[ReplicateResult]) -> None:
-        """Record a pack's results and, if its round is complete, ask for the cell's next one."""
+    def complete(self, pack_id: str, results: Sequence[ReplicateResult], *, seconds: float | None = None) -> None:
+        """Record a pack's results and, if its round is complete, ask for the cell's next one; `seconds` are those for
+        which its worker trained it, if that is known.
+        """
         if pack_id not in self._packs:  # its cell was given up meanwhile
             return
         pack, running = self._release(pack_id)
@@ -163,6 +193,9 @@ class Coordinator:
             self._ledger.record(pack.cell.id, trials[number], own)
         self._count(results)
         self._work_done += self._work(pack)
+        if self._spending is not None:
+            self._spending.end(pack.id, work=self._work(pack), seconds=seconds)
+            self._ledger.set_note(SPENT, self._spending.spent)
         if not running.open and running.error is None:
             self._advance(running)
             self._decide()
@@ -189,7 +222,7 @@ class Coordinator:
         """Queue a pack again whose training was lost; it goes on from its checkpoint."""
         if pack_id in self._packs:  # else its cell was given up meanwhile
             self._fractions.pop(pack_id, None)
-            self._queue.append(self._packs[pack_id][0])
+            self._queue.append(replace(self._packs[pack_id][0], ready_at=time.monotonic()))
 
     def fail(self, pack_id: str, reason: str) -> None:
         """Give the pack's cell up: it gets no answer, its other packs are dropped, and the report says why."""
@@ -207,6 +240,41 @@ class Coordinator:
         self._ledger.set_note(ERRORS, dict(self.errors))
         self._decide()
         self._on_progress(self.progress)
+
+    def _begin(self, cell: Cell, *, trainings: int | None) -> _Running:
+        allowance = Allowance(cell, self._ledger, trainings=trainings, refusal=self._refusal)
+        ahead = Ahead(cell=cell, pack_size=self._pack_size)
+        return _Running(
+            cell=cell, ahead=ahead, allowance=allowance, rounds=rounds(cell, self._ledger, allowance=allowance)
+        )
+
+    def _refusal(self, trainings: int) -> Limit | None:
+        """The limit of time that has no room for so many trainings more and the confirmations of all cells."""
+        if self._spending is None:
+            return None
+        begun = self._begun
+        going = [running.allowance for running in self._running if not running.ended]
+        reserved = [self._work_of(allowance.reserved) for allowance in going]
+        more, packs = self._work_of(trainings)
+        demand = Demand(
+            begun=begun,
+            left=sum(self._work(pack) for pack, _ in self._packs.values()) - begun,
+            round=more,
+            reserved=sum(work for work, _ in reserved),
+            opening=sum(self._work_of(allowance.opening)[0] for allowance in going),
+            packs=len(self._packs) + packs + sum(count for _, count in reserved),
+        )
+        return self._spending.refusal(demand)
+
+    @property
+    def _begun(self) -> float:
+        """The work that is done of packs which have not ended."""
+        return sum(share * self._work(self._packs[key][0]) for key, share in self._fractions.items())
+
+    def _work_of(self, trainings: int) -> tuple[float, int]:
+        """The work of so many trainings in one round, and its packs."""
+        groups = even_groups(range(trainings), self._pack_size) if trainings else []
+        return sum(pack_work(len(group), pack_size=self._pack_size) for group in groups), len(groups)
 
     def _work(self, pack: PlannedPack) -> float:
         return pack_work(len(pack.members), pack_size=self._pack_size)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
@@ -20,11 +21,23 @@ class PlannedPack:
     spec: Job
     cell: Cell
     members: tuple[tuple[Asked, int], ...]  # trial and replicate index, in the order of spec.replicas
+    ready_at: float = field(default_factory=time.monotonic, compare=False)  # when it could have been taken
 
     @property
     def keeps_encoders(self) -> bool:
         """Whether the trained encoders are wanted, not only their results."""
         return self.members[0][0].arm == "final"
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """The places of the replicates that a report draws: the first one's at each strength of the search, and all
+        that confirm.
+        """
+        return tuple(
+            place
+            for place, (asked, index) in enumerate(self.members)
+            if asked.arm == "confirm" or (asked.arm != "final" and index == 0)
+        )
 
     @property
     def id(self) -> str:

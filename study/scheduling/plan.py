@@ -80,8 +80,26 @@ class Amount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What a study that has begun is likely to do still: its trainings on record, and those to come.
+
+    `changes` are what it asks for beyond the record, one `key: old -> new` each; `seconds` and `cost` are those of the
+    trainings to come.
+    """
+
+    on_record: int
+    changes: tuple[str, ...]
+    trainings: int
+    seconds: float
+    cost: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a study will do and need. `devices` are the whole GPUs that it holds, or 1 machine without any."""
+    """What a study will do and need. `devices` are the whole GPUs that it holds, or 1 machine without any.
+
+    The amounts are of a study from its start; `rest` is of one that has begun.
+    """
 
     study: str
     cells: tuple[str, ...]
@@ -96,10 +114,24 @@ class Plan:
     likely: Amount
     most: Amount
     attempt: Attempt | None = None  # at the user's function, whose memory `pack_bytes` then is
+    rest: Rest | None = None
+
+    def begun(self, *, on_record: int, trainings: int, changes: Sequence[str]) -> Plan:
+        """The plan of a study that has so many trainings on record, and so many to come."""
+        likely = self.likely
+        share = trainings / likely.trainings
+        seconds = likely.seconds - likely.training_seconds + share * likely.training_seconds
+        cost = None if likely.cost is None else likely.cost * seconds / likely.seconds
+        rest = Rest(
+            on_record=on_record, changes=tuple(changes), trainings=trainings, seconds=seconds if share else 0.0,
+            cost=cost if share or cost is None else 0.0,
+        )  # fmt: skip
+        return replace(self, rest=rest)
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""
-        return {name: value for name, value in asdict(self).items() if name != "attempt" or value is not None}
+        optional = ("attempt", "rest")
+        return {name: value for name, value in asdict(self).items() if name not in optional or value is not None}
 
 
 def plan(

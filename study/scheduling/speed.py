@@ -39,7 +39,10 @@ class Speed:
         (small, first), (large, second) = self.by_kind[kind(cell)]
         spec = example(cell, arm)
         return first.at(n_replicas, small=small, other=second, large=large).training(
-            spec, fit_rows=sum(cell.rows[name] for name in spec.fit), evaluated_rows=cell.rows[spec.evaluate]
+            spec,
+            fit_rows=sum(cell.rows[name] for name in spec.fit),
+            evaluated_rows=cell.rows[spec.evaluate],
+            valid_rows=cell.rows["valid"],
         )
 
 

@@ -20,6 +20,7 @@ from study.config import ConfigError
 from study.search.design import nuisance_settings
 from trainables.functions.code import Code
 from trainables.saving.scratch import scratch
+from trainables.trainer import Training
 
 _START_SECONDS = 600.0  # in which a process that imports the function's modules must have begun to train
 _GRACE_SECONDS = 10.0  # beyond what it was given, for a function that is slow to answer
@@ -30,7 +31,8 @@ _ADVANCE_SECONDS = 0.2
 class Attempt:
     """One training, as far as it came: `seconds` in training, after `start` seconds for its process and its imports.
 
-    `epochs` of `total` are what it reported, 0 where it reported none; `peak_bytes` is the memory of its process.
+    `epochs` of `total` are what it reported, 0 where it reported none; `peak_bytes` is the memory of its process;
+    `diverged` says that it returned a score that is not finite.
     """
 
     start: float
@@ -39,6 +41,7 @@ class Attempt:
     epochs: float = 0.0
     total: float = 0.0
     peak_bytes: int = 0
+    diverged: bool = False
 
     @property
     def whole(self) -> float | None:
@@ -151,6 +154,7 @@ def _train(
                         epochs=progress.epochs,
                         total=progress.total,
                         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                        diverged=_has_diverged(training),
                     )
                 )
     except BrokenPipeError:  # the command was killed: nobody else ends what the function has started
@@ -160,6 +164,10 @@ def _train(
     except UserError as error:
         print(error.lines, file=sys.stderr, flush=True)
         told.send(f"{job.call} raised {error}")
+
+
+def _has_diverged(training: Training) -> bool:  # pragma: no cover - in a process of its own
+    return training.done and any(result.status == "diverged" for result in training.results())
 
 
 def seconds_given(value: float | None, *, default: float = 60.0) -> float:

@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair, Subject, Trials
+from study.cells.trials import (
+    ENCODERS,
+    ONE_SIDED,
+    SUBJECTS,
+    Arm,
+    Asked,
+    Setting,
+    StrengthPair,
+    Subject,
+    Trials,
+    has_one_score,
+)
 from study.search.confirming import begun_rounds, confirmed_groups, settled_strength, standing
-from study.search.curves import ScoreCurve, confirmed_by_setting, curve, has_one_score, searched, select_curve
-from study.search.one_sided import ONE_SIDED
+from study.search.curves import ScoreCurve, confirmed_by_setting, curve, searched, select_curve
 from study.search.rounds import has_answer
 from study.selection import (
     SIZE,
@@ -95,13 +105,13 @@ def evaluate(cell: Cell, ledger: Trials) -> Answer:
     groups = {strengths: groups[strengths] for strengths in standing(groups)}
     scores = confirmed_by_setting(groups, ratio=cell.confirming_ratio, past=cell.past)
     subjects: dict[Subject, SubjectAnswer] = {}
-    one_score = has_one_score(cell, ledger)
+    one_score = has_one_score(cell.id, ledger)
     for subject in SUBJECTS[-1:] if one_score else SUBJECTS:
         shared = curve(ledger.trials(cell.id, "shared"), subject)
         selection = select_curve(cell, shared)
         alike = [first for first, second in scores[subject] if first == second]
         star = settled_strength(selection, alike, extended=bool(begun_rounds(cell)))
-        gain, source = _gain(shared, scores[subject], star)
+        gain, source = shared_gain(shared, scores[subject], star)
         subjects[subject] = SubjectAnswer(curve=shared, selection=selection, lambda_star=star, gain=gain, source=source)
     if one_score:
         subjects = dict.fromkeys(SUBJECTS, subjects["pair"])
@@ -229,7 +239,7 @@ def _one_sided_strengths(
     return next(iter(own.values()), None)
 
 
-def _gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Confirmed], strength: float) -> tuple[Gain, str]:
+def shared_gain(searched: ScoreCurve, confirmed: Mapping[StrengthPair, Confirmed], strength: float) -> tuple[Gain, str]:
     """The gain of a shared strength over λ = 0: confirmed, or else between the searched strengths nearest to them."""
     if (strength, strength) in confirmed and (0.0, 0.0) in confirmed:
         return confirmed[strength, strength].over(confirmed[0.0, 0.0]), "confirm"
@@ -245,7 +255,7 @@ def _strategies(
     """Gains of each strategy, its strengths, and on which seeds: one-sided ones where they were confirmed."""
     star = subjects["pair"].lambda_star
     strengths: dict[Strategy, StrengthPair] = {"none": (0.0, 0.0), "shared": (star, star)}
-    judged = [_gain(subjects[subject].curve, confirmed[subject], star) for subject in SUBJECTS]
+    judged = [shared_gain(subjects[subject].curve, confirmed[subject], star) for subject in SUBJECTS]
     gains = [gain for gain, _ in judged]
     sources: dict[Strategy, str] = {"shared": judged[-1][1]}
     candidates: dict[Strategy, StrategyGains] = {

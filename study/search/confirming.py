@@ -11,11 +11,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SUBJECTS, Arm, Asked, Setting, StrengthPair
+from study.cells.trials import ENCODERS, ONE_SIDED, SUBJECTS, Arm, Asked, Setting, StrengthPair
 from study.search import Ledger
 from study.search.curves import ScoreCurve, curve, nuisance_of, searched, select_curve
 from study.search.extended import Lacking, Round, ask_lacking, recorded_round, without
-from study.search.one_sided import ONE_SIDED, may_give_up, worthwhile
+from study.search.one_sided import may_give_up, worthwhile
 from study.selection import SAME_STRENGTH, Selection, rounded, warp
 
 

@@ -72,11 +72,6 @@ def searched(cell: Cell, ledger: Trials, arm: Arm) -> tuple[Asked, ...]:
     return tuple(trial for trial in ledger.trials(cell.id, "shared") if not trial.setting.strength_1) + trials
 
 
-def has_one_score(cell: Cell, ledger: Trials) -> bool:
-    """Whether the user's function has one score for the pair, which stands for both encoders."""
-    return any(one.one_score for trial in ledger.trials(cell.id, "shared") for one in trial.results.values())
-
-
 def select_curve(cell: Cell, searched: ScoreCurve) -> Selection:
     """`study.selection.select` on a curve of this cell, over its range of strengths and with its seed.
 

@@ -14,27 +14,18 @@ Everything follows from the trainings of earlier rounds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.trials import ENCODERS, SERVED, Arm, Subject
+from study.cells.trials import ENCODERS, ONE_SIDED, SERVED, Arm, Subject, has_one_score, opening_size
 from study.search import Ledger
-from study.search.curves import ScoreCurve, curve, has_one_score, select_curve
+from study.search.curves import ScoreCurve, curve, select_curve
 from study.search.design import nuisance_settings
 from study.selection import SIZE, Prospect, prospect, warp, warp_scale
 from trainables.spec import derive_seed
 
-ONE_SIDED: tuple[Literal["to_1", "to_2"], ...] = ("to_1", "to_2")
-_FEWEST = 3  # strengths that an arm begins with, where the design has as many
 _EVERY = 2**31  # after all rounds
-
-
-def opening_size(design: Sequence[float]) -> int:
-    """The number of strengths above 0 that an arm begins with: half of the design's."""
-    count = sum(strength > 0 for strength in design)
-    return max(min(_FEWEST, count), -(-count // 2))
 
 
 def opening(design: Sequence[float], *, near: float) -> tuple[float, ...]:
@@ -57,19 +48,19 @@ def opening(design: Sequence[float], *, near: float) -> tuple[float, ...]:
     return tuple(sorted(chosen - {0.0}))
 
 
-def wants_one_sided(cell: Cell, ledger: Ledger) -> bool:
+def wants_one_sided(cell: Cell, ledger: Ledger, *, put_off: bool = False) -> bool:
     """Whether one-sided strengths are begun: unless the study file rules them out.
 
     Never where a user's function has one score for the pair: no encoder has one of its own to serve.
     By `auto` neither where nothing is to be confirmed, without which none of them is offered, nor where confirmation
     was asked for without them: a version before this one searched them only where the shared curves disagreed, and what
-    it had decided stands.
+    it had decided stands. Arms that were `put_off`, as a budget had no room for them, are begun once it has.
     """
     alignment = cell.config.alignment
-    if alignment.direction != "both" or alignment.one_sided == "never" or has_one_score(cell, ledger):
+    if alignment.direction != "both" or alignment.one_sided == "never" or has_one_score(cell.id, ledger):
         return False
     begun = any(ledger.trials(cell.id, arm) for arm in ONE_SIDED)
-    undecided = bool(cell.config.replicates.confirm) and not ledger.trials(cell.id, "confirm")
+    undecided = bool(cell.config.replicates.confirm) and (put_off or not ledger.trials(cell.id, "confirm"))
     return begun or alignment.one_sided == "always" or undecided
 
 

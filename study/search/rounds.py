@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 
 from study.cells.cell import Cell
-from study.cells.trials import SERVED, SUBJECTS, Arm, Asked, Setting, Trials
+from study.cells.trials import ONE_SIDED, SERVED, SUBJECTS, Arm, Asked, Setting, Trials
 from study.search import Ledger
+from study.search.allowance import Allowance
 from study.search.confirming import confirmation
 from study.search.curves import curve, select_curve
 from study.search.design import nuisance_settings
 from study.search.earlier import Experience, reordered
 from study.search.extended import Lacking, Round, ask_lacking, lacking, recorded_round
 from study.search.one_sided import (
-    ONE_SIDED,
     as_begun,
     begun_before,
     first_strengths,
@@ -31,18 +31,26 @@ from study.selection import Unit, warp_scale
 from trainables.spec import derive_seed
 
 
-def rounds(cell: Cell, ledger: Ledger) -> Generator[Round, None, None]:
+def rounds(cell: Cell, ledger: Ledger, *, allowance: Allowance | None = None) -> Generator[Round, None, None]:
     """Yield every round of the cell's search and confirmation; the caller fills the ledger before asking for the next.
 
     The shared strength is searched first, then one-sided strengths for as long as they may be of use, then what was
     found is confirmed. Ends early, without confirmation, where no curve came out of the search. The encoders that are
-    kept come after the rounds of all cells: see `encoder_round`.
+    kept come after the rounds of all cells: see `encoder_round`. An `allowance` may end the search earlier, of the
+    shared strength or of one-sided ones; then what was found by then is confirmed.
     """
-    yield from _search(cell, ledger, ("shared",))
+    allowed = allowance or Allowance(cell, ledger)
+    for round_ in _all_rounds(cell, ledger, allowed):
+        allowed.count(round_)
+        yield round_
+
+
+def _all_rounds(cell: Cell, ledger: Ledger, allowance: Allowance) -> Generator[Round, None, None]:
+    yield from _search(cell, ledger, ("shared",), allowance)
     if not has_answer(cell, ledger):
         return
-    if wants_one_sided(cell, ledger):
-        yield from _search(cell, ledger, ONE_SIDED)
+    if wants_one_sided(cell, ledger, put_off=allowance.put_off("one_sided")):
+        yield from _search(cell, ledger, ONE_SIDED, allowance)
     if cell.config.replicates.confirm:
         yield from confirmation(cell, ledger)
 
@@ -70,19 +78,40 @@ def has_answer(cell: Cell, ledger: Trials) -> bool:
     return all(curve(trials, subject).is_drawable for subject in SUBJECTS)
 
 
-def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round, None, None]:
+def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm], allowance: Allowance) -> Generator[Round, None, None]:
     config = cell.config
     seeds = config.replicates.search
+    each = config.search.trials_per_strength * seeds  # trainings of a strength
+
+    def fitting(round_: int, *, unit: int, wanted: int = 1, strengths: int = 0, trainings: int = 0) -> int:
+        """As `Allowance.fitting`; `strengths` and `trainings` come before those that the sampler adds to open arms."""
+        added = (config.strength.refine - refined) * len(open_arms)
+        asked = [trial for arm in open_arms for trial in ledger.trials(cell.id, arm) if trial.round == round_]
+        has_results = any(trial.results for trial in asked)
+        return allowance.fitting(
+            "shared" if "shared" in arms else "one_sided",
+            each=unit,
+            wanted=wanted,
+            strengths=strengths + added,
+            trainings=trainings + added * each,
+            begun=bool(asked),
+            kept=sum(len(trial.replicates) for trial in asked) if has_results else 0,
+        )
+
+    open_arms: Sequence[Arm]
     droppable = "shared" not in arms and may_give_up(cell, ledger)
     past, refined = _past(cell, ledger, arms)
     yield from past
     if past:
-        units = {
-            arm: lacking(cell, ledger, arm, before=len(past))
-            for arm in _not_left(cell, ledger, arms, before=len(past), droppable=droppable)
-        }
+        open_arms = _not_left(cell, ledger, arms, before=len(past), droppable=droppable)
+        units = {arm: lacking(cell, ledger, arm, before=len(past)) for arm in open_arms}
         asks = any(units.values())
         if asks:
+            lacked = [unit for own in units.values() for unit in own]
+            count = sum(len(unit.columns) for unit in lacked)
+            placed = len({unit.setting.strengths for unit in lacked})
+            if not fitting(len(past), unit=count, strengths=placed, trainings=count):
+                return
             yield ask_lacking(cell, ledger, units, len(past))
         index = len(past) + asks
     else:
@@ -91,6 +120,11 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
             open_arms = _open(cell, ledger, arms, before=index, droppable=droppable) if index else arms
             if not open_arms:
                 return
+            if "shared" not in arms:  # else it is what a cell begins with
+                left = [[len(part) for part in parts[arm][index:]] for arm in open_arms]
+                now, all_left = sum(counts[0] for counts in left), sum(map(sum, left))
+                if not fitting(index, unit=now * each, strengths=all_left, trainings=all_left * each):
+                    return
             columns = tuple(range(seeds))
             asked = {
                 arm: [Unit(strength=strength, columns=columns) for strength in parts[arm][index]] for arm in open_arms
@@ -101,7 +135,10 @@ def _search(cell: Cell, ledger: Ledger, arms: Sequence[Arm]) -> Generator[Round,
         open_arms = _open(cell, ledger, arms, before=index, droppable=droppable)
         if not open_arms:
             return
-        count = min(config.strength.per_round, config.strength.refine - refined)
+        wanted = min(config.strength.per_round, config.strength.refine - refined)
+        count = fitting(index, unit=each * len(open_arms), wanted=wanted)
+        if not count:
+            return
         refined += count
         suggested = {
             arm: suggest(

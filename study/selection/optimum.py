@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from study.selection.posterior import Fit, Posterior, draw, fit
 from study.selection.shape import Shape, classify, flat_p_value
 from study.selection.trainings import Floats, Trainings
+from trainables.training.threads import on_one_thread
 
 Flag = Literal["edge", "diverged", "few_seeds"]
 DRAWS = 2000
@@ -57,6 +58,7 @@ class Selection:
     noise_sd: float
 
 
+@on_one_thread
 def select(
     strengths: ArrayLike,
     scores: ArrayLike,

@@ -21,6 +21,7 @@ from scipy.stats import norm, qmc
 
 from study.selection.posterior import Fit, Posterior, draw, fit
 from study.selection.trainings import Floats, Trainings
+from trainables.training.threads import on_one_thread
 
 DRAWS = 2000
 QUADRATURE = 128
@@ -38,6 +39,7 @@ class Unit:
     columns: tuple[int, ...]
 
 
+@on_one_thread
 def next_strength(
     strengths: ArrayLike,
     scores: ArrayLike,
@@ -70,6 +72,7 @@ def next_strength(
     return unit.strength
 
 
+@on_one_thread
 def next_units(
     strengths: ArrayLike,
     scores: ArrayLike,

@@ -61,7 +61,8 @@ def has_curve(scores: ArrayLike, *, diverged: ArrayLike | None = None, paired: b
 def _shortage(usable: Bools, *, paired: bool = True) -> str | None:
     scored = int(usable.any(axis=1).sum())
     if scored < 2:
-        return f"{scored} strength(s) have a score that counts, a curve needs at least 2; try more strengths"
+        have = "1 strength has" if scored == 1 else f"{scored} strengths have"
+        return f"{have} a score that counts, a curve needs at least 2; try more strengths"
     if paired and usable.sum(axis=0).max() < 2:
         return "no seed has scores at two strengths; train the same seeds at every strength"
     return None

@@ -80,6 +80,42 @@ def migrating(storage: Storage) -> Iterator[None]:
         yield
 
 
+def is_held(storage: Storage, study: str, *, lock: Path) -> bool | None:
+    """Whether a coordinator holds a study's record; None where that cannot be seen. Nothing is locked for it.
+
+    Args:
+        storage: of the study.
+        study: its name.
+        lock: the file that is locked where the record is a journal.
+
+    Raises:
+        ConfigError: the storage's address leads nowhere.
+    """
+    if storage.kind == "postgresql":
+        psycopg = postgres_driver()
+        try:
+            with storage.connect("align-study status") as connection:
+                found = connection.execute(
+                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = "
+                    "(SELECT oid FROM pg_database WHERE datname = current_database()) "
+                    "AND (classid::bigint << 32 | objid::bigint) = %s",
+                    [_key(f"study {study}")],
+                ).fetchone()
+        except psycopg.Error:
+            return None
+        return found is not None
+    if (database := storage.file) is not None:
+        lock = database.resolve().with_name(f"{database.name}.{study}.lock")
+    try:
+        locked = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        inode = lock.stat().st_ino
+    except FileNotFoundError:
+        return False if Path("/proc/locks").exists() else None
+    except OSError:
+        return None
+    return any(" FLOCK " in line and f":{inode} " in line for line in locked)
+
+
 class FileLock:
     """A lock by `flock`, which the kernel drops with the process that held it.
 

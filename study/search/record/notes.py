@@ -8,8 +8,12 @@
 | `CONFIGURATION` | what the study is, in the words it was begun with | when it begins, after its cells and data; anew |
 | | | when it is extended |
 | `EXTENSIONS` | what the study asked for before it was extended, and how far it was by then | when it is extended |
+| `CUTS` | where a budget ended a part of a cell's search | when it does; lifted when the budget is raised |
+| `SPENT` | time that all runs have taken, where a budget limits it | with every pack |
 | `STUDY_FILE` | the text of config.yaml | whenever a run begins |
 | `VERSIONS` | of the libraries of the latest run | whenever a run begins |
+| `OWNER` | who began the study, `user@host` | when it begins |
+| `HELD` | what its packs held of workers and GPUs so far | every half minute, and when a run has ended |
 | `PACK_SIZE` | replicates in a pack, at most | once |
 | `LEARNT` | by cell, what earlier studies of similar profiles came to | once |
 | `profile_of(cell)` | the PID profile of a cell | once all cells have theirs |
@@ -31,6 +35,7 @@ from study.cells.cell import Cell
 from study.cells.same_data import Digests
 from study.config import ConfigError, StudyConfig
 from study.search.earlier import Experience
+from study.search.record.cuts import CUTS_FORM, SPENT_FORM, Cuts, Spent, cuts_from_json, cuts_to_json
 from study.search.record.extensions import EXTENSION_FORM, Extension, past_of
 from study.search.record.forms import Form, has_form
 from study.search.record.versions import library_versions
@@ -146,6 +151,14 @@ class Run:
         return cls(**{"versions": {}, **{name: part for name, part in value.items() if name in known}})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What the packs of a study that have ended held so far, in seconds: places of workers, and GPUs (or parts)."""
+
+    worker_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+
 _TEXTS: Form = {str: str}
 _EXPERIENCE: Form = {
     "study": str,
@@ -205,8 +218,18 @@ EXTENSIONS: Note[Sequence[Extension]] = Note(
     encode=lambda extensions: [one.to_json() for one in extensions],
     decode=lambda value: tuple(map(Extension.from_json, value)),
 )
+CUTS: Note[Cuts] = Note(key="cuts", kind=dict, form=CUTS_FORM, encode=cuts_to_json, decode=cuts_from_json)
+SPENT: Note[Spent] = Note(key="spent", kind=dict, form=SPENT_FORM, encode=asdict, decode=lambda value: Spent(**value))
 STUDY_FILE: Note[str] = Note(key="study_file", kind=str)
 VERSIONS: Note[Mapping[str, str]] = Note(key="versions", kind=dict, form=_TEXTS)
+OWNER: Note[str] = Note(key="owner", kind=str)
+HELD: Note[Held] = Note(
+    key="held",
+    kind=dict,
+    form={"worker_seconds": float, "gpu_seconds": float},
+    encode=asdict,
+    decode=lambda value: Held(**value),
+)
 PACK_SIZE: Note[int] = Note(key="pack_size", kind=int)
 LEARNT: Note[Mapping[str, Sequence[Experience]]] = Note(key="learnt", kind=dict, form={str: [_EXPERIENCE, ...]})
 FORECASTS: Note[Forecasts] = Note(key="forecasts", kind=dict, form={str: {"encoders": [dict, dict]}})
@@ -225,7 +248,7 @@ def profile_of(cell: str) -> Note[PIDProfile]:
 
 
 NOTES: tuple[Note[Any], ...] = (
-    *(WRITER, DATA, CELLS, CONFIGURATION, EXTENSIONS, STUDY_FILE, VERSIONS, PACK_SIZE),
+    *(WRITER, DATA, CELLS, CONFIGURATION, EXTENSIONS, CUTS, SPENT, STUDY_FILE, VERSIONS, OWNER, HELD, PACK_SIZE),
     *(LEARNT, FORECASTS, ERRORS, EXPERIENCES, RUN),
 )
 _KINDS: Mapping[str, type] = {note.key: note.kind for note in NOTES}

@@ -33,7 +33,7 @@ def cell(**changes: Any) -> Cell:
 @pytest.mark.parametrize(
     ("case", "counts"),
     [
-        ("least", [[12], [8], [4], [8, 8], [20], [1]]),
+        ("least", [[12], [8], [4], [8, 8], [10], [1]]),
         ("likely", [[12], [8], [4], [8, 8], [30], [1]]),
         ("most", [[12], [8], [4], [8, 8], [8, 8], [4, 4], [60], [2]]),
     ],
@@ -46,7 +46,7 @@ def test_a_target_may_end_the_search_after_its_first_round_at_the_earliest() -> 
     stops = cell(search={"stop_interval": 0.1})
 
     least = planned_rounds(stops, case="least")
-    assert [asked[0] for asked in least][:3] == [("shared", 12), ("to_1", 8), ("confirm", 20)]
+    assert [asked[0] for asked in least][:3] == [("shared", 12), ("to_1", 8), ("confirm", 10)]
     assert planned_rounds(stops, case="likely") == planned_rounds(cell(), case="likely")
 
 
@@ -120,6 +120,10 @@ def test_a_pack_between_two_that_were_timed_lies_on_their_line() -> None:
     spec = example(cell(training={"epochs": 20, "batch_size": 50}), "shared")
     # 20 epochs of 4 steps, 10 evaluations of 100 rows, one measure of alignment
     assert between.training(spec, fit_rows=210, evaluated_rows=100) == pytest.approx(80 * 2 + 10 * 100 * 0.2 + 3)
+    choosing = example(cell(training={"epochs": 20, "batch_size": 50, "keep": "best"}), "shared")
+    # and each epoch is measured on the validation rows
+    more = between.training(choosing, fit_rows=210, evaluated_rows=100, valid_rows=60) - 20 * 60 * 0.2
+    assert more == pytest.approx(between.training(spec, fit_rows=210, evaluated_rows=100, valid_rows=60))
 
 
 def test_a_trial_needs_few_rows_and_times_every_part() -> None:
@@ -130,3 +134,11 @@ def test_a_trial_needs_few_rows_and_times_every_part() -> None:
     assert (len(data.rows("train")), len(data.rows("valid"))) == (4 * 32, 269)
     assert min(timed.build, timed.step, timed.row) > 0
     assert timed.alignment >= 0
+
+
+def test_a_trial_of_any_recipe_is_as_short() -> None:
+    recipe = {"keep": "best", "patience": 2, "schedule": "cosine", "warmup": 3, "optimiser": "sgd"}
+    spec = example(cell(training={"batch_size": 32, "epochs": 9, **recipe}), "shared", 2)
+    data = few_rows(spec, load(DatasetSpec(name="digits")).pair("left", "right"))
+
+    assert time_pack(spec, data, 5, seconds=0.05).step > 0

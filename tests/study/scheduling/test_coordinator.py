@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from study.config import parse_config
 from study.pid import PIDProfile
 from study.results.build import build_report
 from study.results.model import to_json
-from study.scheduling.coordinator import Coordinator
+from study.scheduling.coordinator import Coordinator, Progress
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger, open_storage
 from study.search.curves import curve
@@ -278,3 +279,28 @@ def test_a_cell_whose_trainings_all_diverge_has_no_answer_and_says_how_many_dive
     (cell,) = report(cells[:1], ledger())["cells"]  # type: ignore[misc]
     assert cell["counts"]["diverged"] == cell["counts"]["trainings"] > 0  # type: ignore[index]
     assert cell["encoders"][0]["verdict"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_number_of_trainings_lies_in_a_range_that_closes_around_it(tmp_path: Path, seed: int) -> None:
+    """Of scores that are drawn at random, so that searches go on or end as it happens."""
+    cells, _, ledger = prepared(tmp_path, one_sided="auto")
+    drawn = np.random.default_rng(seed)
+    seen: list[Progress] = []
+
+    def train(pack: PlannedPack) -> list[ReplicateResult]:
+        levels = drawn.normal(0.7, 0.1, 2)
+        return [
+            ReplicateResult(status="ok", scores=tuple(levels + drawn.normal(0, 0.02, 2)), losses=(0.5, 0.5))  # type: ignore[arg-type]
+            for _ in pack.members
+        ]
+
+    coordinator = Coordinator(cells, ledger(), pack_size=5, on_progress=seen.append)
+    seen.append(coordinator.progress)
+    drain(coordinator, train, order=random.Random(seed))
+    ranges = [one.planned_range or (0, 0) for one in seen]
+    assert ranges[0][0] < ranges[0][1]
+    assert ranges[-1] == (coordinator.progress.done,) * 2
+    assert all(least <= one.planned <= most for one, (least, most) in zip(seen, ranges, strict=True))
+    assert all(before[0] <= after[0] and after[1] <= before[1] for before, after in itertools.pairwise(ranges))
+    assert all(low <= one.work_left <= high for one in seen for low, high in [one.work_left_range or (0, 0)])

@@ -249,3 +249,41 @@ def test_encoders_of_an_earlier_decision_are_not_shown_and_trained_anew(prepared
     after = report_of(cells, ledger)
     assert trained_as_told(after) == [True] * 6
     assert not lacks_encoders(Report.from_json(after), cells, ledger)
+
+
+SPARSE = """
+study: decided
+dataset: {name: digits}
+pairs: [[left, right]]
+alignment: {one_sided: never}
+strength: {range: [0, 4], refine: %d, per_round: 2}
+replicates: {search: 1, confirm: 8}
+search: {stop_regret: %g}
+"""
+
+
+def test_a_search_of_one_seed_finds_a_planted_optimum_and_its_gain_is_confirmed_on_fresh_seeds() -> None:
+    """Nine trainings to begin with, where five seeds would be 45, and then one at a time where it tells most."""
+    cells, ledger = build_cells(parse_config(SPARSE % (12, 0)))[0], memory()
+    drain(cells, ledger, planted(cells, {(0, 0): 12.0, (0, 1): 12.0}))
+    (cell,) = report_of(cells, ledger)["cells"]
+
+    searched = sum(len(trial.results) for trial in ledger.trials(cells[0].id, "shared"))
+    low, high = cell["encoders"][0]["interval"]
+    assert searched == 9 + 12
+    assert low <= 1 <= high < 4
+    assert [encoder["verdict"] for encoder in cell["encoders"]] == ["align", "align"]
+    assert "stopping_spared" not in cell
+
+
+def test_what_a_met_target_spared_is_told_whatever_the_order_of_completion() -> None:
+    """Refinement that was not asked for is counted, and it is all that is missing."""
+    spared = []
+    for seed in range(2):
+        cells, ledger = build_cells(parse_config(SPARSE % (12, 0.02)))[0], memory()
+        drain(cells, ledger, planted(cells, {(0, 0): 12.0, (0, 1): 12.0}), seed=seed, pack_size=1 + 3 * seed)
+        (cell,) = report_of(cells, ledger)["cells"]
+        searched = sum(len(trial.results) for trial in ledger.trials(cells[0].id, "shared"))
+        assert searched + cell["stopping_spared"] == 9 + 12
+        spared.append(cell["stopping_spared"])
+    assert spared[0] == spared[1] > 0

@@ -21,6 +21,7 @@ from study.search import Ledger
 from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Run
 from study.search.rounds import rounds
 from study.selection.looks import corrected_p
+from study.session.begun import Begun, begun
 from study.session.opening import check_in, opened
 from tests.study import studies
 from trainables.spec import ReplicateResult, derive_seed
@@ -82,6 +83,11 @@ class Grown:
                 study.ledger.set_note(RUN, Run(complete=True))
             report = build_report(cells, study.ledger, {}, {}, run=Run(complete=stop_after is None))
         return from_json(Report, to_json(report))
+
+    def begun(self, **asked: Any) -> Begun | None:
+        """What a dry run would say of the study, asked for this."""
+        config = parse_config(STUDY.format(**{**ASKED, **asked}))
+        return begun(config, *build_cells(config), out=self.folder, say=self.said.append)
 
     def trainings(
         self, cell: str = "digits/left+right"
@@ -243,6 +249,44 @@ def test_a_wider_range_is_tried_at_its_new_end(tmp_path: Path) -> None:
     assert {strengths for _, arm, strengths, _ in study.runs[2] if arm == "shared"} == {(6.0, 6.0)}
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"search": 5, "confirm": 7},
+        {"confirm": 7, "refine": 2},
+        {"initial": "[0, 0.25, 0.5, 1, 2, 3, 4]"},
+    ],
+)
+def test_what_is_to_come_is_told_before(asked: dict[str, Any], tmp_path: Path) -> None:
+    study = Grown(tmp_path)
+    assert study.begun() is None
+    study.run()
+    first = study.begun()
+    assert first == Begun(done=len(study.runs[0]), left=0, changes=())
+    told = study.begun(**asked)
+    assert told is not None
+    assert len(told.changes) == len(asked)
+    study.run(**asked)
+    assert told.done == len(study.runs[0])
+    assert told.left == len(study.runs[1])
+    assert study.begun(**asked) == Begun(done=told.done + told.left, left=0, changes=())
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "more"), [(1, {}), (None, {"pairs": "[[left, right], [left, fourier]]"})], ids=["stopped", "pairs"]
+)
+def test_what_is_to_come_is_told_as_likely_where_it_hangs_on_answers(
+    stop_after: int | None, more: dict[str, Any], tmp_path: Path
+) -> None:
+    study = Grown(tmp_path)
+    study.run(stop_after=stop_after)
+    told = study.begun(**more)
+    study.run(**more)
+    assert told is not None
+    assert told.done == len(study.runs[0])
+    assert abs(told.left - len(study.runs[1])) <= ASKED["confirm"]  # it may be a strength more or less to confirm
+
+
 def test_an_extension_can_be_killed_anywhere(tmp_path: Path) -> None:
     whole = Grown(tmp_path / "whole")
     whole.run(refine=2)
@@ -346,8 +390,39 @@ models: false
     assert two[0].encoders[0].curve == first.encoders[0].curve
     assert two[0].variant == {"redundancy": 2}
     assert study.run(text=text % "[2, 6]").cells == two
-    with pytest.raises(ConfigError, match=r"another configuration \(dataset.redundancy: \[2, 6\] -> 6\)"):
+    with pytest.raises(ConfigError, match=r"has more pairs on record \(dataset.redundancy: \[2, 6\] -> 6\)"):
         study.run(text=text % "6")
+
+
+OWN = """
+study: grown
+dataset: {name: arrays, path: PATH, modalities: MODALITIES, imputation: zero}
+alignment: {one_sided: never}
+strength: {initial: [0, 1, 4], refine: 0}
+replicates: {search: 2, confirm: 2}
+models: false
+"""
+
+
+def test_a_modality_that_is_named_besides_brings_its_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = {name: rng.normal(size=(300, 3)) for name in ("a", "b", "c")}
+    data["c"][::7] = np.nan
+    np.savez(tmp_path / "data.npz", **data, y=rng.integers(0, 2, 300))
+    study = Grown(tmp_path / "studies")
+    text = OWN.replace("PATH", str(tmp_path / "data.npz"))
+    first = study.run(text=text.replace("MODALITIES", "[a, b]")).cells
+    for again in range(2):
+        all_pairs = study.run(text=text.replace("MODALITIES", "[a, b, c]")).cells
+        assert {cell for cell, _, _, _ in study.runs[1]} == {"arrays/a+c", "arrays/b+c"}
+        assert len(study.runs) == 2 + again
+    assert not study.runs[2]
+    assert all_pairs[0].encoders[0].curve == first[0].encoders[0].curve
+    assert all_pairs[0].rows == first[0].rows
+    with pytest.raises(ConfigError, match="has more pairs on record"):
+        study.run(text=text.replace("MODALITIES", "[a, c]"))
+    with pytest.raises(ConfigError, match="another configuration"):  # another modality under the same name
+        study.run(text=text.replace("MODALITIES", "{a: a, b: c, c: c, d: b}"))
 
 
 @pytest.mark.parametrize(
@@ -365,6 +440,8 @@ models: false
 def test_less_and_anything_else_is_refused_in_a_line(asked: dict[str, Any], told: str, tmp_path: Path) -> None:
     study = Grown(tmp_path)
     before = study.run()
+    with pytest.raises(ConfigError, match=told):  # by a dry run, too
+        study.begun(**asked)
     with pytest.raises(ConfigError, match=told) as refused:
         study.run(**asked)
     assert "\n" not in str(refused.value)

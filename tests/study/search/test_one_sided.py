@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from study.cells.building import build_cells
 from study.cells.cell import Cell
-from study.cells.trials import Arm, Asked, Setting
+from study.cells.trials import ONE_SIDED, Arm, Asked, Setting, opening_size
 from study.config import parse_config
 from study.results.build import build_report
 from study.results.frames import frames
@@ -27,7 +27,7 @@ from study.scheduling.coordinator import Coordinator
 from study.scheduling.packs import PlannedPack
 from study.search import Ledger
 from study.search.extended import Round
-from study.search.one_sided import ONE_SIDED, opening, opening_size
+from study.search.one_sided import opening
 from study.search.record.notes import Run
 from study.search.rounds import rounds
 from study.selection import prospect
