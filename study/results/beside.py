@@ -42,6 +42,7 @@ class TwoStudies:
     encoders: tuple[Beside, ...] = said(required=True, default=())
     only_first: tuple[str, ...] = said(default=())
     only_second: tuple[str, ...] = said(default=())
+    differences: tuple[str, ...] = said("of the study files, `key: first -> second`", default=())
 
 
 def side_by_side(first: Report, second: Report) -> TwoStudies:

@@ -12,9 +12,11 @@ from typing import get_args
 from study.cells.cell import Cell
 from study.cells.trials import ENCODERS, Arm, Asked
 from study.pid import PIDProfile
+from study.results.budget import budget_result, cut_result
 from study.results.by_strength import alignment_points, learning_curves, other_numbers
 from study.results.encoders import kept_encoder
 from study.results.finite import finite
+from study.results.joint import joint_result
 from study.results.model import (
     CellResult,
     Counts,
@@ -28,8 +30,9 @@ from study.results.model import (
     from_json,
 )
 from study.results.own_training import own_training
-from study.results.profiles import named, profile_result, with_measured
-from study.results.subjects import encoder_result, is_given_up, pair_result, without_answer
+from study.results.pictures import pictures_of
+from study.results.profiles import profile_result, with_measured
+from study.results.subjects import encoder_result, is_given_up, named, pair_result, without_answer
 from study.search import Ledger
 from study.search.answers import Answer, Decision, decide, encoder_settings, evaluate
 from study.search.confirming import confirmed_groups, standing
@@ -75,6 +78,7 @@ def build_report(
         training_seconds=round(run.training_seconds, 3),
         peak_memory_bytes=run.peak_memory_bytes,
         trainings=sum(result.counts.trainings or 0 for result in results),
+        budget=budget_result(cells, ledger, [result.cut for result in results]),
         forecast_agreement=_forecast_agreement(results),
         cells=tuple(results),
     )
@@ -114,6 +118,8 @@ def _cell(
     seeds: dict[object, set[int]] = {}
     for trial in shared:
         seeds.setdefault((trial.setting.strength, nuisance_of(trial)), set()).update(trial.results)
+    choice = pair_result(answer, decision)
+    cut = cut_result(cell, ledger, choice)
     result = replace(
         named(cell),
         rows={str(split): count for split, count in cell.rows.items()},
@@ -126,14 +132,18 @@ def _cell(
         ),
         extensions=_extensions(cell),
         left_behind=_left_behind(cell, ledger),
+        cut=cut,
         transfer=_transfer(cell, ledger, shared),
+        stopping_spared=None if not answer or (cut and cut.strengths) else _stopping_spared(cell, ledger, run),
         pid=profile_result(profile, cell) if profile else None,
         encoders=tuple(encoder_result(cell, ledger, index, answer, decision) for index in range(len(ENCODERS))),
-        pair_choice=pair_result(answer, decision),
+        pair_choice=choice,
+        joint=joint_result(cell, ledger, decision),
         alignment=alignment_points(shared),
         learning_curves=learning_curves(shared),
         own_training=own_training(cell, results),
         other_numbers=other_numbers(shared),
+        pictures=pictures_of(cell, ledger, choice),
     )
     if is_given_up(cell, ledger, run.errors):
         result = without_answer(result)
@@ -180,6 +190,18 @@ def _left_behind(cell: Cell, ledger: Ledger) -> tuple[LeftBehind, ...]:
         for strengths, group in groups.items()
         if strengths not in current
     )
+
+
+def _stopping_spared(cell: Cell, ledger: Ledger, run: Run) -> int | None:
+    """Trainings of the shared strength that a met target spared: those that the sampler could still have added."""
+    config, asked = cell.config, ledger.trials(cell.id, "shared")
+    over = run.complete or any(ledger.trials(cell.id, arm) for arm in get_args(Arm) if arm != "shared")
+    if cell.past or not over or not (config.search.stop_interval or config.search.stop_regret):
+        return None
+    opened = {trial.setting.strength for trial in asked} & set(config.strength.design)
+    added = len(asked) // config.search.trials_per_strength - len(opened)
+    left = max(config.strength.refine - added, 0)
+    return left * config.search.trials_per_strength * config.replicates.search
 
 
 def _transfer(cell: Cell, ledger: Ledger, shared: Sequence[Asked]) -> Transfer:

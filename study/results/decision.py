@@ -9,14 +9,15 @@ from study.config import StudyConfig
 from study.results.model import CellResult, GainResult, Report
 
 _TUNED = ("learning_rate", "weight_decay", "temperature")  # that a study may tune, of `training`
+_RECIPE = ("optimiser", "schedule", "warmup", "keep", "patience")
 
 
 def decision(report: Report, config: StudyConfig) -> dict[str, Any]:
     """What to train with, pair by pair: strengths by encoder, direction, temperature, learning rate; and the versions.
 
     Each encoder has the alignment strength that it is to be trained with and what it gains there; beside them stand its
-    own λ* and verdict; `null` is not known. The nuisance hyperparameters of a search are known where the study kept
-    encoders (`models: true`).
+    own λ* and verdict; `null` is not known. The nuisance hyperparameters of a search are known where its strengths were
+    confirmed.
     """
     return {
         "study": report.study,
@@ -53,8 +54,15 @@ def _recipe(cell: CellResult, config: StudyConfig) -> Mapping[str, object]:
             "epochs": config.training.epochs,
             "batch_size": config.training.batch_size,
             "clip_norm": config.training.clip_norm,
+            **_unusual(config),
         },
     }
+
+
+def _unusual(config: StudyConfig) -> Mapping[str, object]:
+    """The keys of the recipe that are not as they are where a study file leaves them out."""
+    training, usual = config.training, type(config.training)()
+    return {key: getattr(training, key) for key in _RECIPE if getattr(training, key) != getattr(usual, key)}
 
 
 def _direction(cell: CellResult, config: StudyConfig) -> str | None:
@@ -90,11 +98,11 @@ def _gain(cell: CellResult, index: int) -> GainResult | None:
 
 def _tuned(cell: CellResult, index: int, config: StudyConfig) -> Mapping[str, object]:
     """The nuisance hyperparameters: as searched for the decision, or as the study file fixes them."""
-    model = cell.encoders[index].model
-    searched = model.nuisance if model else {}
+    answer = cell.encoders[index]
+    searched = answer.model.nuisance if answer.model else answer.tuned
     if config.trainer is not None:  # its hyperparameters are those that it searches over
         return {name: searched.get(name) for name in config.search.nuisance}
     return {
-        name: searched.get(name, None if name in config.search.nuisance and model is None else fixed)
+        name: searched.get(name, None if name in config.search.nuisance else fixed)
         for name, fixed in ((name, float(getattr(config.training, name))) for name in _TUNED)
     }

@@ -16,7 +16,6 @@ from study.results.model import KeptEncoder, Report
 from study.search import Ledger
 from study.selection import Strategy, strengths_by_encoder
 from trainables.functions.spec import FunctionSpec
-from trainables.saving.export import encoder_file
 from trainables.saving.place import Place
 from trainables.spec import PackSpec
 
@@ -91,15 +90,28 @@ def _trained(ledger: Ledger, cell: str, setting: Setting) -> Asked | None:
     return trials[-1] if trials else None
 
 
-def collect_encoders(report: Report, folder: Path, *, written: Place) -> None:
-    """Move the files of a report's encoders from where the trainings wrote them to the study's folder."""
+def collect_encoders(report: Report, folder: Path, *, written: Place, kept: Place | None = None) -> None:
+    """Move the files of a report's encoders from where the trainings wrote them to the study's folder, and to the
+    place in a bucket that it is a copy of, if it is one.
+    """
+    from trainables.saving.export import encoder_file  # here: it brings torch, and a report does without
+
     StudyFolder(folder).models.mkdir(exist_ok=True)
     for cell in report.cells:
         for index, encoder in enumerate(cell.encoders):
             model = encoder.model
             if model and model.training and model.file:
                 with contextlib.suppress(FileNotFoundError):  # an earlier run has it there already
-                    written.take(encoder_file(model.training, index), folder / model.file)
+                    _collect(encoder_file(model.training, index), folder / model.file, written=written, kept=kept)
+
+
+def _collect(name: str, target: Path, *, written: Place, kept: Place | None) -> None:
+    if kept is None:
+        written.take(name, target)
+        return
+    written.download(name, target)
+    kept.upload(target, f"{MODELS}/{target.name}")  # before the other goes: this machine may be lost at any moment
+    written.remove(name)
 
 
 def _registered_name(cell: Cell, encoder: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from study.results.flat import advised_numbers, answer_numbers, with_limits
-from study.results.model import CellResult, CurvePoint, GainResult, ProfileResult, Report
+from study.results.model import CellResult, CrossedPoint, CurvePoint, GainResult, ProfileResult, Report
 from study.results.text.amounts import standing
 
 
@@ -18,10 +18,11 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
 
     `pairs`: a row per cell, its profile (bits), λ* of one λ for both, and what it is advised to do. `encoders`: a row
     per encoder, λ*, interval, gain, verdict. `curves`: a row per encoder and strength. `scores`: a row per training of
-    those. `alignment`: a row per cell and strength. `numbers`: the same, where a function of the user's returned other
-    numbers than scores. All but `pairs` carry `cell`, the id that `pairs` has too. Other names are those of report.json
-    (`study.results.flat`); `standing` is what a gain may be told as (`study.results.text.amounts.standing`),
-    `for_new_rows` whether its interval counts the luck of the rows.
+    those. `joint`: a row per cell and strength, where both representations were probed together, `crossed_1` and
+    `crossed_2` what each tells of the other's target. `alignment`: a row per cell and strength. `numbers`: the same,
+    where a function of the user's returned other numbers than scores. All but `pairs` carry `cell`, the id that `pairs`
+    has too. Other names are those of report.json (`study.results.flat`); `standing` is what a gain may be told as
+    (`study.results.text.amounts.standing`), `for_new_rows` whether its interval counts the luck of the rows.
     """
     cells = report.cells
     tables: dict[str, Iterator[dict[str, Any]]] = {
@@ -29,6 +30,7 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
         "encoders": (row for cell in cells for row in _encoders(cell)),
         "curves": (row for cell in cells for row in _curves(cell)),
         "scores": (row for cell in cells for row in _scores(cell)),
+        "joint": (row for cell in cells for row in _joint(cell)),
         "alignment": (
             {**_of(cell), "strength": point.strength, **point.similarities}
             for cell in cells
@@ -40,6 +42,8 @@ def frames(report: Report) -> dict[str, pd.DataFrame]:
             for point in cell.other_numbers
         ),
     }
+    if not any(cell.joint for cell in cells):
+        del tables["joint"]
     if not any(cell.other_numbers for cell in cells):  # of a function alone
         del tables["numbers"]
     return {name: pd.DataFrame(list(rows)) for name, rows in tables.items()}
@@ -132,6 +136,26 @@ def _scores(cell: CellResult) -> Iterator[dict[str, Any]]:
         for seed, score in enumerate(point.scores):
             row = {"strength": point.strength, "replicate": seed, "score": score}
             yield {**_of(cell), "modality": name, **row}
+
+
+def _joint(cell: CellResult) -> Iterator[dict[str, Any]]:
+    """The third curve: `mean` and `sd` over the replicates, with λ* and verdict of the probe beside every point."""
+    if cell.joint is None:
+        return
+    crossed = {point.strength: point for point in cell.joint.crossed}
+    for point in cell.joint.curve:
+        across = crossed.get(point.strength, CrossedPoint())
+        yield {
+            **_of(cell),
+            "strength": point.strength,
+            "mean": point.mean,
+            "sd": point.sd,
+            "seeds": _as_float(point.seeds),
+            "crossed_1": across.encoder_1,
+            "crossed_2": across.encoder_2,
+            "lambda_star": cell.joint.lambda_star,
+            "verdict": cell.joint.verdict,
+        }
 
 
 def _points(cell: CellResult) -> Iterator[tuple[str, CurvePoint]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from study.cells.cell import Cell
-from study.cells.profiles import CellForecast
 from study.pid import COMPONENTS, PIDProfile
 from study.results.model import (
     CellResult,
@@ -24,27 +23,16 @@ from study.results.model import (
     TogetherResult,
     to_json,
 )
+from study.results.subjects import named
 from study.theory import halfway
+
+if TYPE_CHECKING:  # profiles that are on record need not be computed, for which this brings torch
+    from study.cells.profiles import CellForecast
 
 
 def profiled(cell: Cell, profile: PIDProfile, forecast: CellForecast) -> CellResult:
     """What is known of a cell before any training."""
     return replace(named(cell), pid=profile_result(profile, cell), forecast=forecast_result(forecast, cell))
-
-
-def named(cell: Cell) -> CellResult:
-    """Which cell it is, and nothing of what is found out about it."""
-    direction = cell.config.alignment.direction
-    return CellResult(
-        id=cell.id,
-        label=cell.label,
-        dataset=None if cell.dataset is None else cell.dataset.name,
-        variant=dict(cell.variant),
-        stand_in=cell.stand_in,
-        pair=cell.pair,
-        direction=None if direction == "both" else direction,
-        metrics=cell.metrics,
-    )
 
 
 def profile_result(profile: PIDProfile, cell: Cell) -> ProfileResult:

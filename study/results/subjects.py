@@ -24,13 +24,28 @@ from study.results.model import (
 )
 from study.results.scores import score_results
 from study.results.selected import curve_point, posterior_curve, subject_result, told_fields
-from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided
+from study.search.answers import Answer, Decided, Decision, SubjectAnswer, as_decided, encoder_settings
 from study.search.confirming import confirmed_groups
 from study.search.curves import ScoreCurve
 from study.search.tables import score_table
 from study.selection import Gain, conclude
 
 _NO_ANSWER = ("diverged",)  # the flags of a subject that no answer could be found for
+
+
+def named(cell: Cell) -> CellResult:
+    """Which cell it is, and nothing of what is found out about it."""
+    direction = cell.config.alignment.direction
+    return CellResult(
+        id=cell.id,
+        label=cell.label,
+        dataset=None if cell.dataset is None else cell.dataset.name,
+        variant=dict(cell.variant),
+        stand_in=cell.stand_in,
+        pair=cell.pair,
+        direction=None if direction == "both" else direction,
+        metrics=cell.metrics,
+    )
 
 
 def encoder_result(
@@ -42,7 +57,7 @@ def encoder_result(
     if answer and decision:
         decided = as_decided(cell, ledger, answer, subject, decision)
         arm = decided.answer.arm
-        result = _subject(decided, decision)
+        result = told_subject(decided, decision)
         if arm != "shared":  # told by its own curve; beside the other encoder stands the one of one strength for both
             own_side = OwnSide(curve=result.curve, posterior=result.posterior)
             shared = answer.subjects[subject]
@@ -56,8 +71,15 @@ def encoder_result(
         arm=arm,
         own_side=own_side,
         baseline=_baseline(cell, ledger, subject),
+        tuned=_tuned(cell, ledger, index, decision),
         scores=score_results(cell, ledger, index, star=result.lambda_star, arm=arm or "shared"),
     )
+
+
+def _tuned(cell: Cell, ledger: Trials, index: int, decision: Decision | None) -> dict[str, object]:
+    """The nuisance hyperparameters that an encoder is to be trained with by the decision."""
+    settings = encoder_settings(ledger.trials(cell.id, "confirm"), decision) if decision else None
+    return dict(sorted(settings[index].nuisance.items())) if settings else {}
 
 
 def is_given_up(cell: Cell, trials: Trials, errors: Mapping[str, str]) -> bool:
@@ -78,18 +100,20 @@ def without_answer(result: CellResult) -> CellResult:
         result,
         encoders=tuple(replace(encoder, **nothing) for encoder in result.encoders),
         pair_choice=PairResult(flags=choice.flags, curve=choice.curve, posterior=choice.posterior),
+        joint=result.joint and replace(result.joint, **nothing, change=None),
     )
 
 
-def _subject(decided: Decided, decision: Decision) -> SubjectResult:
+def told_subject(decided: Decided, decision: Decision) -> SubjectResult:
+    """What is told of a subject, as the decision for its pair leaves it."""
     subject, adjusted_p, used = decided
     selection, smallest = subject.selection, decision.smallest_gain
     concluded = conclude(selection, subject.gain, adjusted_p=adjusted_p, used=used, smallest_gain=smallest)
-    tried = _gain(subject.gain, source=subject.source, smallest=smallest)
+    tried = gain_result(subject.gain, source=subject.source, smallest=smallest)
     tried = replace(tried, p_adjusted=adjusted_p, p_needed=decision.p_needed)
     claimed = tried
     if concluded.gain is not subject.gain:
-        claimed = _gain(concluded.gain, source=subject.source, smallest=0.0)
+        claimed = gain_result(concluded.gain, source=subject.source, smallest=0.0)
         claimed = replace(claimed, p_adjusted=1.0, p_needed=decision.p_needed)
     # that which the gain was measured at: on another machine the search may end in another third digit
     star = subject.lambda_star
@@ -112,11 +136,11 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
             strategy=strategy,
             strengths=answer.strengths[strategy],
             gains=tuple(
-                _gain(gain, source=answer.sources[strategy], smallest=decision.smallest_gain)
+                gain_result(gain, source=answer.sources[strategy], smallest=decision.smallest_gain)
                 for gain in (gains.gain_1, gains.gain_2)
             ),
             gain_mean=replace(
-                _gain(gains.gain_mean, source=answer.sources[strategy], smallest=decision.smallest_gain),
+                gain_result(gains.gain_mean, source=answer.sources[strategy], smallest=decision.smallest_gain),
                 p_adjusted=choice.adjusted_p[strategy],
                 p_needed=decision.p_needed,
             ),
@@ -126,7 +150,7 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
     # What one λ for both would do at its strong end is no reason to avoid what the pair is advised to do.
     used = None if choice.strategy == "none" else answer.candidates[choice.strategy].gain_mean
     return PairResult(
-        **told_fields(_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], used), decision)),
+        **told_fields(told_subject(Decided(answer.subjects["pair"], decision.adjusted_p["pair"], used), decision)),
         strategy=choice.strategy,
         strengths=decision.strengths,
         reason=choice.reason,
@@ -134,7 +158,8 @@ def pair_result(answer: Answer | None, decision: Decision | None) -> PairResult:
     )
 
 
-def _gain(gain: Gain, *, source: str, smallest: float) -> GainResult:
+def gain_result(gain: Gain, *, source: str, smallest: float) -> GainResult:
+    """A gain as a report has it; `source` says where it was measured."""
     low, high = gain.interval
     return GainResult(
         mean=finite(gain.mean),

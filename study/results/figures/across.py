@@ -20,17 +20,20 @@ from study.results.figures.canvas import (
     legend,
     scale_strengths,
     shortened,
+    tell,
 )
 from study.results.figures.curves import as_they_are, draw_means, draw_similarities, upwards
 from study.results.model import CellResult, EncoderResult
 from study.results.model.containers import number
-from study.results.text.amounts import as_told, gain_unit, in_unit, score_name, strength_text
+from study.results.text.amounts import as_told, gain_unit, in_unit, score_name, strength_text, strength_with_interval
 
 _MOST_COLUMNS = 6
+_FEWEST_PAIRS = 3
 
 
 def overview(cells: Sequence[CellResult]) -> Figure | None:
-    """λ* of every encoder against its pair's redundancy; numbers name the cells. None where nothing is answered.
+    """λ* of every encoder against its pair's redundancy, with both intervals; numbers name the cells. None where fewer
+    than three pairs are answered, which show no relation.
 
     Both encoders of a pair stand at its one redundancy: encoder 1 large and wide, encoder 2 small and thin on it.
     """
@@ -40,7 +43,7 @@ def overview(cells: Sequence[CellResult]) -> Figure | None:
         for index, encoder in enumerate(cell.encoders[:2])
         if cell.pid and cell.pid.redundancy is not None and encoder.lambda_star is not None
     ]
-    if not answered:
+    if len({redundancy for _, _, redundancy, _, _ in answered}) < _FEWEST_PAIRS:
         return None
     figure, axes = blank("λ* against redundancy, over all pairs", size=(5.6, 3.6))
     for position, index, redundancy, star, encoder in answered:
@@ -52,11 +55,16 @@ def overview(cells: Sequence[CellResult]) -> Figure | None:
             (redundancy, redundancy), bounds, color=look["color"], linewidth=width, alpha=alpha,
             solid_capstyle="butt", zorder=2 + index,
         )  # fmt: skip
+        known = cells[position - 1].pid
+        if known is not None and (ends := known.interval.get("redundancy")):
+            axes.plot(ends, (star, star), color=look["color"], linewidth=width / 2, alpha=alpha, zorder=2 + index)
         face = look["color"] if encoder.verdict == "align" else "white"
         axes.plot(
             redundancy, star, color=look["color"], marker=look["marker"], markersize=size, markerfacecolor=face,
             linestyle="none", zorder=4 + index,
         )  # fmt: skip
+        words = f"{position}, {cells[position - 1].names[index]}: λ* {strength_with_interval(encoder)}"
+        tell(axes, redundancy, star, f"{words}, redundancy {redundancy:.2f} bits")
         axes.annotate(
             f"{shortened(cells[position - 1].names[index], 12)} {position}", (redundancy, star),
             xytext=(5 * side, 4), textcoords="offset points", fontsize=7.5,
@@ -73,7 +81,7 @@ def overview(cells: Sequence[CellResult]) -> Figure | None:
     axes.plot(
         [], [], color=INK, marker="o", markerfacecolor="white", linestyle="none", label="open: avoid, indifferent"
     )
-    axes.set_xlabel("redundancy (bits)")
+    axes.set_xlabel("redundancy (bits), 90 % interval")
     axes.set_ylabel("λ*, 90 % interval")
     legend(figure, axes, columns=4)
     return figure

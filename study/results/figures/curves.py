@@ -16,15 +16,27 @@ from study.results.figures.canvas import (
     GREEN,
     GREY,
     INK,
+    JOINT_STYLE,
     blank,
     blank_grid,
     legend,
     scale_strengths,
     shortened,
+    tell,
 )
-from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, SubjectResult, ToldEncoder
+from study.results.model import CellResult, CurvePoint, JointResult, PosteriorCurve, SubjectResult, ToldEncoder
 from study.results.names import one_line
-from study.results.text.amounts import as_told, curve_text, is_lower_better, score_name
+from study.results.text.amounts import (
+    as_told,
+    curve_text,
+    gain_text,
+    is_lower_better,
+    score_name,
+    score_text,
+    strength_text,
+    strength_with_interval,
+)
+from study.results.text.joint import TOGETHER, joint_metric
 
 # One colour and one mark in every figure, none of them an encoder's: figures of several pairs show both.
 _SIMILARITIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -73,6 +85,20 @@ def curve_figure(cell: CellResult, told: ToldEncoder) -> Figure:
     )
 
 
+def joint_figure(cell: CellResult, joint: JointResult) -> Figure:
+    """What both representations tell together against λ, drawn as an encoder's score."""
+    metric = joint_metric(cell)
+    verdict = ", ".join(word for word in (joint.verdict, curve_text(joint, metric)) if word)
+    return answer_figure(
+        joint,
+        title=f"{TOGETHER}, by a ridge probe{f': {verdict}' if verdict else ''}",
+        look=JOINT_STYLE,
+        strength="alignment strength λ",
+        score=f"{score_name(metric)} (validation){upwards(metric)}",
+        metric=metric,
+    )
+
+
 def pair_figure(cell: CellResult) -> Figure:
     """The curves of both encoders side by side, each as `curve_figure` draws it."""
     shown = [told for told in cell.told_encoders if told.answer.tried]
@@ -109,7 +135,7 @@ def as_they_are(axes: Axes, metric: str) -> None:
 
 
 def answer_figure(
-    answer: EncoderResult,
+    answer: SubjectResult,
     *,
     title: str,
     look: Mapping[str, Any],
@@ -132,7 +158,7 @@ def answer_figure(
 
 def _draw_answer(
     axes: Axes,
-    answer: EncoderResult,
+    answer: SubjectResult,
     *,
     look: Mapping[str, Any],
     metric: str,
@@ -159,6 +185,7 @@ def _draw_answer(
             axes, answer.told_curve, color=color, marker=look["marker"], linestyle="none", elinewidth=1, capsize=2,
             label="mean, 90 % CI", zorder=4,
         )  # fmt: skip
+    _tell_means(axes, answer.told_curve, metric=metric, symbol=symbol)
     base = next((point.mean for point in answer.told_curve if point.strength == 0), None)
     if base is not None:
         axes.axhline(base, color=GREY, linestyle=(0, (1, 2)), linewidth=1, label=f"level at {symbol} = 0", zorder=1)
@@ -171,14 +198,30 @@ def _draw_answer(
     limits = (answer.lambda_star, *(answer.interval or ()))
     tried = [point.strength for point in answer.told_curve if point.strength is not None]
     scale_strengths(axes, "x", tried, upto=max((value for value in limits if value is not None), default=0.0))
-    _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best")
+    _mark_strength(axes, answer, star="λ*" if symbol == "λ" else "best", metric=metric)
     as_they_are(axes, metric)
+
+
+def _tell_means(axes: Axes, curve: Sequence[CurvePoint], *, metric: str, symbol: str) -> None:
+    """Tell of each mean in numbers: the score with its interval, and the seeds."""
+    for point in curve if len(curve) <= _FEW_STRENGTHS else ():
+        if point.strength is None or point.mean is None:
+            continue
+        half, seeds = _half_width(point), point.seeds or 0
+        ends = sorted((point.mean - half, point.mean + half), key=lambda value: as_told(value, metric))
+        interval = f" [{', '.join(score_text(end, metric) for end in ends)}]" if half else ""
+        told = f"{symbol} = {strength_text(point.strength)}: {score_text(point.mean, metric)}{interval}"
+        tell(axes, point.strength, point.mean, f"{told}, {seeds} seed{'s' * (seeds != 1)}" if seeds else told)
 
 
 def similarity_figure(cell: CellResult) -> Figure:
     """Similarity of the two representations against λ, each in a line of its own."""
     figure, axes = blank("Similarity of the representations")
     draw_similarities(axes, cell)
+    for strength, value in cell.similarity("cka"):
+        others = [(label, dict(cell.similarity(name)).get(strength)) for name, (label, _) in _SIMILARITIES.items()]
+        numbers = ", ".join(f"{label} {other:.2f}" for label, other in others if other is not None)
+        tell(axes, strength, value, f"λ = {strength_text(strength)}: {numbers}")
     scale_strengths(axes, "x", [point.strength for point in cell.alignment if point.strength is not None])
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
     axes.set_xlabel("alignment strength λ")
@@ -207,6 +250,8 @@ def numbers_figure(cell: CellResult) -> Figure | None:
     every = [axes for row in grid for axes in row]
     for axes, (name, points) in zip(every, drawn.items(), strict=False):
         axes.plot(*zip(*points, strict=True), color=INK, marker="o", markersize=3, markerfacecolor="white", linewidth=1)
+        for strength, value in points:
+            tell(axes, strength, value, f"{shortened(one_line(name), 40)} {value:.4g} at λ = {strength_text(strength)}")
         axes.set_title(shortened(one_line(name), 24), fontsize=8, fontweight="normal")
         scale_strengths(axes, "x", [strength for strength, _ in points], apart=0.2)
         axes.tick_params(labelsize=6.5)
@@ -216,7 +261,7 @@ def numbers_figure(cell: CellResult) -> Figure | None:
     return figure
 
 
-def _mark_strength(axes: Axes, answer: SubjectResult, *, star: str) -> None:
+def _mark_strength(axes: Axes, answer: SubjectResult, *, star: str, metric: str) -> None:
     """λ* as a diamond on the lower edge, its interval as a bar, `lambda_1se` as an open triangle."""
     low, high = axes.get_ylim()
     floor = low - 0.08 * (high - low)
@@ -234,6 +279,9 @@ def _mark_strength(axes: Axes, answer: SubjectResult, *, star: str) -> None:
             zorder=5,
             label=f"{star}, 90 % interval",
         )
+        gain = gain_text(answer, metric)
+        told = f"{star} {strength_with_interval(answer)}"
+        tell(axes, answer.lambda_star, floor, told if gain == "–" else f"{told}: {gain}")
     if answer.lambda_1se is not None:
         axes.plot(
             answer.lambda_1se, floor, color=INK, marker="^", markerfacecolor="white", markersize=6, linestyle="none",

@@ -10,11 +10,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from study.results.figures import across, curves, theory
-from study.results.figures.canvas import encoded, style, watermark
+from study.results.figures import across, curves, pictures, theory
+from study.results.figures.canvas import as_svg, encoded, style, watermark
 from study.results.figures.information import information_figure
 from study.results.figures.names import CHANGES, OVERVIEW, SIDE_BY_SIDE, is_figure
 from study.results.model import CellResult
+
+_WHERE_THERE_IS_ANY = {
+    "space": pictures.space_figure,
+    "classes": pictures.classes_figure,
+    "learning": pictures.learning_figure,
+    "numbers": curves.numbers_figure,
+}
 
 
 def figures(cells: Sequence[CellResult]) -> dict[str, Figure]:
@@ -29,14 +36,17 @@ def figures(cells: Sequence[CellResult]) -> dict[str, Figure]:
             for told in cell.told_encoders[:2]:
                 if told.answer.tried:
                     drawn[f"{stem}-curve-{told.place + 1}"] = curves.curve_figure(cell, told)
+            if cell.joint and cell.joint.tried:
+                drawn[f"{stem}-joint"] = curves.joint_figure(cell, cell.joint)
             if curves.has_similarity(cell):
                 drawn[f"{stem}-alignment"] = curves.similarity_figure(cell)
-            if figure := curves.numbers_figure(cell):
-                drawn[f"{stem}-numbers"] = figure
+            for kind, draws in _WHERE_THERE_IS_ANY.items():
+                if figure := draws(cell):
+                    drawn[f"{stem}-{kind}"] = figure
             if cell.pid and any(value is not None for value in cell.pid.components.values()):
                 drawn[f"{stem}-pid"] = information_figure(cell.pid, cell.names)
-            if cell.forecast and cell.forecast.encoders:
-                drawn[f"{stem}-forecast"] = theory.forecast_figure(cell.forecast, cell.names)
+            if cell.forecast and (figure := theory.forecast_figure(cell.forecast, cell.names)):
+                drawn[f"{stem}-forecast"] = figure
             if together := theory.told_together(cell):
                 drawn[f"{stem}-theory"] = theory.together_figure(together, cell)
         whole = {OVERVIEW: across.overview, SIDE_BY_SIDE: across.side_by_side, CHANGES: across.changes}
@@ -45,6 +55,20 @@ def figures(cells: Sequence[CellResult]) -> dict[str, Figure]:
             for figure in drawn.values():
                 watermark(figure, "stand-in data")
     return dict(sorted(drawn.items()))
+
+
+def draw_curves(cells: Sequence[CellResult]) -> dict[str, str]:
+    """The curves of both encoders of each cell as SVG text, by name: what a study that runs is looked at for."""
+    drawn = {}
+    with style():
+        for position, cell in enumerate(cells, start=1):
+            for told in cell.told_encoders[:2]:
+                if told.answer.tried:
+                    figure = curves.curve_figure(cell, told)
+                    if cell.stand_in:
+                        watermark(figure, "stand-in data")
+                    drawn[f"{cell.file_stem(position)}-curve-{told.place + 1}"] = as_svg(figure)
+    return drawn
 
 
 def draw(cells: Sequence[CellResult], folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from study.results.figures.canvas import INK, blank, legend, shortened
+from study.results.figures.canvas import INK, blank, legend, shortened, tell
 from study.results.model import ProfileResult
 
 _BARS = {
@@ -31,6 +31,12 @@ def information_figure(profile: ProfileResult, names: tuple[str, str]) -> Figure
         if bounds:
             error = [[max(0.0, value - bounds[0])], [max(0.0, bounds[1] - value)]]
             axes.errorbar(place, value, yerr=error, color=INK, capsize=4, linestyle="none", label="interval")
+        ends = f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else ""
+        named = {
+            "unique_1": f"unique to {shortened(names[0], 24)}",
+            "unique_2": f"unique to {shortened(names[1], 24)}",
+        }.get(key, key)
+        tell(axes, place, value, f"{named}: {value:.2f}{ends} {profile.units or 'bits'}")
         marks = [components[key] for components in profile.spread.values() if key in components]
         if len(marks) > 1:
             at = [place + 0.2] * len(marks)

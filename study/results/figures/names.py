@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 # Of a cell, named `CellResult.file_stem(position)-KIND`.
-FIGURES = ("curve-1", "curve-2", "alignment", "numbers", "pid", "forecast", "theory")
+FIGURES = (
+    "curve-1", "curve-2", "joint", "alignment", "space", "classes", "learning", "numbers", "pid", "forecast", "theory",
+)  # fmt: skip
 # Of the study: λ* against redundancy, all pairs side by side, the change against λ = 0.
 OVERVIEW, SIDE_BY_SIDE, CHANGES = "00-strength-against-redundancy", "00-side-by-side", "00-changes"
 

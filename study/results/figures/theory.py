@@ -12,6 +12,7 @@ from study.results.figures.curves import draw_means
 from study.results.model import CellResult, EncoderResult, EncoderTogether, ForecastResult, TogetherResult
 from study.results.text.amounts import strength_text
 
+_FLAT = 0.005  # of the target's variance: a forecast that varies by less is a sentence
 _LINES = tuple({**style, "marker": ""} for style in ENCODER_STYLES)  # marks are for what was measured
 
 
@@ -43,11 +44,29 @@ def together_sentence(cell: CellResult) -> str:
     return f"The linear theory: {'; '.join(told)}." if told else ""
 
 
-def forecast_figure(forecast: ForecastResult, names: tuple[str, str]) -> Figure:
-    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap.
+def flat_sentence(cell: CellResult) -> str:
+    """That the linear forecast expects no difference between strengths; "" where it does, or there is none."""
+    spans = _spans(cell.forecast)
+    if not spans or max(spans) >= _FLAT:
+        return ""
+    return f"The linear forecast is flat: at no strength would linear encoders lose {_FLAT:.1%} of the target."
+
+
+def _spans(forecast: ForecastResult | None) -> list[float]:
+    """How much the held-out risk of each encoder varies over the strengths."""
+    encoders = forecast.encoders if forecast else ()
+    risks = [[risk for _, risk in _points(one.strengths, one.held_out)] for one in encoders]
+    return [max(values) - min(values) for values in risks if values]
+
+
+def forecast_figure(forecast: ForecastResult, names: tuple[str, str]) -> Figure | None:
+    """What linear encoders would lose, by the theory: held-out risk against strength, and where directions swap. None
+    where that is the same at every strength: then there is `flat_sentence`.
 
     `names` are those of the pair's modalities.
     """
+    if not (spans := _spans(forecast)) or max(spans) < _FLAT:
+        return None
     figure, axes = blank("Linear forecast, before any training")
     every: list[float] = []
     for encoder, look, name in zip(forecast.encoders, _LINES, names, strict=False):

@@ -3,9 +3,12 @@
 from study.results.model.answers import AdvisedResult as AdvisedResult
 from study.results.model.answers import Alternative as Alternative
 from study.results.model.answers import Baseline as Baseline
+from study.results.model.answers import CrossedPoint as CrossedPoint
 from study.results.model.answers import CurvePoint as CurvePoint
 from study.results.model.answers import EncoderResult as EncoderResult
 from study.results.model.answers import GainResult as GainResult
+from study.results.model.answers import JointChange as JointChange
+from study.results.model.answers import JointResult as JointResult
 from study.results.model.answers import KeptEncoder as KeptEncoder
 from study.results.model.answers import OwnSide as OwnSide
 from study.results.model.answers import PairResult as PairResult
@@ -14,6 +17,8 @@ from study.results.model.answers import ScoreResult as ScoreResult
 from study.results.model.answers import SearchedResult as SearchedResult
 from study.results.model.answers import SubjectResult as SubjectResult
 from study.results.model.answers import ToldGain as ToldGain
+from study.results.model.budget import BudgetResult as BudgetResult
+from study.results.model.budget import CutResult as CutResult
 from study.results.model.cells import SIMILARITIES as SIMILARITIES
 from study.results.model.cells import AlignmentPoint as AlignmentPoint
 from study.results.model.cells import AtStrength as AtStrength
@@ -40,5 +45,8 @@ from study.results.model.outside import NextTraining as NextTraining
 from study.results.model.outside import OtherHyperparameter as OtherHyperparameter
 from study.results.model.outside import OutsideResult as OutsideResult
 from study.results.model.outside import TrainingCounts as TrainingCounts
+from study.results.model.pictures import ClassChange as ClassChange
+from study.results.model.pictures import PicturesResult as PicturesResult
+from study.results.model.pictures import ProjectionResult as ProjectionResult
 from study.results.model.report import ForecastAgreement as ForecastAgreement
 from study.results.model.report import Report as Report

@@ -147,6 +147,11 @@ class SubjectResult:
         return self.curve
 
     @property
+    def told_posterior(self) -> PosteriorCurve | None:
+        """The posterior of `told_curve`."""
+        return self.posterior
+
+    @property
     def told_gain(self) -> ToldGain:
         """`gain`, also of a report that has no such field; empty where there is none to tell: at λ = 0 there is nothing
         to gain over λ = 0.
@@ -234,6 +239,11 @@ class EncoderResult(SubjectResult):
     )
     own_side: OwnSide | None = None
     baseline: Baseline | None = said("without alignment, of the confirming seeds", null=True)
+    tuned: Mapping[str, object] = said(
+        "hyperparameters searched over, as the pair is advised to train it with; empty where that was not confirmed",
+        default=dict,
+        absent=True,
+    )
     model: KeptEncoder | None = said("the encoder that was kept", null=True)
     scores: tuple[ScoreResult, ...] = said(
         "every score that fits the target, on the test rows, whichever decides", default=(), absent=True
@@ -292,3 +302,32 @@ class PairResult(SubjectResult):
     strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", minimum=0)
     reason: str | None = None
     alternatives: tuple[Alternative, ...] = said(default=(), absent=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossedPoint:
+    """What each representation alone tells of the other encoder's target at one strength: means over the replicates."""
+
+    strength: float | None = said(required=True, null=True, minimum=0)
+    encoder_1: float | None = said("of target 2, in its score", required=True, null=True)
+    encoder_2: float | None = said("of target 1, in its score", required=True, null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointChange:
+    """How what both tell together differs between λ = 0 and the strengths that are advised."""
+
+    strengths: Strengths | None = said("λ of encoder 1 and of encoder 2", required=True, minimum=0)
+    at_zero: float | None = said("mean score without alignment", required=True, null=True)
+    at_advised: float | None = said("mean score there", required=True, null=True)
+    gain: GainResult | None = said("the paired difference, of the seeds' luck alone", required=True, null=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointResult(SubjectResult):
+    """What a ridge probe of both representations together tells: a third curve, which decides nothing. Its p-values are
+    held to what one claim more of the study would need. Of two targets it is the mean of both scores.
+    """
+
+    change: JointChange | None = said("absent where the pair is not to be aligned, or nothing was measured there")
+    crossed: tuple[CrossedPoint, ...] = said("where the encoders have targets of their own", default=(), absent=True)

@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from study.pid import COMPONENTS
-from study.results.model.answers import AdvisedResult, CurvePoint, EncoderResult, Limits, PairResult
+from study.results.model.answers import (
+    AdvisedResult,
+    CurvePoint,
+    EncoderResult,
+    JointResult,
+    Limits,
+    PairResult,
+)
+from study.results.model.budget import CutResult
 from study.results.model.containers import said
+from study.results.model.pictures import PicturesResult
 from study.results.names import one_line
 
 SIMILARITIES = ("cka", "svcca", "mutual_knn")  # of representations, that every version has
@@ -222,16 +231,26 @@ class CellResult:
     counts: Counts = said(default=Counts)
     extensions: tuple[ExtensionResult, ...] = said("how the study was extended, oldest first", default=(), absent=True)
     left_behind: tuple[LeftBehind, ...] = said("confirmations that do not count any more", default=(), absent=True)
+    cut: CutResult | None = said("absent where no budget ended its search")
     transfer: Transfer = said(default=Transfer)
+    stopping_spared: int | None = said(
+        "trainings that a met target of search.stop_* spared; absent where there is none, or the search goes on or was "
+        "extended",
+        minimum=0,
+    )
     pid: ProfileResult | None = said(required=True, null=True)
     encoders: tuple[EncoderResult, ...] = said("in the pair's order", required=True, default=(), length=2)
     pair_choice: PairResult = said(required=True, default=PairResult)
+    joint: JointResult | None = said(
+        "what both representations tell together, by a ridge probe; absent where nothing was probed"
+    )
     advised: AdvisedResult | None = said("the decision for the pair")
     alignment: tuple[AlignmentPoint, ...] = said(required=True, default=())
     learning_curves: tuple[LearningCurve, ...] = said(default=())
     forecast: ForecastResult | None = said(null=True)
     own_training: OwnTraining | None = said("absent where the encoders are the built-in ones")
     other_numbers: tuple[OtherNumbers, ...] = said("of the user's function", default=(), absent=True)
+    pictures: PicturesResult | None = said("absent where the record holds none")
 
     @property
     def has_one_score(self) -> bool:

@@ -138,7 +138,7 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_absent(told: Said, value: object) -> bool:
     return (value is None and (told.absent or not told.null)) or (
-        isinstance(value, tuple) and not value and told.absent
+        isinstance(value, tuple | Mapping) and not value and told.absent
     )
 
 

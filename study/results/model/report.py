@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from study.results.model.answers import Limits
+from study.results.model.budget import BudgetResult
 from study.results.model.cells import CellResult
 from study.results.model.containers import from_json, said
 
@@ -38,6 +39,7 @@ class Report:
     training_seconds: float | None = None
     peak_memory_bytes: int | None = said(minimum=0)
     trainings: int | None = said(required=True, minimum=0)
+    budget: BudgetResult | None = said("absent where the study file sets none")
     forecast_agreement: ForecastAgreement | None = said(null=True)
     cells: tuple[CellResult, ...] = said(required=True, default=(), at_least=1)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from study.results.model import CellResult, CurvePoint, EncoderResult, PosteriorCurve, Report
-from study.results.page.parts import escaped, sentence
+from study.results.page.parts import RUNNING, Running, escaped, sentence
 from study.results.text import amounts
 from study.results.text.pair import advice_with_gain
 from study.selection import warp, warp_scale
@@ -16,16 +16,21 @@ _WIDTH, _HEIGHT, _MARGIN = 150.0, 46.0, 4.0  # of a small curve, in the units of
 _MOST_PAIRS = 12  # that are drawn; of the others there is a line
 
 
-def card(report: Report) -> str:
+def card(report: Report, *, running: Running | None = None) -> str:
     """The inside of a study's section on the page over all studies."""
-    facts = [f"{report.trainings or 0} trainings"]
+    facts = (
+        [f"running: {running.counted} by {running.at:%H:%M:%S}, provisional"]
+        if running
+        else [f"{report.trainings or 0} trainings"]
+    )
     facts += [amounts.duration(report.wall_seconds)] if report.wall_seconds else []
     facts += ["stand-in data, which say nothing of the real ones"] if report.stand_in else []
-    facts += [] if report.status in ("complete", None) else ["not ended"]
+    facts += [] if report.status in ("complete", None) or running else ["not ended"]
     pairs = "".join(_pair(cell) for cell in report.cells[:_MOST_PAIRS])
     if more := len(report.cells) - _MOST_PAIRS:
         pairs += f'<p class="note">and {more} more in its report</p>\n' if more > 0 else ""
-    return f'<p class="meta">{" · ".join(map(escaped, facts))}</p>\n<div class="pairs">\n{pairs}</div>\n'
+    begin = f'{RUNNING}{running.seconds:.0f}">' if running else '<p class="meta">'
+    return f'{begin}{" · ".join(map(escaped, facts))}</p>\n<div class="pairs">\n{pairs}</div>\n'
 
 
 def small_curves(cell: CellResult) -> str:

@@ -9,12 +9,14 @@ from study.results.figures import theory
 from study.results.figures.names import CHANGES, FIGURES, OVERVIEW, SIDE_BY_SIDE
 from study.results.model import CellResult, ForecastAgreement, OwnTraining, Report
 from study.results.names import capital, one_line
-from study.results.page.parts import definitions, document, escaped, figure, links, section, sentence
+from study.results.page.parts import Running, definitions, document, escaped, figure, links, section, sentence
 from study.results.page.tables import alternatives_table, answer_table, curve_table, scores_table
 from study.results.text.amounts import correlation_text, duration, gain_unit, in_unit
 from study.results.text.beforehand import learnt_text, profile_text
+from study.results.text.budget import budget_text, remedy_text
 from study.results.text.doubts import caveats
 from study.results.text.encoder import encoder_sentence
+from study.results.text.joint import joint_sentence
 from study.results.text.pair import cell_sentence
 
 _FEWEST_RANKED = 5  # encoders whose order is told
@@ -23,6 +25,15 @@ _CAPTIONS = {  # {first} and {second} stand for the modalities
     "posterior of the curve; the diamond and the bar under it are λ* and its 90 % interval; the dotted line is the "
     "level at λ = 0.",
     "curve-2": "The encoder of {second} against λ, drawn as that of {first}.",
+    "joint": "What both representations tell together against λ, drawn as an encoder's score: the score of a ridge "
+    "probe of the two, fitted on the training rows. It decides nothing.",
+    "space": "Where the representations of the same validation rows lie, of one seed, at λ = 0, next to λ* and at the "
+    "largest strength: the first two principal components of both modalities together, each row of length 1. "
+    "Dots: {first}; squares: {second}; a line joins the two of a row; colours are classes, or fifths of the target.",
+    "classes": "Which classes gain and which lose: the share of each class's test rows that an encoder tells, mean "
+    "over the confirming seeds.",
+    "learning": "How training goes at λ = 0 and next to λ*, or at the largest strength where λ* is 0: mean over the "
+    "seeds of the search, on validation rows. A curve that still rises at its end asks for more epochs.",
     "numbers": "Other numbers that the function returned, each on an axis of its own: means over the seeds.",
     "alignment": "How similar the two representations become, by three metrics.",
     "pid": "What the pair knows about the target. Dotted marks: what chance alone would give; n.s.: not above chance.",
@@ -72,9 +83,16 @@ _SECTIONS = {  # by what links to them name
 }
 
 
-def render(report: Report, figures: Mapping[str, str] | None = None, *, files: Mapping[str, str] | None = None) -> str:
+def render(
+    report: Report,
+    figures: Mapping[str, str] | None = None,
+    *,
+    files: Mapping[str, str] | None = None,
+    running: Running | None = None,
+) -> str:
     """A report as HTML text; `figures` maps the names of `study.results.figures.drawing` to their SVG text, and `files`
-    what else lies beside the page, by its address from there, to what it is.
+    what else lies beside the page, by its address from there, to what it is. Of a study that is `running` the page says
+    so, and reloads itself.
     """
     cells, drawings = report.cells, figures or {}
     title = f"How strongly to align: {escaped(report.study or 'study')}"
@@ -93,17 +111,28 @@ def render(report: Report, figures: Mapping[str, str] | None = None, *, files: M
     told = {name: section(_SECTIONS[name], *parts, anchor=name) for name, parts in contents.items() if parts}
     to_pairs = ((f"#pair-{position}", f"{position} · {cell.title}") for position, cell in enumerate(cells, start=1))
     to_sections = ((f"#{name}", _SECTIONS[name]) for name in told)
-    return document(title, _answers(report, title), links("Contents", (*to_sections, *to_pairs)), *told.values())
+    return document(
+        title,
+        _answers(report, title, running),
+        links("Contents", (*to_sections, *to_pairs)),
+        *told.values(),
+        reload=running.seconds if running else None,
+    )
 
 
-def _answers(report: Report, title: str) -> str:
+def _answers(report: Report, title: str, running: Running | None) -> str:
     facts = [f"{report.trainings or 0} trainings"]
     if report.wall_seconds:
         facts.append(duration(report.wall_seconds))
     if report.seed is not None:
         facts.append(f"seed {report.seed}")
     banners = []
-    if report.status not in ("complete", None):
+    if running:
+        banners.append(
+            f"This study is running: {escaped(running.counted)} by {running.at:%H:%M:%S}. What is said here is "
+            f"provisional, and may move. The page reloads itself every {running.seconds:.0f} seconds."
+        )
+    elif report.status not in ("complete", None):
         banners.append("This study has not ended: what is missing is still to be trained, what is here may move.")
     if report.stand_in:
         banners.append(
@@ -127,6 +156,7 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
     sentences = [encoder_sentence(cell, told.place) for told in cell.told_encoders]
     told = {
         **dict(zip(FIGURES, sentences, strict=False)),
+        "joint": joint_sentence(cell),
         "pid": profile_text(cell),
         "theory": theory.together_sentence(cell),
     }
@@ -144,7 +174,13 @@ def _evidence(cell: CellResult, position: int, figures: Mapping[str, str]) -> st
         f'<h3 id="pair-{position}">{position} · {escaped(cell.title)}</h3>\n'
         + "".join(
             f"<p>{sentence(capital(line))}</p>\n"
-            for line in [*sentences, told["theory"], published_sentence(cell)]
+            for line in [
+                *sentences,
+                told["joint"],
+                told["theory"],
+                theory.flat_sentence(cell),
+                published_sentence(cell),
+            ]
             if line
         )
         + (f'<div class="figures">\n{drawn}</div>\n' if drawn else "")
@@ -193,6 +229,8 @@ def _caveats(cells: Sequence[CellResult]) -> str:
 
 def _facts(report: Report) -> str:
     facts = [("Configuration", f"<code>{escaped(report.config_hash or '–')}</code>, in config.yaml beside this file")]
+    if budget := budget_text(report):
+        facts.append(("Budget", escaped(" ".join([f"{budget}.", remedy_text(report)]).strip())))
     estimators = sorted({cell.pid.estimator for cell in report.cells if cell.pid and cell.pid.estimator})
     if estimators:
         facts.append(("Information profile", f"{escaped(', '.join(estimators))}, in bits"))
@@ -210,7 +248,7 @@ def _facts(report: Report) -> str:
                 "believe it where the interval lies above 0",
             )
         )
-    times = (("Time, all in all", report.wall_seconds), ("Time, in training", report.training_seconds))
+    times = (("Time, last run", report.wall_seconds), ("Time, of that in training", report.training_seconds))
     facts += [(label, duration(seconds)) for label, seconds in times if seconds is not None]
     if peak := report.peak_memory_bytes:
         facts.append(("Peak memory", f"{peak / 2**30:.2f} GiB, all processes together"))
@@ -227,6 +265,8 @@ def _trained(cell: CellResult) -> str:
         fewest, most = min(seeds), max(seeds)
         each = f"{most} seed{'s' * (most > 1)} each" if fewest == most else f"{fewest} to {most} seeds"
         told += f", {len(seeds)} strength{'s' * (len(seeds) > 1)} of {each} in the search"
+    if cell.stopping_spared:
+        told += f"; its target was met early, which spared {cell.stopping_spared} more"
     learnt = learnt_text(cell)
     return f"{told}; {learnt}" if learnt else told
 

@@ -14,11 +14,15 @@ _FEWEST_LISTED = 4  # studies that a list of contents is worth
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A study of the folder: its folder's name, when its report was written, and its card; "" where it has none yet."""
+    """A study of the folder: its folder's name, when its report was written, and its card; "" where it has none yet.
+
+    `reload`: of a study that is running, the seconds after which its card is worth another look.
+    """
 
     folder: str
     written: datetime | None
     card: str
+    reload: float | None = None
 
 
 def render_index(studies: Sequence[Listed]) -> str:
@@ -34,6 +38,7 @@ def render_index(studies: Sequence[Listed]) -> str:
         listed if len(studies) >= _FEWEST_LISTED else "",
         *map(_section, studies),
         "" if studies else "<p>No study of this folder has a report yet.</p>\n",
+        reload=min((study.reload for study in studies if study.reload), default=None),
     )
 
 

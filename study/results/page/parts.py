@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from importlib import resources
+
+RUNNING = '<p class="meta" data-running="'  # begins the card of a study that is running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A study that goes on while its page is looked at: when the page was written, how many trainings there were by
+    then, and after how many seconds it is worth another look.
+    """
+
+    at: datetime
+    counted: str
+    seconds: float
 
 
 def escaped(value: object) -> str:
@@ -23,16 +38,19 @@ def fragment(*content: str) -> str:
     return f'<style>{stylesheet("notebook")}</style><div class="align-study">{"".join(content)}</div>'
 
 
-def document(title: str, *content: str) -> str:
-    """A page that loads nothing from anywhere, its title and content HTML already."""
+def document(title: str, *content: str, reload: float | None = None) -> str:
+    """A page that loads nothing from anywhere, its title and content HTML already; it comes again after so many seconds
+    where `reload` says so.
+    """
     css = stylesheet("report")
+    again = f'<meta http-equiv="refresh" content="{reload:.0f}">\n' if reload else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
+{again}<title>{title}</title>
 <style>
 {css}</style>
 </head>
@@ -51,7 +69,8 @@ def figure(svg: str | None, key: str, caption: str, *, style: str = "", more: st
         return ""
     body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>f{key}-", svg[start:])
     told = escape(f"{caption} {more}".strip())
-    body = body.replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
+    role = "group" if 'class="tips"' in body else "img"  # what is an image has no parts that could take the focus
+    body = body.replace("<svg", f'<svg role="{role}" aria-label="{told}"', 1)
     return f'<figure class="{style}">{body}<figcaption>{escaped(caption)}</figcaption></figure>\n'
 
 

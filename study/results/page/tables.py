@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from study.results.model import CellResult, GainResult, ToldEncoder
+from study.results.model import CellResult, CrossedPoint, GainResult, JointResult, SubjectResult
 from study.results.page.parts import escaped
 from study.results.text import amounts
 from study.results.text.beforehand import profile_text
+from study.results.text.joint import TOGETHER, joint_metric
 from study.results.text.pair import advice_with_gain, is_unaligned, reason_text, strategy_name
 from trainables.metrics.scores import LOWER
 
@@ -25,7 +26,14 @@ def answer_table(cells: Sequence[CellResult]) -> str:
             f'<tr class="pair"><th scope="rowgroup" colspan="{len(columns)}">{escaped(title)}'
             f"{_small(profile_text(cell))}</th></tr>\n"
         )
-        rows += [_encoder_row(cell, told, columns) for told in cell.told_encoders]
+        for index, name, answer in cell.told_encoders:
+            baseline = answer.baseline.mean if answer.baseline else None
+            rows.append(_answer_row(name, answer, columns, metric=cell.metric(index), baseline=baseline))
+        if cell.joint:
+            change = cell.joint.change
+            baseline = change.at_zero if change and change.gain and change.gain.source == "confirm" else None
+            name = f"{TOGETHER}, by a probe"
+            rows.append(_answer_row(name, cell.joint, columns, metric=joint_metric(cell), baseline=baseline))
     head = "".join(f'<th scope="col"{_numeric(0 < i < 5)}>{label}</th>' for i, label in enumerate(columns))
     caption = (
         "The strategy in the first line of each pair weighs both encoders; its gain is that of the pair as one. λ* is "
@@ -36,13 +44,13 @@ def answer_table(cells: Sequence[CellResult]) -> str:
     return _scrolling(f"{table}</tbody></table>", "Answers of every pair and encoder")
 
 
-def _encoder_row(cell: CellResult, told: ToldEncoder, columns: Sequence[str]) -> str:
-    index, name, answer = told
-    metric = cell.metric(index)
+def _answer_row(
+    name: str, answer: SubjectResult, columns: Sequence[str], *, metric: str, baseline: float | None
+) -> str:
     verdict = answer.verdict or "–"
     values = (
         amounts.strength_with_interval(answer),
-        amounts.score_text(answer.baseline.mean if answer.baseline else None, metric),
+        amounts.score_text(baseline, metric),
         amounts.gain_text(answer, metric),
         amounts.p_text(amounts.told_gain(answer)[0]),
         verdict,
@@ -101,6 +109,9 @@ def curve_table(cell: CellResult) -> str:
     similar = _SIMILARITIES if any(point.similarities for point in cell.alignment) or not cell.own_training else {}
     numbers = {point.strength: point.numbers for point in cell.other_numbers}
     other = list(dict.fromkeys(name for point in cell.other_numbers for name in point.numbers))
+    joint = cell.joint or JointResult()
+    together, metric = dict(joint.means), joint_metric(cell)
+    crossed = {point.strength: point for point in joint.crossed}
     for at in cell.by_strength:
         values = []
         for index, point in list(enumerate(at.points))[: len(told)]:
@@ -109,6 +120,11 @@ def curve_table(cell: CellResult) -> str:
                 amounts.spread_text(point.sd, cell.metric(index)),
                 f"{point.seeds or 0}" + (f" (+{point.diverged} diverged)" if point.diverged else ""),
             ]
+        values += [amounts.score_text(together.get(at.strength), metric)] if together else []
+        if crossed:
+            across = crossed.get(at.strength, CrossedPoint())
+            told_of_both = (across.encoder_1, cell.metric(1)), (across.encoder_2, cell.metric(0))
+            values += [amounts.score_text(mean, own) for mean, own in told_of_both]
         values += [_decimal(at.similarities.get(name)) for name in similar]
         values += [_decimal(numbers.get(at.strength, {}).get(name)) for name in other]
         rows.append(_row(f"{at.strength:.4g}", values))
@@ -119,6 +135,9 @@ def curve_table(cell: CellResult) -> str:
         for index, name, _ in told
         for what in ("mean", f"sd, {amounts.gain_unit(cell.metric(index))}", "seeds")
     ]
+    heads += [f"{TOGETHER} mean"] if together else []
+    first, second = cell.names
+    heads += [f"{first} on the target of {second}", f"{second} on that of {first}"] if crossed else []
     table = _table("λ", [*heads, *similar.values(), *other], rows, label="Scores at every strength")
     return f"<details><summary>The numbers behind the curves, in validation</summary>\n{table}</details>\n"
 

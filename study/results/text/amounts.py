@@ -18,6 +18,7 @@ class _Unit(NamedTuple):
     lower: bool = False  # whether less of it is better: scores and their differences are told as they are, not turned
 
 
+_SMALLEST_WHOLE, _LARGEST_WHOLE = 1e-7, 1e9  # strengths that are told without an exponent
 _SIZE = 0.05  # of a test; as `study.selection` has it, which would bring SciPy along
 _NEAR = 2.0  # times more or less than that: what other seeds, or another make of CPU, may turn over
 TOO_SMALL = "too small to matter"
@@ -49,11 +50,16 @@ _SHAPES_OF_ERRORS = {
 
 
 def strength_text(strength: float | None) -> str:
-    """A strength to two significant digits without an exponent: 0.6, 1.1, 0.025, 12; `?` where it is not known."""
+    """A strength to two significant digits: 0.6, 1.1, 0.025, 12; `?` where it is not known.
+
+    Only where nobody would count the zeros it has an exponent, as λ of a report and a study file may have: 1e-08.
+    """
     if strength is None:
         return "?"
     if strength == 0:
         return "0"
+    if not _SMALLEST_WHOLE <= abs(strength) < _LARGEST_WHOLE:
+        return f"{strength:.2g}".replace("e-", "e−")
     decimals = max(0, 1 - math.floor(math.log10(abs(strength))))
     text = f"{strength:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -94,6 +100,8 @@ def gain_text(answer: SubjectResult, metric: str) -> str:
     told = gain_with_interval(gain, metric)
     if told == "–":
         return told
+    if gain.is_too_small and not _shows(gain, metric):
+        told = f"less than {size_text(_finest(metric), metric)}"
     place = "" if answer.lambda_star else f" at {strength_text(strength)}"
     small = f", {TOO_SMALL}" if gain.is_too_small else ""
     return f"{told} {gain_unit(metric)}{place}{' (validation)' if gain.source == 'search' else ''}{small}"
@@ -277,6 +285,18 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _shows(gain: GainResult, metric: str) -> bool:
+    """Whether a gain or an end of its interval is told as more than zeros."""
+    values = (gain.mean or 0.0, *(gain.interval or ()))
+    return any(float(change_text(value, metric).replace("−", "-")) for value in values)
+
+
+def _finest(metric: str) -> float:
+    """The smallest difference that the decimals of a score's unit can tell."""
+    unit = _unit(metric)
+    return float(10**-unit.decimals / unit.scale)
 
 
 def _unit(metric: str) -> _Unit:

@@ -21,6 +21,7 @@ from study.results.text.amounts import (
     strength_text,
     told_gain,
 )
+from study.results.text.budget import cut_text
 from study.results.text.pair import is_unaligned, strategy_name, told_alternative
 
 _FLAGS = {
@@ -51,6 +52,8 @@ def caveats(cell: CellResult) -> list[str]:
         doubts.append(f"{diverged} of {trainings} trainings diverged and are left out of the means.")
     doubts += _of_pair(cell)
     doubts += _of_extensions(cell)
+    if cut := cut_text(cell):
+        doubts.append(f"{cut}.")
     doubts += _of_these_rows(cell)
     if not cell.pair_choice.strategy and not cell.error:
         doubts.append("the search of this pair has not ended: run the same command again.")

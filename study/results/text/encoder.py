@@ -66,7 +66,7 @@ def encoder_sentence(cell: CellResult, index: int) -> str:
         best = "error is lowest" if is_lower_better(metric) else "curve is highest"
         peak = f"at λ = {strength_text(place)}, where the searched {best},"
         sentences = [f"{verdict}, as {whole}{peak} {worth}: {_evidence(gain, metric)}"]
-    return ". ".join([*sentences, *_range_remark(answer, metric)]) + "."
+    return ". ".join([*sentences, *_range_remark(answer, metric), *_tuned(answer)]) + "."
 
 
 def effect(gain: GainResult, metric: str) -> str:
@@ -136,6 +136,15 @@ def _range_remark(answer: EncoderResult, metric: str) -> list[str]:
     loss = f"{size_text(change, metric)} {gain_unit(metric)}"
     than = "worse" if is_lower_better(metric) else "lower"
     return [f"By the end of the range, λ = {strength_text(end)}, it scores {loss} {than} in validation than at λ = 0"]
+
+
+def _tuned(answer: EncoderResult) -> list[str]:
+    """The hyperparameters that the search chose for it, where the pair is advised to train it."""
+    told = [
+        f"{one_line(name)} = {f'{value:.3g}' if isinstance(value, float) else one_line(value)}"
+        for name, value in answer.tuned.items()
+    ]
+    return [f"As advised it trains with {', '.join(told)}"] if told else []
 
 
 def _evidence(gain: GainResult, metric: str) -> str:

@@ -67,6 +67,21 @@ def advice(cell: CellResult) -> str:
     return f"{strategy_name(cell, choice.strategy)}{at}"
 
 
+def so_far(cell: CellResult) -> str:
+    """What a pair has come to before its study has ended: its encoders' λ* by the search, then, confirmed, what
+    `advice_with_gain` tells. "" where it has come to nothing yet.
+    """
+    gain = cell.advice.gain
+    if gain and gain.source == "confirm":
+        return advice_with_gain(cell)
+    stars = [
+        f"{told.name} {strength_with_interval(told.answer)}"
+        for told in cell.told_encoders
+        if told.answer.lambda_star is not None
+    ]
+    return f"λ* of {', of '.join(stars)}" if stars else ""
+
+
 def advice_with_gain(cell: CellResult) -> str:
     """The recommended strategy with what the pair as one gains by it: `one λ for both, 0.6: +1.0 points over λ = 0`.
 

@@ -9,13 +9,16 @@ from rich.text import Text
 
 from study.results.model import CellResult, Report
 from study.results.text import amounts
+from study.results.text.budget import budget_lines
+from study.results.text.joint import TOGETHER, joint_metric
 from study.results.text.pair import advice_with_gain
 
 
 def summary(report: Report) -> Group:
-    """What a study ends with: for each pair its profile, its strategy and what that gains; then both encoders.
+    """What a study ends with: for each pair its profile, its strategy and what that gains; then both encoders,
+    and what they tell together where that was probed.
 
-    Of each encoder λ* [90 % interval], the gain there, verdict and shape.
+    Of each λ* [90 % interval], the gain there, verdict and shape.
     """
     title = f"{report.study or 'study'}{' (stand-in data)' if report.stand_in else ''}"
     lines: list[RenderableType] = [
@@ -36,6 +39,20 @@ def summary(report: Report) -> Group:
             )
             for told in cell.told_encoders
         ]
+        if cell.joint is not None:
+            metric = joint_metric(cell)
+            lines.append(
+                _row(
+                    f"  {TOGETHER}",
+                    amounts.strength_with_interval(cell.joint),
+                    amounts.gain_text(cell.joint, metric),
+                    cell.joint.verdict or "no answer",
+                    amounts.curve_text(cell.joint, metric) or "–",
+                )
+            )
+    if told := budget_lines(report):
+        lines.append(Rule(style="dim"))
+        lines += [Text(line) for line in told]
     return Group(*lines)
 
 

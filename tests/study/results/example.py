@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import math
 from typing import Any
@@ -57,7 +58,34 @@ def digits_report() -> dict[str, Any]:
     cells[2]["encoders"][1]["curve"][-1]["diverged"] = 1
     cells[2]["counts"]["diverged"] = 1
     cells[2]["encoders"][1]["flags"].append("diverged")
+    cells[0]["pictures"] = _pictures("left", "right", star=(0.9, 0.9))
+    cells[1]["pictures"] = _pictures("left", "fourier", star=(0.0, 1.9))
     return _report("digits", cells)
+
+
+def _pictures(first: str, second: str, *, star: tuple[float, float], rows: int = 120) -> dict[str, Any]:
+    """Projections in which the two modalities come together, and accuracies of ten classes that all rise."""
+    drawn = np.random.default_rng(0)
+    labels = np.arange(rows) % 10
+    places = np.stack([np.cos(labels), np.sin(labels)], 1)
+    projections = []
+    for strengths, apart in (((0.0, 0.0), 1.0), (star, 0.3), ((4.0, 4.0), 0.1)):
+        points = np.stack([places, places * (1 - apart)]) + drawn.normal(0, 0.1, (2, rows, 2))
+        projections.append(
+            {
+                "strengths": list(strengths),
+                "points": base64.b64encode(points.astype("<f2").tobytes()).decode(),
+                "labels": base64.b64encode(labels.astype(np.uint8).tobytes()).decode(),
+                "classes": True,
+                "shares": [0.4, 0.2],
+            }
+        )
+    at_zero = [round(0.85 + 0.01 * k, 4) for k in range(10)]
+    classes = [
+        {"modality": name, "at_zero": at_zero, "at_star": [round(value + 0.02, 4) for value in at_zero]}
+        for name in (first, second)
+    ]
+    return {"projections": projections, "strengths": list(star), "classes": classes}
 
 
 def synthetic_report() -> dict[str, Any]:

@@ -16,6 +16,11 @@ def test_strengths_are_told_to_two_digits_without_exponents(strength: float | No
     assert amounts.strength_text(strength) == text
 
 
+@pytest.mark.parametrize(("strength", "text"), [(1.06e250, "1.1e+250"), (2.5e-9, "2.5e−09"), (1e-200, "1e−200")])
+def test_strengths_whose_zeros_nobody_would_count_have_an_exponent(strength: float, text: str) -> None:
+    assert amounts.strength_text(strength) == text
+
+
 def test_a_gain_that_rounds_to_zero_has_no_minus() -> None:
     gain = GainResult(mean=-0.0001, interval=(-0.02, 0.0))
     assert amounts.gain_with_interval(gain, "accuracy") == "+0.0 [−2.0, +0.0]"
@@ -88,3 +93,11 @@ def test_small_scores_of_a_unit_of_their_own_are_told_with_their_digits() -> Non
     ]  # fmt: skip
     assert amounts.score_text(4.2e-5, "mse") == "4.2e-05"
     assert amounts.change_text(1e-6, "accuracy") == "+0.0"
+
+
+def test_a_gain_of_which_nothing_shows_is_told_as_less_than_what_would() -> None:
+    small = GainResult(mean=1e-5, interval=(-2e-5, 3e-5), smallest_gain=0.005)
+    answer = EncoderResult(lambda_star=0.5, gain_over_zero=small)
+    assert amounts.gain_text(answer, "accuracy") == "less than 0.1 points, too small to matter"
+    wider = replace(answer, gain_over_zero=replace(small, interval=(-2e-5, 3e-3)))
+    assert amounts.gain_text(wider, "accuracy") == "+0.0 [−0.0, +0.3] points, too small to matter"

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from study.results.model import Report
 from study.results.writing import write_index, write_report
@@ -68,13 +70,36 @@ def test_page_and_index_on_a_phone_and_on_paper(tmp_path: Path) -> None:
             assert driver.current_url == index.as_uri()
         assert driver.get_log("browser") == []
         driver.get((tmp_path / "digits" / "report.html").as_uri())
+        _check_tips(driver)
         printed = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"])
         assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) <= 6
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         folded = driver.find_element(By.CSS_SELECTOR, "details td")
         assert folded.rect["height"] > 0  # on paper nobody can open it
+        assert not driver.find_element(By.CSS_SELECTOR, ".point").is_displayed()
     finally:
         driver.quit()
+
+
+def _check_tips(driver: webdriver.Chrome) -> None:
+    """Numbers of a point are shown where the keyboard's focus is, and where the mouse is, and nowhere else."""
+
+    def shown() -> list[str]:
+        script = "return [...document.querySelectorAll('.tip')].filter(tip => getComputedStyle(tip).display != 'none')"
+        return [str(tip.get_attribute("textContent")) for tip in driver.execute_script(script)]
+
+    assert shown() == []
+    for _ in range(60):
+        ActionChains(driver).send_keys(Keys.TAB).perform()
+        if driver.switch_to.active_element.get_attribute("class") == "point":
+            break
+    (text,) = shown()
+    assert "λ" in text
+    driver.execute_script("document.activeElement.blur()")
+    point = driver.find_elements(By.CSS_SELECTOR, ".point circle")[-1]
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
+    ActionChains(driver).move_to_element(point).perform()
+    assert len(shown()) == 1
 
 
 @pytest.mark.parametrize("name", ["digits_report", "hostile_report"])

@@ -124,8 +124,8 @@ def test_no_figure_names_an_encoder_by_its_number(pages: dict[str, str]) -> None
 
 def test_every_figure_says_what_it_shows(pages: dict[str, str]) -> None:
     drawn = [found for tag, found in Page(pages["digits_report"]).tags if tag == "svg"]
-    assert len(drawn) == 2 * 4 + 2
-    assert all(found["role"] == "img" and len(found["aria-label"] or "") > 20 for found in drawn)
+    assert len(drawn) == 2 * 7 + 1  # two pairs show no relation between λ* and redundancy
+    assert all(found["role"] in ("img", "group") and len(found["aria-label"] or "") > 20 for found in drawn)
 
 
 def test_tables_have_headers_for_rows_and_columns(pages: dict[str, str]) -> None:

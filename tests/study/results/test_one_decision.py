@@ -185,6 +185,7 @@ def test_a_report_contradicts_itself_nowhere(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @anything
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_no_report_of_many_contradicts_itself(
