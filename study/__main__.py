@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from study.cli.process import run_as_process
+from trainables.output import OptionParser
 
 COMMANDS = {  # name: where it lives, what it does
     "run": ("study.run", "run a study, or resume it; --dry-run prints what it will take"),
@@ -48,7 +49,7 @@ class _PrintCompletion(argparse.Action):
 
 def _overview() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
-    return argparse.ArgumentParser(
+    return OptionParser(
         prog="align-study",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"How strongly should two modalities be aligned?\n\ncommands, each with its own --help:\n{listed}",

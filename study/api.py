@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
+    from study.cli.progress import StudyProgress
     from study.config import StudyConfig
     from study.config.keys import StudyKeys
     from study.outside.notebook import Answer
@@ -30,13 +31,13 @@ Space = str | Path | Mapping[str, Any] | Callable[[Any], object]
 
 @dataclass(frozen=True)
 class Results:
-    """What a study found: `report`, the content of report.json as `data`, and its `folder`.
+    """What a study found: `report`, the content of report.json as `data`, and its `folder`, or address in a bucket.
 
     `pairs`, `encoders`, `curves`, `scores` and `alignment` are pandas frames, see `study.results.frames`.
     """
 
     data: Mapping[str, Any]
-    folder: Path
+    folder: Path | str
 
     @cached_property
     def report(self) -> Report:
@@ -140,9 +141,18 @@ def load_report(study: str | Path, *, out: str | Path = "studies") -> Results:
 
     Raises:
         FileNotFoundError: there is none.
+        ConfigError: `out` is a bucket that cannot be read.
     """
-    from study.config.folder import StudyFolder
+    from study.config.folder import StudyFolder, out_of
+    from trainables.saving.place import Place
 
+    if isinstance(place := out_of(out), Place):
+        from study.session.bucket import at_hand
+
+        with at_hand(place, [str(study)], say=lambda _: None, writes=False) as home:
+            if not StudyFolder(home.folder / str(study)).report.is_file():
+                raise FileNotFoundError(f"no report.json at {place}/{study}; run the study first")
+            return replace(load_report(home.folder / study), folder=f"{place}/{study}")
     given = Path(study)
     places = (given, StudyFolder(given).report, StudyFolder(Path(out) / given).report)
     path = next((place for place in places if place.is_file()), None)
@@ -235,6 +245,7 @@ def run(
     tracking_uri: str | None = None,
     stand_in: Literal["full", "small"] | None = None,
     progress: bool = True,
+    on_progress: Callable[[StudyProgress], object] | None = None,
     **keys: Unpack[StudyKeys],
 ) -> Results:
     """Run, resume or extend a study, as `python -m study.run` does, and return its report.
@@ -244,11 +255,13 @@ def run(
             function itself there), or a function `train(trial)` of your own: then `keys` are the rest of the study,
             `run(train, study="mine", pairs=[("image", "text")], options={"epochs": 20})`.
         overrides: `key=value` each, as the command's `--set`.
-        out: folder of all studies.
+        out: folder of all studies, or `s3://BUCKET/PREFIX`.
         address: of a running Ray cluster; None starts Ray on this machine.
         tracking_uri: of MLflow; None is what the command line takes.
         stand_in: `full` or `small` for generated data of the dataset's layout.
-        progress: show a progress bar.
+        progress: show lines and a progress bar; the logger `align_study` has the lines in any case.
+        on_progress: called with where the study is, a `study.StudyProgress` (phase, trainings done and planned, time
+            left, answers so far), twice a second at most. What it raises is told once, and stops nothing.
         keys: of the study file, beside a function.
 
     Raises:
@@ -260,23 +273,26 @@ def run(
     from rich.console import Console
 
     from study.cli.display import Display
+    from study.config.folder import out_of
     from study.results.model import to_json
-    from study.session.running import run_study
-    from study.tracking import Tracker
-    from study.tracking import tracking_uri as resolved_uri
 
-    uri = resolved_uri(tracking_uri)
-    with Display(Console(stderr=True, quiet=not progress)) as display:
+    place = out_of(out)
+    with Display(Console(stderr=True, quiet=not progress), on_progress=on_progress) as display:
+        from study.session.running import run_study  # seconds of imports, during which something is shown
+        from study.tracking import Tracker
+        from study.tracking import tracking_uri as resolved_uri
+
+        uri = resolved_uri(tracking_uri)
         report = run_study(
             config,
-            out=Path(out),
+            out=place,
             address=address,
             tracker=Tracker(uri, say=display.say),
             display=display,
             started=started,
             function=space if callable(space) else None,
         )
-    return Results(to_json(report), Path(out) / config.study)
+    return Results(to_json(report), place / config.study if isinstance(place, Path) else f"{place}/{config.study}")
 
 
 @told_in_python()
@@ -311,33 +327,15 @@ def select(
         name: of the hyperparameter, if it is not λ.
 
     Raises:
-        ConfigError: there are too few trainings for a curve, or what is given cannot be; the message is one line.
+        ConfigError: there are too few trainings for a curve, or what is given cannot be, as an argument of another type
+            or of another kind of input; the message is one line.
     """
-    import pandas as pd
-
-    from study.config import ConfigError
     from study.outside.notebook import Answer
-    from study.outside.reading import answer_report, answer_trials, trials_of_arrays
-    from study.outside.trials import Asked, Trials
-    from study.results.model import Report
+    from study.outside.reading import answer_given
+    from study.outside.trials import Asked
 
     given = strengths.report if isinstance(strengths, Results) else strengths
-    if isinstance(given, Report):
-        return Answer(answer_report(given))
-    if isinstance(given, pd.DataFrame):
-        asked = Asked(
-            strength=strength, score=score, seed=seed, encoder=encoder, split=split, minimise=minimise, log=log,
-            name=name,
-        )  # fmt: skip
-        named = given.rename(columns=str)
-        if named.columns.has_duplicates:
-            twice = named.columns[named.columns.duplicated()][0]
-            raise ConfigError(f"the frame has two columns {twice!r}; give each its own name")
-        return Answer(answer_trials(Trials(source="the frame", frame=named), asked))
-    if isinstance(given, str | Path):
-        raise ConfigError(f"select() was given {str(given)!r}; read it, as pandas.read_csv does, and give its frame")
-    if scores is None:
-        raise ConfigError("strengths were given without scores; give both, or a frame that has them")
-    trials, roles = trials_of_arrays(given, scores, seeds)
-    asked = Asked(strength="strength", score="score", seed=roles.seed, minimise=bool(minimise), log=log, name=name)
-    return Answer(answer_trials(trials, asked))
+    asked = Asked(
+        strength=strength, score=score, seed=seed, encoder=encoder, split=split, minimise=minimise, log=log, name=name
+    )
+    return Answer(answer_given(given, scores, seeds, asked))

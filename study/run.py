@@ -17,13 +17,14 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING
 
 from study.api import read_study, run
-from study.cli.options import add_out, add_stand_in, add_study_file
-from study.cli.process import INTERRUPTED, printer, run_as_process
-from trainables.output import json_text
+from study.cli.options import OUT, add_out, add_stand_in, add_study_file, add_volume
+from study.cli.process import INTERRUPTED, run_as_process, show
+from trainables.output import OptionParser, complain, json_text
 
 if TYPE_CHECKING:
     from study.results.model import Report
     from study.tracking import Tracker
+    from trainables.saving.place import Place
 
 __all__ = ["main", "parser", "run"]  # what `help` shows: of the function, too, that the module stands in for
 
@@ -32,21 +33,22 @@ STARTED = time.monotonic()
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    options = argparse.ArgumentParser(
+    options = OptionParser(
         prog="python -m study.run",
         description="Find how strongly to align every pair of modalities that a study file names. "
         "Run it again to resume a study, or with more seeds or pairs to extend it.",
-        epilog="example: python -m study.run --space search_spaces/digits.yaml --set replicates.search=8",
+        epilog="example: python -m study.run --space search_spaces/digits.yaml",
     )
     add_study_file(options)
     add_stand_in(options)
-    add_out(options)
-    options.add_argument("--address", help="a running Ray cluster (default: start Ray on this machine)")
+    add_out(options, bucket=True)
+    options.add_argument("--address", help="a running Ray cluster (default: start one here)")
     options.add_argument(
-        "--tracking-uri", metavar="URI", help="MLflow store (default: $MLFLOW_TRACKING_URI, or sqlite:///mlflow.db)"
+        "--tracking-uri", metavar="URI", help="MLflow store ($MLFLOW_TRACKING_URI, sqlite:///mlflow.db)"
     )
     options.add_argument("--workers", type=int, metavar="N", help="most packs to train at once; changes no result")
     options.add_argument("--json", action="store_true", help="print report.json instead of the table")
+    add_volume(options)
     options.add_argument("--dry-run", action="store_true", help="check all, print the plan and its time")
     options.add_argument(
         "--try",
@@ -72,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given, overrides, interruption)
     except KeyboardInterrupt:
         command = shlex.join(["python", "-m", "study.run", *(sys.argv[1:] if arguments is None else arguments)])
-        print(f"\ninterrupted; nothing is lost. Resume with: {command}", file=sys.stderr)
+        print(file=sys.stderr)
+        complain(f"interrupted; nothing is lost. Resume with: {command}")
         return INTERRUPTED
     finally:
         sys.unraisablehook = interruption.hook
@@ -80,7 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Interruption) -> int:
     from study.config import ConfigError
-    from study.config.folder import StudyFolder
 
     try:
         config = read_study(given.space, overrides=overrides, stand_in=given.stand_in, address=given.address)
@@ -89,33 +91,32 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
         from study.cli.display import Display
 
         if given.dry_run:
-            from study.scheduling.dry_run import dry_run
+            from study.session.bucket import check_record
+            from study.session.dry_run import dry_run
             from study.session.function import read_function
 
-            if (known := StudyFolder(given.out / config.study)).config.exists():
-                print(
-                    f"a study {config.study} is in {known.path}; this plan is of one that begins, and a run trains "
-                    "only what is missing there, or refuses what differs",
-                    file=sys.stderr,
-                )
+            check_record(config, given.out)  # where it is in PostgreSQL, a plan needs nothing of the folder
+            out = given.out if isinstance(given.out, Path) else OUT
             print(
                 dry_run(
                     config,
+                    out=out,
                     price=given.price_per_gpu_hour,
                     as_json=given.json,
-                    code=read_function(config, out=given.out),
+                    code=read_function(config, out=out),
                     try_seconds=given.try_seconds,
                 )
             )
             return 0
-        from study.session.running import run_study
-        from study.tracking import Tracker, tracking_uri
-
         # Ray prints what it has to say of a worker that died, and the output is the report's alone.
+        console = Console(stderr=True, quiet=given.quiet)
         with (
-            Display(Console(stderr=True), on_update=interruption.check) as display,
+            Display(console, on_update=interruption.check, verbose=given.verbose) as display,
             contextlib.redirect_stdout(sys.stderr),
         ):
+            from study.session.running import run_study  # seconds of imports, during which something is shown
+            from study.tracking import Tracker, tracking_uri
+
             tracker = Tracker(tracking_uri(given.tracking_uri), say=display.say)
             report = run_study(
                 config,
@@ -126,13 +127,12 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
                 started=STARTED,
             )
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        print(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost",
-              file=sys.stderr)  # fmt: skip
+        complain(f"error: {error.strerror} for {given.out}; make room and run the same command again, nothing is lost")
         return 2
     from study.results.model import to_json
     from study.results.text.summary import summary
@@ -140,31 +140,28 @@ def _run(given: argparse.Namespace, overrides: Sequence[str], interruption: _Int
     if given.json:
         print(json_text(to_json(report)))
     else:
-        printer().print(summary(report))
+        show(summary(report))
         _say_where(report, given.out, tracker)
     return 0 if report.answered else 1
 
 
-def _say_where(report: Report, out: Path, tracker: Tracker) -> None:
-    from study.config.folder import StudyFolder
+def _say_where(report: Report, out: Path | Place, tracker: Tracker) -> None:
+    from study.config.folder import PAGE
 
     seconds, memory = report.wall_seconds or 0.0, (report.peak_memory_bytes or 0) / 2**30
     outside = seconds - (report.training_seconds or 0.0)
-    print(
-        f"{report.trainings} trainings in {seconds:.0f} s ({outside:.0f} s of it outside training), "
+    show(
+        f"{report.trainings} trainings; the last run took {seconds:.0f} s ({outside:.0f} s of it outside training), "
         f"peak memory {memory:.1f} GiB"
     )
     for cell in report.cells:
         if cell.error:
             what = "the answer stands, but its encoders were not trained" if cell.pair_choice.strategy else "no answer"
-            print(f"{what} for {cell.label}: {cell.error}", file=sys.stderr)
+            complain(f"{what} for {cell.label}: {cell.error}")
         elif not cell.answered:
-            print(
-                f"no answer for {cell.label}: fewer than two strengths have a finite score, the others diverged",
-                file=sys.stderr,
-            )
-    print(f"report: {StudyFolder(out / str(report.study)).page}")
-    print(f"browse: {tracker.browse()}")
+            complain(f"no answer for {cell.label}: fewer than two strengths have a finite score, the others diverged")
+    show(f"report: {out}/{report.study}/{PAGE}")
+    show(f"browse: {tracker.browse()}")
 
 
 class _Interruption:

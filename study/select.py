@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from study.api import select
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
-from trainables.output import json_text
+from trainables.output import OptionParser, complain, json_text
 
 if TYPE_CHECKING:
     from study.outside.trials import Trials
@@ -24,7 +24,7 @@ __all__ = ["main", "parser", "select"]
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    options = argparse.ArgumentParser(
+    options = OptionParser(
         prog="python -m study.select",
         usage="python -m study.select [FILE] [options]",
         description="Find λ*, or another best value, from trainings done already. It only reads.",
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             written = write_answers(answer.results, given.out)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
     if given.json:
         print(json_text(answer.data, indent=1))

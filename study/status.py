@@ -18,7 +18,7 @@ from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from study.config.secrets import redacted
 from study.search.record.storage import check_option
-from trainables.output import json_text
+from trainables.output import OptionParser, complain, json_text
 
 if TYPE_CHECKING:
     from study.session.status import CellStatus, StudyStatus
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    options = argparse.ArgumentParser(
+    options = OptionParser(
         prog="python -m study.status",
         description="List the studies of a storage: progress, failures, age of the last result, what was decided for "
         "each pair, or with a ? the best shared λ so far.",
@@ -37,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
         "--storage", metavar="URI", help="where the record is, as in a study file (default: list the studies in --out)"
     )
     add_out(options)
+    options.add_argument(
+        "--address", metavar="HOST:PORT", help="ask this Ray cluster who holds and waits for how many of its places"
+    )
+    options.add_argument("--price-per-gpu-hour", type=float, metavar="X", help="show what each study has cost so far")
     options.add_argument("--json", action="store_true", help="print JSON, for programs")
     return options
 
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0 done, 2 bad input."""
     given = parser().parse_args(arguments)
-    from study.session.status import read_statuses  # seconds of imports, which --help need not wait for
+    from study.session.status import in_queue, read_statuses  # seconds of imports, which --help need not wait for
 
     warnings.filterwarnings("ignore")
     try:
@@ -52,30 +56,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.storage:
             check_option("--storage", given.storage)
         left_out: list[str] = []
+        if given.price_per_gpu_hour is not None and not 0 <= given.price_per_gpu_hour < float("inf"):
+            raise ConfigError(f"--price-per-gpu-hour is {given.price_per_gpu_hour:g}; give 0 or more")
         statuses = read_statuses(given.out, storage=given.storage, study=given.study, say=left_out.append)
+        if given.address:
+            from study.cluster.access import check_token
+
+            check_token(given.address)  # before Ray looks for one
+            from study.cluster.leases import standings_at  # Ray comes along, which nobody else waits for
+
+            statuses = in_queue(statuses, standings_at(given.address, say=_say))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
     for line in left_out:
         _say(line)
     if not statuses and not left_out:
         _say(f"no study in {redacted(given.storage or str(given.out))} has begun")
     if given.json:
-        print(json_text([_plain(status) for status in statuses], indent=1))
+        print(json_text([_plain(status, price=given.price_per_gpu_hour) for status in statuses], indent=1))
     else:
         console = printer()
         console.print(_table(statuses, cells=bool(given.study)))
+        for status in statuses:
+            console.print(Text(_account(status, price=given.price_per_gpu_hour)))
         for status in statuses:
             for cell, reason in status.failed_cells.items():
                 console.print(Text(f"{status.study}: no answer for {cell}: {reason}"))
     return 0
 
 
-def _plain(status: StudyStatus) -> dict[str, Any]:
+def _cost(status: StudyStatus, *, price: float | None) -> float | None:
+    """What the GPUs of a study have cost so far, in the currency of the price for an hour of one."""
+    return None if price is None or status.gpu_hours is None else price * status.gpu_hours
+
+
+def _account(status: StudyStatus, *, price: float | None) -> str:
+    """A line of how a study stands: whether it runs, what it holds and has spent so far, who began it."""
+    told: list[str] = [status.state if status.state != "unknown" else "may run"]
+    if status.held is not None:
+        told.append(f"{status.held} of the {status.wanted} places that it wants")
+    if status.state == "waits":
+        told.append(f"{status.ahead} ahead of it")
+    if status.worker_hours is not None:
+        told.append(f"{status.worker_hours:.2f} worker-hours")
+    if status.gpu_hours:
+        told.append(f"{status.gpu_hours:.2f} GPU-hours")
+    if (cost := _cost(status, price=price)) is not None:
+        told.append(f"cost {cost:.2f}")
+    if status.owner:
+        told.append(f"of {status.owner}")
+    return f"{status.study}: {', '.join(told)}"
+
+
+def _plain(status: StudyStatus, *, price: float | None) -> dict[str, Any]:
     """A status as plain containers; what is advised as report.json has it."""
     from study.results.model import to_json
 
-    told = asdict(status)
+    told = asdict(status) | {"cost": _cost(status, price=price)}
     for cell, state in zip(told["cells"], status.cells, strict=True):
         cell["advised"] = to_json(state.advised)
     return told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from trainables import output
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 INTERRUPTED = 130
 
@@ -31,6 +32,22 @@ def run_as_process(main: Callable[[], int]) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):  # from now on they end what is left at once
             signal.signal(number, signal.SIG_DFL)
         gc.freeze()  # else the interpreter looks for garbage among all of them once more before it ends, 0.6 s
+
+
+def show(what: str | RenderableType) -> None:
+    """A line or a table on standard output, and in the log."""
+    from rich.console import Console
+
+    if isinstance(what, str):
+        print(what)
+        output.logger().info("%s", what)
+        return
+    printer().print(what)
+    plain = Console(file=io.StringIO(), width=100)
+    with plain.capture() as told:
+        plain.print(what)
+    for line in told.get().splitlines():
+        output.logger().info("%s", line.rstrip())
 
 
 def printer() -> Console:

@@ -37,7 +37,8 @@ def read_table(path: Path) -> Trials:
         frame = pd.read_parquet(path) if name.endswith((".parquet", ".pq")) else _read_text(path)
     except (OSError, ValueError, EOFError, ImportError) as error:  # of pandas and pyarrow, most are ValueErrors
         told = " ".join(str(error).split())[:200]
-        raise ConfigError(f"cannot read {path} as a table: {told}; write it anew as CSV or Parquet") from None
+        anew = "in UTF-8, as CSV" if isinstance(error, UnicodeError) else "as CSV"
+        raise ConfigError(f"cannot read {path} as a table: {told}; write it anew {anew} or Parquet") from None
     if not len(frame.columns) or not len(frame):
         raise ConfigError(f"{path} has no rows below its first line; give one row per training")
     frame.columns = [str(column).strip() for column in frame.columns]

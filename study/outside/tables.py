@@ -149,7 +149,9 @@ def _scores(frame: pd.DataFrame, columns: Columns) -> list[float | None]:
         diverged = not abs(value) <= LARGEST_SCORE
         scores.append(None if diverged else -value if columns.minimise else value)
     if all(score is None for score in scores):
-        raise ConfigError(f"column {columns.score} holds no finite score: every training diverged")
+        raise ConfigError(
+            f"column {columns.score} holds no finite score up to {LARGEST_SCORE:g}: every training diverged"
+        )
     return scores
 
 

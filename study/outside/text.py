@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from study.results.model import GainResult, OtherHyperparameter, OutsideResult
-from study.results.names import capital
+from study.results.names import capital, one_line
 from study.results.text.amounts import p_in_words, shape_text, strength_text, strength_with_interval, told_gain
 
 _LEFT_OUT = {
@@ -26,7 +26,7 @@ _MOST_FAILED = 0.1  # share of trainings
 def title(answer: OutsideResult) -> str:
     """What the answer is of: `encoder text: weight decay, by val_acc`."""
     whose = f"{answer.modality}: " if answer.modality else ""
-    return f"{whose}{answer.name or 'λ'}, by {answer.score}{' (lower is better)' if answer.minimise else ''}"
+    return f"{whose}{answer.name or 'λ'}, by {one_line(answer.score)}{' (lower is better)' if answer.minimise else ''}"
 
 
 def headline(answer: OutsideResult) -> str:
@@ -88,7 +88,8 @@ def next_sentence(answer: OutsideResult) -> str:
     for strength, group in groupby(by_strength, key=lambda one: one.strength):
         seeds = [one.seed or "" for one in group]
         parts.append(f"{strength_text(strength)} (seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})")
-    told = f"The next trainings that would tell most: {symbol(answer)} = {', '.join(parts)}." if parts else ""
+    where = ", within what was tried" if "edge" in answer.flags else ""
+    told = f"The next trainings that would tell most{where}: {symbol(answer)} = {', '.join(parts)}." if parts else ""
     if (needed := answer.seeds_needed) is not None:
         place = (answer.searched.lambda_star if answer.searched else None) or answer.lambda_star
         told += (
@@ -98,7 +99,7 @@ def next_sentence(answer: OutsideResult) -> str:
     elif not _has_gain(answer):
         told += " There is no gain that more seeds could show."
     else:
-        told += " Not even 200 fresh seeds would show a gain of this size for certain: it hardly matters."
+        told += " Not even 200 fresh seeds would show a gain of this size (with 80 % probability): it hardly matters."
     return told.strip()
 
 
@@ -107,10 +108,13 @@ def counts_sentence(answer: OutsideResult) -> str:
     counts = answer.counts
     left = [f"{count} {why}" for key, why in _LEFT_OUT.items() if (count := getattr(counts, key) or 0)]
     told = f"{counts.trainings} trainings, {counts.used} used"
+    others = (counts.trainings or 0) - (counts.used or 0) - sum(getattr(counts, key) or 0 for key in _LEFT_OUT)
+    if others > 0 and told_gain(answer)[0].source != "search":
+        told += f" to find {starred(answer)} and {others} to confirm it"
     told += f" ({', '.join(left)})" if left else ""
     if counts.averaged:
         told += f"; {counts.averaged} of the same strength and seed as another were averaged with it"
-    took = ", ".join(f"{role} = {column}" for role, column in answer.took.items())
+    took = ", ".join(f"{role} = {one_line(column)}" for role, column in answer.took.items())
     return f"{told}. Taken: {took}."
 
 
@@ -118,16 +122,18 @@ def remarks(answer: OutsideResult) -> list[str]:
     """What these trainings cannot tell, one sentence each."""
     told = list(answer.remarks)
     base = answer.relative_to
-    if base:
+    if base and symbol(answer) == "λ":  # of a learning rate, say, 0 is no value
         told.append(
-            f"no training has {symbol(answer)} = 0: gains are over the smallest strength, {strength_text(base)}, and "
-            "whether none at all would be better is not known"
+            f"no training has λ = 0: gains are over the smallest strength, {strength_text(base)}, and whether none at "
+            "all would be better is not known"
         )
+    elif base:
+        told.append(f"gains are over the smallest {symbol(answer)}, {strength_text(base)}")
     seeds = answer.gain_over_zero.seeds if answer.gain_over_zero else None
     if not answer.paired:
         told.append(
             "it is not known which trainings share a seed: each is taken for a seed of its own. If all had the same "
-            "seed, this is the answer for that seed, and another may differ; give --seed, and the same seeds at "
+            "seed, this is the answer for that seed, and another may differ; name the seeds, and use the same ones at "
             "every strength, to know"
         )
     elif seeds == 1:
@@ -139,7 +145,7 @@ def remarks(answer: OutsideResult) -> list[str]:
         told.append("the test scores are of the seeds that λ* was found with: fresh seeds would confirm more")
     told += [sentence for one in answer.others if (sentence := _other(one))]
     if "edge" in answer.flags:
-        told.append("the best strength lies at the end of what was tried: try beyond it")
+        told.append("the best strength lies at the end of what was tried: try beyond it first")
     failed, trainings = answer.counts.failed or 0, answer.counts.trainings or 0
     if failed > _MOST_FAILED * trainings:
         told.append("failed trials have no score here: where they diverged, write their score as nan")

@@ -13,7 +13,8 @@ from study.config import ConfigError
 from study.results.names import one_line
 
 _STRENGTH = re.compile(r"(^|[_.\W])(lambda|lam|λ|strength)|align|(^|_)weight$|(^|_)alpha$|(^|_)coef", re.I)
-_SEED = re.compile(r"(^|_)(seed|replicate|repeat|rep|run_seed|fold)$", re.I)
+_SEED = re.compile(r"(^|_)(seed|replicate|repeat|rep|run_seed|fold|random_?state)$", re.I)
+_MAY_BE_SEED = re.compile(r"^(run|run_?(id|number|index|no)|repetition|trial_?seed|split_?seed|cv)$", re.I)
 _ENCODER = re.compile(r"^(encoder|modality)$", re.I)
 _SPLIT = re.compile(r"^(split|subset|eval_split)$", re.I)
 _SCORES = (  # better names first
@@ -34,6 +35,7 @@ _NO_SETTING = re.compile(
 _COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _FEWEST_COUNTED = 4  # rows: of fewer, seeds 0, 1, 2 of one strength may look like a count
 _NOTHING = ("", "-", "NA", "N/A", "n/a", "#N/A", "None", "null", "NULL", "<NA>")
+COLUMNS = ("strength", "score", "seed", "encoder", "split")  # fields of `Asked` that name one
 SEARCHED = ("validation", "valid", "val", "dev", "eval", "search")
 CONFIRMED = ("test", "confirm", "confirmation", "holdout", "held-out")
 
@@ -71,6 +73,23 @@ class Asked:
     ignored: tuple[str, ...] = ()
 
 
+def check_asked(asked: Asked) -> None:
+    """Refuse what is of another type: from Python anything may be given.
+
+    Raises:
+        ConfigError: a switch is neither true nor false, or a name is no text.
+    """
+    for option in ("minimise", "log"):
+        value = getattr(asked, option)
+        if not isinstance(value, bool | np.bool_) and not (value is None and option == "minimise"):
+            raise ConfigError(f"{option} is {one_line(repr(value))[:60]}; give True or False")
+    for option in (*COLUMNS, "name"):
+        value = getattr(asked, option)
+        if value is not None and not isinstance(value, str):
+            what = "a name" if option == "name" else "the name of a column"
+            raise ConfigError(f"{option} is {one_line(repr(value))[:60]}; give {what}, as text")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """Which column is what; `others` are the other hyperparameters."""
@@ -102,7 +121,7 @@ def choose_columns(trials: Trials, asked: Asked) -> Columns:
     names = [str(name) for name in trials.frame.columns]
     if not len(trials.frame):
         raise ConfigError(f"{trials.source} holds no trial that has ended{_why(trials)}")
-    for option in ("strength", "score", "seed", "encoder", "split"):
+    for option in COLUMNS:
         column = getattr(asked, option)
         if column is not None and column not in names:
             raise ConfigError(f"--{option} {column}: there is no such column in {trials.source}; it has {_some(names)}")
@@ -112,6 +131,10 @@ def choose_columns(trials: Trials, asked: Asked) -> Columns:
     free = [name for name in names if name not in (asked.strength, asked.score, *asked.ignored)]
     seed = asked.seed or _only(name for name in free if _SEED.search(name))
     remarks = []
+    if seed is None and not any(_SEED.search(name) for name in free):
+        seed = _only(name for name in free if _MAY_BE_SEED.search(name) and _comes_back(trials.frame[name]))
+        if seed is not None:
+            remarks.append(f"{seed} is taken for the seed; ignore it if it is none")
     if seed is not None and _counts_trials(trials.frame, seed):
         remarks.append(
             f"{seed} counts the trials, one value each, and is not taken for a seed: no two trainings share one, so "
@@ -148,7 +171,9 @@ def _direction(trials: Trials, asked: Asked, score: str) -> tuple[bool, list[str
     if trials.minimise is not None:
         return trials.minimise, []
     if _LOWER.search(score):
-        return True, [f"{score} is taken for a score of which lower is better; --maximise says otherwise"]
+        return True, [
+            f"{score} is taken for a score of which lower is better; --maximise, or minimise=False, if it is not so"
+        ]
     return False, []
 
 
@@ -183,6 +208,11 @@ def _strength(trials: Trials, names: Sequence[str]) -> str:
     if unread := [name for name in names if _STRENGTH.search(name) and not may_be_numbers(trials.frame[name])]:
         raise _unread(trials, unread[0], "strength")
     told = _some(settings or possible)
+    if not (settings or possible):
+        raise ConfigError(
+            f"no column of {trials.source} ({_some([str(name) for name in trials.frame.columns])}) holds numbers that "
+            "may be strengths; add one, and name it with --strength"
+        )
     raise ConfigError(f"no column of {trials.source} is obviously the strength; name one of {told} with --strength")
 
 
@@ -194,6 +224,15 @@ def _unread(trials: Trials, column: str, role: str) -> ConfigError:
         f"column {column} of {trials.source} looks like the {role} and holds {given!r}{decimal_comma(given)}; write "
         f"its numbers as 0.5, or name another column with --{role}"
     )
+
+
+def _comes_back(values: pd.Series) -> bool:
+    """Whether a column has few whole numbers, each in several rows, as seeds have that are used at every strength."""
+    numbers = to_numbers(values)
+    if not np.all(np.isfinite(numbers)) or np.any(numbers != np.round(numbers)):
+        return False
+    counts = np.unique(numbers, return_counts=True)[1]
+    return len(counts) > 1 and bool(np.all(counts > 1))
 
 
 def _counts_trials(frame: pd.DataFrame, column: str) -> bool:
@@ -210,7 +249,7 @@ def _counts_trials(frame: pd.DataFrame, column: str) -> bool:
 
 def may_be_numbers(values: pd.Series) -> bool:
     """Whether a column holds a number, or a text of one, or nothing yet: what else it holds is a mistake to be told."""
-    if pd.api.types.is_bool_dtype(values):
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
         return False
     known = values[~blank(values)]
     return not len(known) or bool(np.any(~np.isnan(to_numbers(known)) | (known.astype(str).str.lower() == "nan")))
@@ -230,6 +269,9 @@ def blank(values: pd.Series) -> pd.Series:
 
 def to_numbers(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """A column as floats, NaN where it holds something else."""
+    # Which pandas would count in nanoseconds:
+    if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
+        return np.full(len(values), np.nan)
     return pd.to_numeric(values.map(lambda v: v.strip() if isinstance(v, str) else v), errors="coerce").to_numpy(float)
 
 

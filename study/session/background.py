@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from types import TracebackType
 
 from study.cells.cell import Cell
-from study.cells.profiles import forecast_cells, profile_cells
 from study.pid import PIDProfile
 from study.results.model import ForecastResult, from_json
 from study.results.profiles import forecast_json, forecast_result
@@ -22,8 +21,9 @@ Forecasts = Mapping[str, ForecastResult]  # by cell id
 class Profiling:
     """Profiles and forecasts of all cells, those on record read back, the others computed in the background.
 
-    No training needs them, and GPUs should not wait for them. The record is written by whoever calls the methods, who
-    must be its one writer. As a context, it drops what has not begun by its end.
+    No training needs them, and GPUs should not wait for them: they begin once the first pack trains, as they would take
+    the cores from workers that start, or once somebody waits for them. The record is written by whoever calls the
+    methods, who must be its one writer. As a context, it drops what has not begun by its end.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Profiling:
         self._ledger = ledger
         self._profiles, self._forecasts = recorded(cells, ledger)
         self._noted = len(self._profiles) == len(cells) and (bool(self._forecasts) or not cells)
-        self._left = threading.Event()
+        self._left, self._begin = threading.Event(), threading.Event()
         self._found = None if self._noted else background.submit(self._compute, cells, datasets)
 
     def __enter__(self) -> Profiling:
@@ -42,6 +42,7 @@ class Profiling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._left.set()
+        self._begin.set()
 
     @property
     def ready(self) -> bool:
@@ -54,6 +55,7 @@ class Profiling:
         Raises:
             ConfigError: as `result`; a study learns early that its data are not fit for a profile.
         """
+        self._begin.set()
         if self.ready:
             self.result()
 
@@ -65,6 +67,7 @@ class Profiling:
         """
         if not self._noted:
             assert self._found is not None
+            self._begin.set()
             profiles, forecasts = self._found.result()
             for cell in profiles.keys() - self._profiles.keys():
                 self._ledger.set_note(profile_of(cell), profiles[cell])
@@ -75,6 +78,9 @@ class Profiling:
     def _compute(
         self, cells: Sequence[Cell], datasets: Mapping[str, MultimodalData]
     ) -> tuple[dict[str, PIDProfile], Forecasts]:
+        from study.cells.profiles import forecast_cells, profile_cells  # here: an ended study has them on record
+
+        self._begin.wait()
         profiles = profile_cells(cells, datasets, known=self._profiles, dropped=self._left.is_set)
         forecasts = forecast_cells(cells, datasets)
         return profiles, {cell.id: forecast_result(forecasts[cell.id], cell) for cell in cells}

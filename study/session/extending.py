@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,10 @@ from study.config import ConfigError, StudyConfig, differences
 from study.config.amounts import Amounts
 from study.config.comparing import Comparison, compare
 from study.search import Ledger
+from study.search.allowance import lift
+from study.search.record.cuts import Cuts
 from study.search.record.extensions import Extension, past_of, rounds_on_record
-from study.search.record.notes import CELLS, CONFIGURATION, EXTENSIONS, RUN, Identity, RecordedCell, Run
+from study.search.record.notes import CELLS, CONFIGURATION, CUTS, EXTENSIONS, RUN, Identity, RecordedCell, Run
 
 REMEDY = "give this one another name, or undo the change to resume it"
 
@@ -51,6 +54,11 @@ def check_growth(
     now = Amounts.of(config)
     compared = compare(known, config.identity, before=before, now=now)
     if refused := (*compared.other, *(() if _has_all(cells, recorded) else compared.cells)):
+        if not compared.other and _has_all(recorded, cells):
+            raise ConfigError(
+                f"the study {config.study} in {where} has more pairs on record ({'; '.join(refused)}), and what was "
+                "trained is not taken back; name them too, or give this one another name"
+            )
         raise ConfigError(f"{begun} ({'; '.join(refused)}); {REMEDY}")
     if compared.less:
         raise ConfigError(
@@ -74,18 +82,9 @@ def extend(
     new amounts. The configuration comes last but for the cells, so that an extension that is killed here is made anew.
     """
     recorded, known = ledger.note(CELLS) or (), ledger.note(CONFIGURATION) or {}
-    earlier = ledger.note(EXTENSIONS) or ()
     old = {cell.id for cell in recorded} if growth.before != growth.now else set()
     standing = [cell for cell in cells if cell.id in old]
-    extension = Extension(
-        amounts=growth.before,
-        config_hash=StudyConfig.of_identity(known).hash,
-        rounds={cell.id: rounds_on_record(cell.id, ledger) for cell in standing},
-        looked={cell.id: _looked(cell, ledger, earlier) for cell in standing},
-    )
-    if not any(one.is_of_the_same_state(extension) for one in earlier[-1:]):  # else one was killed right here
-        ledger.set_note(EXTENSIONS, [*earlier, extension])
-    ledger.set_note(RUN, Run(complete=False, versions={}))
+    _end_stage(ledger, standing, amounts=growth.before, config_hash=StudyConfig.of_identity(known).hash)
     ledger.set_note(CONFIGURATION, config.identity)
     trained = ledger.trained
     say(
@@ -97,6 +96,56 @@ def extend(
             "seeds come to what they would have in a study of this size from the start; strengths that were placed by "
             "fewer trainings stay, so that such a study might have placed others"
         )
+
+
+def raised_limits(config: StudyConfig, cells: Sequence[Cell], cuts: Cuts) -> dict[str, str]:
+    """The cells, by id, whose search a budget had cut short that is larger now: what was raised, each in a line."""
+    now = config.budget.given
+    return {
+        cell.id: f"budget.{cut.by}: {cut.limit:.10g} -> {f'{now[cut.by]:.10g}' if cut.by in now else 'any'}"
+        for cell in cells
+        for cut in cuts.get(cell.id, {}).values()
+        if not cut.lifted and now.get(cut.by, math.inf) > cut.limit
+    }
+
+
+def go_on(ledger: Ledger, config: StudyConfig, cells: Sequence[Cell], *, say: Callable[[str], None]) -> list[str]:
+    """Let a study go on whose budget was raised, in the cells whose search it had cut short; what was raised, in lines.
+
+    Cells that the budget did not stop stay as they are.
+    """
+    raised = raised_limits(config, cells, ledger.note(CUTS) or {})
+    if not raised:
+        return []
+    _end_stage(
+        ledger,
+        [cell for cell in cells if cell.id in raised],
+        amounts=Amounts.of(config),
+        config_hash=StudyConfig.of_identity(ledger.note(CONFIGURATION) or {}).hash,
+    )
+    told = sorted(set(raised.values()))
+    say(
+        f"the study {config.study} goes on where its budget had stopped it ({'; '.join(told)}): "
+        f"{len(raised)} pair{'s' * (len(raised) > 1)}; what is on record counts"
+    )
+    return told
+
+
+def _end_stage(ledger: Ledger, cells: Sequence[Cell], *, amounts: Amounts, config_hash: str) -> None:
+    """Note that what these cells have on record belongs to a stage of its own, which asked for these amounts, and that
+    nothing stops what comes now.
+    """
+    earlier = ledger.note(EXTENSIONS) or ()
+    extension = Extension(
+        amounts=amounts,
+        config_hash=config_hash,
+        rounds={cell.id: rounds_on_record(cell.id, ledger) for cell in cells},
+        looked={cell.id: _looked(cell, ledger, earlier) for cell in cells},
+    )
+    if not any(one.is_of_the_same_state(extension) for one in earlier[-1:]):  # else one was killed right here
+        ledger.set_note(EXTENSIONS, [*earlier, extension])
+    ledger.set_note(RUN, Run(complete=False, versions={}))
+    lift(ledger, [cell.id for cell in cells])
 
 
 def note_cells(ledger: Ledger, cells: Sequence[Cell]) -> None:
@@ -111,10 +160,10 @@ def note_cells(ledger: Ledger, cells: Sequence[Cell]) -> None:
     ledger.set_note(CELLS, noted)
 
 
-def _has_all(cells: Sequence[Cell], recorded: Sequence[RecordedCell]) -> bool:
-    """Whether a study file has all recorded cells, and others besides."""
-    now, before = {cell.id for cell in cells}, {cell.id for cell in recorded}
-    return before < now
+def _has_all(cells: Sequence[Cell | RecordedCell], some: Sequence[Cell | RecordedCell]) -> bool:
+    """Whether `cells` are all of `some`, of the same data, and others besides."""
+    more, fewer = ({(cell.id, cell.data_key) for cell in known} for known in (cells, some))
+    return fewer < more
 
 
 def _looked(cell: Cell, ledger: Ledger, earlier: Sequence[Extension]) -> Looked:

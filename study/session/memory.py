@@ -12,8 +12,11 @@ from types import TracebackType
 import psutil
 
 INTERVAL_SECONDS = 0.5
-_GROWN = 1.01  # resident memory beyond this share of its largest asks for an exact look,
-_EXACT_SECONDS = 5.0  # and so does this much time: what was shared may no longer be
+# An exact look reads every mapping of every process, 3 ms each. Resident memory asks for one at once where it is this
+# many times what it was at the last, after some seconds where it is larger than ever, and in any case after more
+# seconds: what was shared may no longer be.
+_LEAPT, _LARGER = 1.25, 1.01
+_LARGER_SECONDS, _EXACT_SECONDS = 2.5, 10.0
 
 
 class PeakMemory:
@@ -38,13 +41,13 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
-        largest, looked = 0.0, -math.inf
+        largest, seen, looked = 0.0, 0.0, -math.inf
         while not self._stop.wait(INTERVAL_SECONDS):
             resident = _total(lambda process: process.memory_info().rss)
-            now = time.monotonic()
-            # An exact look reads every mapping of every process, 3 ms each.
-            if resident > _GROWN * largest or now - looked > _EXACT_SECONDS:
-                largest, looked = max(largest, resident), now
+            passed = time.monotonic() - looked
+            larger = resident > _LARGER * largest and passed > _LARGER_SECONDS
+            if resident > _LEAPT * seen or larger or passed > _EXACT_SECONDS:
+                largest, seen, looked = max(largest, resident), resident, time.monotonic()
                 self.peak = max(self.peak, _total(_proportional))
 
 

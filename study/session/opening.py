@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +23,7 @@ from study.search.record.notes import (
     CONFIGURATION,
     DATA,
     EXTENSIONS,
+    OWNER,
     RUN,
     STUDY_FILE,
     VERSIONS,
@@ -28,8 +32,9 @@ from study.search.record.notes import (
 from study.search.record.private import for_owner_alone, make_folder
 from study.search.record.storage import Storage
 from study.search.record.versions import library_versions
-from study.session.extending import REMEDY, check_growth, extend, note_cells
-from study.session.same_study import as_recorded, cells_as_recorded, changed_code
+from study.session.bucket import Home
+from study.session.extending import REMEDY, check_growth, extend, go_on, note_cells
+from study.session.same_study import changed_code, in_words_of
 from trainables.datasets import MultimodalData
 from trainables.functions.spec import Value
 from trainables.saving.place import Place
@@ -48,6 +53,7 @@ class OpenStudy:
     events: EventLog
     checkpoints: Place
     shares_checkpoints: bool  # whether their place is one that the study file names, and so is not locked with the rest
+    kept: Place | None = None  # in a bucket, what `folder` is a copy of
 
     def remove_torn_checkpoints(self) -> None:
         """Remove what a killed process left half-written, where no other study can be writing."""
@@ -66,15 +72,17 @@ class OpenStudy:
 
 
 @contextmanager
-def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], None]) -> Iterator[OpenStudy]:
+def opened(config: StudyConfig, *, out: Path | Home, cells: int, say: Callable[[str], None]) -> Iterator[OpenStudy]:
     """The study in the folder `out`, this process's own until the context ends, whatever else does; `cells` are logged.
 
     Raises:
         ConfigError: another process has it, or its folder, record or checkpoints cannot be written.
     """
-    with locked(out, config.study) as folder:
+    home = Home(out) if isinstance(out, Path) else out
+    with locked(home.folder, config.study) as folder:
+        kept = home.kept(config.study)
         storage, events = Storage(config.storage), EventLog(folder, study=config.study)
-        checkpoints = _checkpoints(config, folder)
+        checkpoints = _checkpoints(config, kept or Place(str(folder.resolve())))
 
         def on_wait(line: str) -> None:
             say(line)
@@ -85,6 +93,7 @@ def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], N
             events.emit("record_damaged", {"reason": line})
 
         with held(storage, config.study, folder=folder, on_wait=on_wait) as renew:
+            home.fetch()
             events.emit("study_started", {"storage": storage.label, "cells": cells, "config_hash": config.hash})
             with for_owner_alone():
                 record = open_storage(storage, folder=StudyFolder(folder).record, say=on_damage)
@@ -98,7 +107,9 @@ def opened(config: StudyConfig, *, out: Path, cells: int, say: Callable[[str], N
                     events=events,
                     checkpoints=checkpoints,
                     shares_checkpoints=config.resources.checkpoints is not None,
+                    kept=kept,
                 )
+            home.push()  # while nobody else has the study
 
 
 @contextmanager
@@ -145,6 +156,7 @@ def check_in(
     ledger.take_over()
     known, recorded = ledger.note(CONFIGURATION), ledger.note(CELLS) or ()
     if known is None:
+        ledger.set_note(OWNER, _owner())
         ledger.set_note(DATA, digests(cells, datasets))
         ledger.set_note(CELLS, [RecordedCell.of(cell) for cell in cells])
         ledger.set_note(CONFIGURATION, config.identity)
@@ -153,14 +165,14 @@ def check_in(
             say(
                 f"the study {config.study} goes on as it began, where the default is another now: {'; '.join(left_out)}"
             )
-        config = as_recorded(config, known, datasets, cells=recorded)
-        other_data = any(line.startswith("dataset.") for line in differences(known, config.identity))
-        cells, datasets = cells_as_recorded(cells, datasets, recorded, config, other_data=other_data)
+        config, cells, datasets = in_words_of(known, recorded, config, cells, datasets)
         growth = check_growth(config, known, cells, recorded, where=study.folder.path.parent)
         _check_data(ledger, cells, datasets, recorded, extended=growth is not None, say=say)
         if growth is not None:
             extend(ledger, growth, config, cells, say=say)
             study.events.emit("study_extended", {"changes": list(growth.lines), "config_hash": config.hash})
+        if lines := go_on(ledger, config, cells, say=say):
+            study.events.emit("study_extended", {"changes": lines, "config_hash": config.hash})
         if {cell.id for cell in recorded} != {cell.id for cell in cells}:
             note_cells(ledger, cells)
         extensions = ledger.note(EXTENSIONS)
@@ -175,6 +187,15 @@ def check_in(
     with for_owner_alone():
         study.folder.config.write_text(to_yaml(config), encoding="utf-8")
     return config, cells, datasets
+
+
+def _owner() -> str:
+    """Who runs this process, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # of a number without a name, as in some containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def space_of(config: StudyConfig) -> dict[str, tuple[float, float]]:
@@ -225,10 +246,10 @@ def _check_data(
         ledger.set_note(DATA, current if known is None else noted)
 
 
-def _checkpoints(config: StudyConfig, folder: Path) -> Place:
+def _checkpoints(config: StudyConfig, folder: Place) -> Place:
     """Where packs in flight keep their checkpoints: in the study's folder, unless the study file names a place."""
     given = config.resources.checkpoints
     try:
-        return Place(str(folder.resolve())).below(CHECKPOINTS) if given is None else Place(given).below(config.study)
+        return folder.below(CHECKPOINTS) if given is None else Place(given).below(config.study)
     except OSError as error:
         raise ConfigError(f"cannot write the checkpoints' folder {given or folder}: {error.strerror}") from None

@@ -53,4 +53,7 @@ def show_report(report: Report, folder: Path, config: StudyConfig, tracker: Trac
     with made_for_owner_alone(tracker.uri, artifacts=tracker.artifacts):
         problem = tracker.project(report, folder=folder, config_text=to_yaml(config), last=True).problem
     if problem:
-        display.say(f"{problem}; nothing is lost: python -m study.report {folder} --sync writes it later")
+        display.say(
+            f"{problem}; nothing is lost: python -m study.report {folder.name} --out {folder.parent} --sync writes "
+            "it later"
+        )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.cells.building import build_cells, data_notes, encoder_notes
 from study.cli.display import Display
-from study.cluster.pool import Cluster
 from study.config import StudyConfig
 from study.results.model import Report
+from study.search.allowance import shares
 from study.search.record.notes import RUN
+from study.session.bucket import Home, Out, at_hand, check_record
 from study.session.function import Function, note_changes, read_function
-from study.session.live import LiveProjection
 from study.session.memory import PeakMemory
 from study.session.opening import check_in, opened
 from study.tracking import Tracker
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 def run_study(
     config: StudyConfig,
     *,
-    out: Path,
+    out: Out,
     address: str | None = None,
     tracker: Tracker,
     display: Display,
@@ -35,13 +34,9 @@ def run_study(
 ) -> Report:
     """Run or resume a study, write its folder `out/<study>`, and return the report.
 
-    Three things are held, each for as long as whatever needs it: the study, until its last word is written; work that
-    needs nothing of Ray (MLflow, the report's files), so that Ray may end beside it; Ray, with the work that reads the
-    data it holds, which must have ended before.
-
     Args:
         config: of the study.
-        out: folder of all studies.
+        out: folder of all studies, or its place in a bucket.
         address: of a running Ray cluster; None starts one here.
         tracker: of MLflow's store.
         display: shows progress and lines.
@@ -49,13 +44,45 @@ def run_study(
         function: that trains, where it is given from Python rather than named in the configuration.
 
     Raises:
-        ConfigError: the configuration does not fit the data, the machine, or the study of this name on record.
+        ConfigError: the configuration does not fit the data, the machine, or the study of this name on record; or the
+            bucket cannot be read or written.
     """
-    code = read_function(config, function, out=out)
+    check_record(config, out)
+    with at_hand(out, [config.study], say=display.say) as home, display.spelling(home.spelt):
+        return _run(
+            config,
+            home=home,
+            address=address,
+            tracker=tracker,
+            display=display,
+            started=started,
+            function=function,
+        )
+
+
+def _run(
+    config: StudyConfig,
+    *,
+    home: Home,
+    address: str | None,
+    tracker: Tracker,
+    display: Display,
+    started: float,
+    function: Function | None,
+) -> Report:
+    """The same with a folder on this machine.
+
+    Three things are held, each for as long as whatever needs it: the study, until its last word is written; work that
+    needs nothing of Ray (MLflow, the report's files), so that Ray may end beside it; Ray, with the work that reads the
+    data it holds, which must have ended before.
+    """
+    display.stage("reading data", "reading data …" if config.dataset is not None else "")
+    code = read_function(config, function, out=home.folder)
     cells, datasets = build_cells(config, code=code.hash if code else "")
+    shares(config, cells)  # a budget that is too small is refused before anything is begun
     for line in (*data_notes(datasets, splits=config.replicates.splits), *encoder_notes(cells, datasets)):
         display.say(line)
-    with PeakMemory() as memory, opened(config, out=out, cells=len(cells), say=display.say) as study:
+    with PeakMemory() as memory, opened(config, out=home, cells=len(cells), say=display.say) as study:
         config, cells, datasets = check_in(study, config, cells, datasets, say=display.say)
         if code is not None:
             note_changes(code, cells, study.ledger, say=display.say)
@@ -69,12 +96,19 @@ def run_study(
             recorded = recorded_report(cells, study.ledger)
             if not lacks_encoders(recorded, cells, study.ledger):
                 study.remove_checkpoints()
-                return publish(recorded, study.folder.path, config, tracker, display)
+                display.stage("writing the report")
+                publish(recorded, study.folder.path, config, tracker, display)
+                display.stage("done")
+                return recorded
+        from study.cluster.pool import Cluster  # here: a study that has ended does without Ray
+        from study.session.live import LiveProjection
+
         if done := study.ledger.trained:
             display.say(f"resuming: {done} training{'s' * (done > 1)} done")
         data_bytes = sum(data.n_bytes for data in datasets.values())
         with ThreadPoolExecutor(1) as beside_ray:
             beside_ray.submit(_import_ahead)
+            display.stage("starting Ray")
             live = LiveProjection(tracker, executor=beside_ray)
             with (
                 Cluster(
@@ -95,11 +129,15 @@ def run_study(
                 from study.session.publishing import show_report
 
                 session = Session(study=study, cells=cells, display=display, memory=memory, started=started)
+                slots = cluster.slots
+                display.say(f"report while it runs: {study.folder.page}; up to {slots} worker{'s' * (slots > 1)}")
                 trained = drive(session, datasets, cluster, background=within_ray, live=live)
+                display.stage("writing the report")
                 del datasets  # they lie in Ray's memory
                 ending = beside_ray.submit(_end, session, trained)  # while Ray ends, which takes a second
             report = ending.result()
         show_report(report, study.folder.path, config, tracker, display)
+        display.stage("done")
         return report
 
 

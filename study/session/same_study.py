@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from study.cells.building import encoder_of, pairs_of
+from study.cells.building import encoder_of, pairs_of, rows_of
 from study.cells.cell import Cell
-from study.config import StudyConfig
+from study.config import ConfigError, StudyConfig, differences
 from study.search.record.notes import Identity, RecordedCell
 from trainables import datasets
 from trainables.datasets import DataError, MultimodalData
@@ -23,6 +23,19 @@ from trainables.spec import DatasetSpec
 
 Names = Sequence[str]
 Resolve = Callable[[StudyConfig, MultimodalData, Names], object]
+
+
+def in_words_of(
+    known: Identity,
+    recorded: Sequence[RecordedCell],
+    config: StudyConfig,
+    cells: Sequence[Cell],
+    loaded: Mapping[str, MultimodalData],
+) -> tuple[StudyConfig, tuple[Cell, ...], dict[str, MultimodalData]]:
+    """A configuration, its cells and their data as a record spells them, whose configuration and cells are given."""
+    config = as_recorded(config, known, loaded, cells=recorded)
+    other_data = any(line.startswith("dataset.") for line in differences(known, config.identity))
+    return (config, *cells_as_recorded(cells, loaded, recorded, config, other_data=other_data))
 
 
 def as_recorded(
@@ -76,6 +89,9 @@ def cells_as_recorded(
 ) -> tuple[tuple[Cell, ...], dict[str, MultimodalData]]:
     """The cells and their data under the recorded ids, options and keys; a cell that is not on record stays as it is.
 
+    A dataset of which more modalities are named now is read as it was named for the recorded cells besides: rows that
+    lack only what has come to it are still theirs.
+
     Args:
         cells: of the study file.
         loaded: their data, by `Cell.data_key`.
@@ -84,15 +100,21 @@ def cells_as_recorded(
         other_data: whether the study file has other options of the dataset than are on record, by which a cell may have
             another id now: it is known by its own options then.
     """
-    named = []
+    named: list[Cell] = []
+    data: dict[str, MultimodalData] = {}
     for cell in cells:
+        now = loaded[cell.data_key] if cell.dataset is not None else None
         own = next((one for one in known if _is_same(cell, one, loaded, by_options=other_data)), None)
         if own is None:
             named.append(replace(cell, config=config))
         else:
             named.append(replace(cell, config=config, id=own.id, dataset=own.dataset, data_key=own.data_key))
-    keys = {cell.data_key: other.data_key for cell, other in zip(cells, named, strict=True)}
-    return tuple(named), {keys.get(key, key): data for key, data in loaded.items()}
+            if now is not None and own.dataset is not None and _has_grown(cell, own, now):
+                now = data[own.data_key] if own.data_key in data else _read(own.dataset)
+                named[-1] = replace(named[-1], rows=rows_of(now.pair(*cell.pair)))
+        if now is not None:
+            data[named[-1].data_key] = now
+    return tuple(named), data
 
 
 def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalData], *, by_options: bool) -> bool:
@@ -104,9 +126,45 @@ def _is_same(cell: Cell, known: RecordedCell, loaded: Mapping[str, MultimodalDat
         return True
     if cell.dataset is None or recorded is None:
         return cell.id == known.id
-    names = list(loaded[cell.data_key].modalities)
-    now, then = (_in_full(dict(one.options), names) for one in (cell.dataset, recorded))
-    return cell.pair == known.pair and cell.dataset.name == recorded.name and now == then
+    if cell.pair != known.pair or cell.dataset.name != recorded.name:
+        return False
+    now, then = _options_of(cell, known, loaded[cell.data_key])
+    if now == then:
+        return True
+    now_named, then_named = (_defined(options.pop("modalities", None)) for options in (now, then))
+    return now == then and all(now_named.get(name) == then_named.get(name, ()) for name in cell.pair)
+
+
+def _has_grown(cell: Cell, known: RecordedCell, data: MultimodalData) -> bool:
+    """Whether the dataset of a recorded cell has other modalities now than are on record."""
+    now, then = _options_of(cell, known, data)
+    return now.get("modalities") != then.get("modalities")
+
+
+def _options_of(cell: Cell, known: RecordedCell, data: MultimodalData) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a cell's dataset in full, and those that are recorded."""
+    assert cell.dataset is not None
+    assert known.dataset is not None
+    names = list(data.modalities)
+    return _in_full(dict(cell.dataset.options), names), _in_full(dict(known.dataset.options), names)
+
+
+def _defined(modalities: object) -> dict[str, object]:
+    """What each modality of the option, as `_in_full` gives it, is made of: None where its name says so."""
+    named = modalities if isinstance(modalities, list) else []
+    return dict((one, None) if isinstance(one, str) else one for one in named)
+
+
+def _read(spec: DatasetSpec) -> MultimodalData:
+    """A dataset as it is on record.
+
+    Raises:
+        ConfigError: it cannot be read that way any more.
+    """
+    try:
+        return datasets.load(spec)
+    except DataError as error:
+        raise ConfigError(f"dataset {spec.name}, as the study began with it: {error}") from None
 
 
 def changed_code(cells: Sequence[Cell], known: Sequence[RecordedCell]) -> tuple[str, ...]:

@@ -6,23 +6,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from study.cells.cell import Cell
 from study.cells.trials import Arm, Asked
 from study.config import ConfigError, StudyConfig
-from study.config.folder import recorded
+from study.config.folder import StudyFolder, recorded
 from study.config.secrets import redacted
 from study.scheduling.ahead import planned_in_record
 from study.search import StudyRecord, close_storage, open_storage, read_studies
 from study.search.answers import decide, evaluate
 from study.search.curves import curve, select_curve
-from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, EXTENSIONS, RUN
+from study.search.record.locks import is_held
+from study.search.record.notes import CELLS, CONFIGURATION, ERRORS, EXTENSIONS, HELD, OWNER, RUN
 from study.search.record.storage import Storage
 from study.search.rounds import has_answer
 
 if TYPE_CHECKING:
+    from study.cluster.shares import Standing
     from study.results.model import AdvisedResult
+
+
+State = Literal["runs", "waits", "stopped", "ended", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,13 @@ class CellStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
-    """One study; `last_result_seconds` is the age of the last training's result by this machine's clock."""
+    """One study; `last_result_seconds` is the age of the last training's result by this machine's clock.
+
+    `state` says whether it `runs`, `waits` for a place of a cluster, was `stopped` before its end, or has `ended`;
+    `owner` who began it; `worker_hours` and `gpu_hours` what its packs have held so far. Of a cluster that was asked,
+    `held` and `wanted` are the places that it has and would have, and `ahead` how many others wait longer than it does;
+    None of what nobody knows, as of a record of the version before.
+    """
 
     study: str
     ended: bool
@@ -61,6 +72,13 @@ class StudyStatus:
     failed_cells: dict[str, str]
     last_result_seconds: float | None
     cells: tuple[CellStatus, ...]
+    state: State = "unknown"
+    owner: str | None = None
+    worker_hours: float | None = None
+    gpu_hours: float | None = None
+    held: int | None = None
+    wanted: int | None = None
+    ahead: int | None = None
 
 
 def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
@@ -80,6 +98,7 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
     states = tuple(
         replace(_cell_status(cell, record, planned=planned[cell.id]), **told.get(cell.id, {})) for cell in known
     )
+    spent = HELD.among(record.notes)
     age = None if record.last_result is None else max(0.0, (now - record.last_result).total_seconds())
     return StudyStatus(
         study=record.name,
@@ -90,6 +109,10 @@ def study_status(record: StudyRecord, *, now: datetime) -> StudyStatus | None:
         failed_cells=failed,
         last_result_seconds=age,
         cells=states,
+        state="ended" if ended else "unknown",
+        owner=OWNER.among(record.notes),
+        worker_hours=None if spent is None else spent.worker_seconds / 3600,
+        gpu_hours=None if spent is None else spent.gpu_seconds / 3600,
     )
 
 
@@ -111,8 +134,7 @@ def _decided(cells: Sequence[Cell], record: StudyRecord, errors: Mapping[str, st
     """What the report of a study that has ended advises for each of its pairs, as fields of `CellStatus`."""
     # Here, not above: they bring the profiles and the theory, and nothing of a study that runs needs them.
     from study.results.model import GainResult
-    from study.results.profiles import named
-    from study.results.subjects import encoder_result, is_given_up, pair_result
+    from study.results.subjects import encoder_result, is_given_up, named, pair_result
     from study.results.text.pair import advice_with_gain
 
     trials = _Recorded(record)
@@ -155,6 +177,31 @@ def _cell_status(cell: Cell, record: StudyRecord, *, planned: int) -> CellStatus
     )
 
 
+def in_queue(statuses: Sequence[StudyStatus], standings: Sequence[Standing]) -> list[StudyStatus]:
+    """The same studies with what they hold and want of a cluster, as far as they train there.
+
+    Args:
+        statuses: of the studies.
+        standings: of the studies that share the cluster, in the order in which they came.
+    """
+    placed = {one.study: one for one in standings}
+    waiting = [one.study for one in standings if one.wanted and not one.held]
+    told = []
+    for status in statuses:
+        one = placed.get(status.study)
+        if one is not None and not status.ended:
+            waits = status.study in waiting
+            status = replace(
+                status,
+                state="waits" if waits else "runs",
+                held=one.held,
+                wanted=one.wanted,
+                ahead=waiting.index(status.study) if waits else 0,
+            )
+        told.append(status)
+    return told
+
+
 def read_statuses(
     out: Path, *, storage: str | None = None, study: str | None = None, say: Callable[[str], object]
 ) -> list[StudyStatus]:
@@ -166,9 +213,12 @@ def read_statuses(
         ConfigError: there is none of that name, or a record cannot be read.
     """
     known: list[StudyStatus] = []
-    for record in _records(out, storage, study, say=say):
+    for place, folder, record in _records(out, storage, study, say=say):
         try:
             status = study_status(record, now=datetime.now())
+            if status is not None and not status.ended:
+                held = is_held(place, record.name, lock=StudyFolder(folder / record.name).lock)
+                status = replace(status, state="unknown" if held is None else "runs" if held else "stopped")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = "unknown keys or values" if isinstance(error, ValueError) else type(error).__name__
             say(f"{record.name}: its record is of another version ({reason}); it is left out")
@@ -181,11 +231,13 @@ def read_statuses(
 
 def _records(
     out: Path, storage: str | None, study: str | None, *, say: Callable[[str], object]
-) -> Iterator[StudyRecord]:
+) -> Iterator[tuple[Storage, Path, StudyRecord]]:
+    """Each record with its storage and the folder that holds its study's."""
     places = [(Storage(storage), out)] if storage else [(Storage(), folder.record) for folder in recorded(out)]
     for place, folder in places:
         opened = open_storage(place, folder=folder, read_only=True, say=say)
         try:
-            yield from read_studies(opened, name=study)
+            for record in read_studies(opened, name=study):
+                yield place, out, record
         finally:
             close_storage(opened)

@@ -44,6 +44,10 @@ class RunRecord:
     dataset: Mapping[str, str] | None = None
     models: tuple[ModelRecord, ...] = ()
 
+    def content_below(self, parent: str) -> str:
+        """Hash of all that the run should hold below the run with the id `parent`, or ""."""
+        return content_hash([self.content, parent])
+
     @property
     def content(self) -> str:
         """Hash of all that the run should hold, the files' bytes included; equal hashes need no writing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,11 @@ from numpy.typing import NDArray
 
 import trainables
 from study.tracking.content import ModelRecord
+from study.tracking.naming import ALIAS, ENCODER, TRAINING, logged_name
 from trainables.saving.export import TrainedEncoder, load_encoder
 from trainables.saving.kept import is_kept, read_kept
 from trainables.saving.scratch import scratch
 
-ALIAS = "best"
-_TRAINING = "align_study.training"  # tag of a model and its version: which training their weights came from
-_TYPE = "encoder"
 # What reading and running an encoder needs; it travels with the model, so that no other machine needs this package.
 _MODULES = (
     *("__init__", "spec", "sources", "code/__init__", "code/calls", "code/files", "code/modules", "code/tracebacks"),
@@ -40,7 +37,7 @@ def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> N
     What a call that was killed half-way has made is found by its tags and gone on from, or removed.
     """
     versions = list(client.search_model_versions(f"run_id = '{run}'"))
-    registered = [one for one in versions if one.name == model.name and one.tags.get(_TRAINING) == model.training]
+    registered = [one for one in versions if one.name == model.name and one.tags.get(TRAINING) == model.training]
     begun = _begun(client, model, versions, experiment=experiment, run=run, wanted=not registered)
     best = _best_version(client, model.name)
     if best is not None and any(one.version == best.version for one in registered):
@@ -54,10 +51,10 @@ def register(client: Any, model: ModelRecord, *, experiment: str, run: str) -> N
 def _begun(client: Any, model: ModelRecord, versions: Sequence[Any], *, experiment: str, run: str, wanted: bool) -> Any:
     """A model of this training that was logged and not registered, if one is `wanted`; other such ones are removed."""
     begun = None
-    for logged in _logged_models(client, experiment, run, _logged_name(model)):
+    for logged in _logged_models(client, experiment, run, logged_name(model.name)):
         if any(logged.model_id in (version.model_id or version.source) for version in versions):
             continue
-        if wanted and begun is None and logged.tags.get(_TRAINING) == model.training:
+        if wanted and begun is None and logged.tags.get(TRAINING) == model.training:
             begun = logged
         else:
             client.delete_logged_model(logged.model_id)
@@ -70,7 +67,7 @@ def _logged_models(client: Any, experiment: str, run: str, name: str) -> list[An
     token = None
     while True:
         page = client.search_logged_models([experiment], f"source_run_id = '{run}'", page_token=token)
-        logged += [one for one in page if one.name == name and one.model_type == _TYPE]
+        logged += [one for one in page if one.name == name and one.model_type == ENCODER]
         token = page.token
         if not token:
             return sorted(logged, key=lambda one: (one.creation_timestamp, one.model_id))
@@ -78,9 +75,9 @@ def _logged_models(client: Any, experiment: str, run: str, name: str) -> list[An
 
 def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: str, run: str) -> Any:
     """A version of the registered model, on top of what was `begun` already."""
-    tags = {**model.tags, _TRAINING: model.training}
+    tags = {**model.tags, TRAINING: model.training}
     logged = begun or client.create_logged_model(
-        experiment, name=_logged_name(model), source_run_id=run, tags=tags, model_type=_TYPE
+        experiment, name=logged_name(model.name), source_run_id=run, tags=tags, model_type=ENCODER
     )
     if str(logged.status) != "READY":
         with scratch() as staging:
@@ -96,11 +93,6 @@ def _make_version(client: Any, model: ModelRecord, begun: Any, *, experiment: st
     return client.create_model_version(
         model.name, source, run_id=run, tags=tags, description=told, model_id=logged.model_id
     )
-
-
-def _logged_name(model: ModelRecord) -> str:
-    """A name that MLflow takes for a logged model."""
-    return re.sub(r"[/:.%\"']", "-", model.name)
 
 
 def _best_version(client: Any, name: str) -> Any:

@@ -5,6 +5,23 @@ from __future__ import annotations
 import html
 import re
 
+# What a study is found again by. Tags of an experiment: the hash of the study's name, which outlives being renamed.
+EXPERIMENT, NOTE = "align_study.name", "mlflow.note.content"
+# Of a run: the study's key, the record's identity, and "<revision> <content> writing|done", what it holds.
+STUDY, IDENTITY, STATE = "align_study.study", "align_study.identity", "align_study.state"
+# Of a model and its version: which training their weights came from; then its type, and the alias of the best version.
+TRAINING, ENCODER, ALIAS = "align_study.training", "encoder", "best"
+
+
+def done_with(content: str) -> str:
+    """What the state of a run ends with that holds this content, all of it."""
+    return f" {content} done"
+
+
+def logged_name(model: str) -> str:
+    """A name that MLflow takes for a logged model."""
+    return re.sub(r"[/:.%\"']", "-", model)
+
 
 def key(value: object) -> str:
     """A name that MLflow takes for a metric or parameter."""

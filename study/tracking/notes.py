@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from study.results.model import CellResult, Report
 from study.results.text import amounts
 from study.results.text.doubts import caveats
+from study.results.text.joint import joint_sentence
 from study.results.text.pair import cell_sentence
 from study.tracking.naming import markdown
 
@@ -27,6 +28,7 @@ def cell_note(cell: CellResult, pictures: Sequence[str]) -> str:
     doubts = [f"- {markdown(sentence)}" for sentence in caveats(cell)]
     sections = [
         f"**{_sentence(cell)}**",
+        markdown(joint_sentence(cell)),
         "\n".join(_table(cell)),
         "\n".join(images),
         "\n".join(["What would change this answer:", "", *doubts]) if doubts else "",

@@ -9,8 +9,10 @@ from study.results.model import (
     AlignmentPoint,
     Baseline,
     CellResult,
+    CrossedPoint,
     CurvePoint,
     EncoderResult,
+    JointResult,
     LearningCurve,
     OtherNumbers,
     PairResult,
@@ -18,18 +20,21 @@ from study.results.model import (
     to_json,
 )
 from study.results.text.amounts import as_told, told_as
+from study.results.text.joint import joint_metric
 from study.tracking.content import Metric
 from study.tracking.naming import key
 
 
 def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
-    """The answers of a cell: what the pair is advised to do, λ* of one λ for both, λ* and gains of both encoders, gains
-    of every strategy, the profile, counts.
+    """The answers of a cell: what the pair is advised to do, λ* of one λ for both, λ* and gains of both encoders and
+    of the joint probe, gains of every strategy, the profile, counts.
     """
     numbers = advised_numbers(cell.advice)
     numbers |= with_limits("lambda_star", cell.pair_choice.lambda_star, cell.pair_choice.interval)
     for told in cell.told_encoders:
         numbers |= _encoder(told.answer, cell.metric(told.place), suffix=f"_{told.place + 1}")
+    if cell.joint:
+        numbers |= answer_numbers(cell.joint, suffix="_joint")
     numbers |= _strategies(cell.pair_choice)
     numbers |= (cell.pid or ProfileResult()).components
     numbers |= to_json(cell.counts)
@@ -37,7 +42,7 @@ def cell_metrics(cell: CellResult) -> tuple[Metric, ...]:
 
 
 def strength_metrics(cell: CellResult, strength: float) -> tuple[Metric, ...]:
-    """What was measured at one strength: scores of both encoders, similarities, and the scores epoch by epoch."""
+    """What was measured at one strength: scores of both encoders, of probes, similarities, and by epoch."""
     numbers: dict[str, float | None] = {}
     for index, point in enumerate(points_at(cell, strength)):
         score = _score(cell, index)
@@ -47,11 +52,25 @@ def strength_metrics(cell: CellResult, strength: float) -> tuple[Metric, ...]:
             f"seeds_{index + 1}": point.seeds,
             f"diverged_{index + 1}": point.diverged,
         }
+    numbers |= _joint(cell, strength)
     similar = next((point for point in cell.alignment if point.strength == strength), AlignmentPoint())
     numbers |= {f"similarity_{key(name)}": value for name, value in similar.similarities.items()}
     other = next((point for point in cell.other_numbers if point.strength == strength), OtherNumbers())
     numbers |= {f"number_{key(name)}": value for name, value in other.numbers.items()}
     return (*_known(numbers), *_by_epoch(cell, strength))
+
+
+def _joint(cell: CellResult, strength: float) -> dict[str, float | None]:
+    """What both representations tell together at a strength, and each of the other's target, as they are told."""
+    joint, metric = cell.joint or JointResult(), joint_metric(cell)
+    point = next((one for one in joint.curve if one.strength == strength), CurvePoint())
+    across = next((one for one in joint.crossed if one.strength == strength), CrossedPoint())
+    return {
+        "joint": None if point.mean is None else as_told(point.mean, metric),
+        "joint_sd": point.sd,
+        "crossed_1": None if across.encoder_1 is None else as_told(across.encoder_1, cell.metric(1)),
+        "crossed_2": None if across.encoder_2 is None else as_told(across.encoder_2, cell.metric(0)),
+    }
 
 
 def points_at(cell: CellResult, strength: float) -> list[CurvePoint]:

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from study.tracking.content import RunRecord
+from study.tracking.naming import IDENTITY, STATE, STUDY, done_with
 from trainables.saving.scratch import scratch
-from trainables.spec import content_hash
 
-STUDY, _IDENTITY = "align_study.study", "align_study.identity"  # find a run again
-_STATE = "align_study.state"  # "<revision> <content> writing|done": what the run holds
 # MLflow takes 1000 metrics, parameters and tags in one request, at most 100 of them parameters and 100 tags.
 _METRICS_PER_BATCH, _PARAMS_PER_BATCH = 800, 100
 _VALUE_LIMIT = 6000  # characters of a parameter
@@ -28,7 +26,7 @@ def existing_runs(client: Any, experiment: str, study: str) -> dict[str, Any]:
             order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         )  # fmt: skip
         for run in page:
-            if runs.setdefault(run.data.tags.get(_IDENTITY, ""), run) is not run:
+            if runs.setdefault(run.data.tags.get(IDENTITY, ""), run) is not run:
                 client.delete_run(run.info.run_id)
         token = page.token
         if not token:
@@ -49,7 +47,7 @@ def show(
         parent: id of the run above it, or "".
         start: of a run that must be made, in milliseconds of the clock.
     """
-    content = content_hash([record.content, parent])
+    content = record.content_below(parent)
     if run is not None and _holds(run, content) and run.info.status == record.status:
         return str(run.info.run_id), False
     if run is None:
@@ -64,7 +62,7 @@ def _create(
     """A run that can be found again from its first moment on."""
     tags = {
         **record.tags, **({"mlflow.parentRunId": parent} if parent else {}), "mlflow.user": _user(),
-        "mlflow.source.name": "study.run", STUDY: study, _IDENTITY: record.identity, _STATE: f"1 {content} writing",
+        "mlflow.source.name": "study.run", STUDY: study, IDENTITY: record.identity, STATE: f"1 {content} writing",
     }  # fmt: skip
     return client.create_run(experiment, start_time=start, tags=tags, run_name=record.name)
 
@@ -77,7 +75,7 @@ def _user() -> str:
 
 
 def _holds(run: Any, content: str) -> bool:
-    return str(run.data.tags.get(_STATE, "")).endswith(f" {content} done")
+    return str(run.data.tags.get(STATE, "")).endswith(done_with(content))
 
 
 def _update(client: Any, run: Any, record: RunRecord, parent: str, content: str) -> None:
@@ -88,13 +86,13 @@ def _update(client: Any, run: Any, record: RunRecord, parent: str, content: str)
     the same content again, after a kill half-way, repeats the same rows and changes nothing.
     """
     identifier = str(run.info.run_id)
-    revision, pending, _ = str(run.data.tags.get(_STATE, "0 - done")).split(" ")
+    revision, pending, _ = str(run.data.tags.get(STATE, "0 - done")).split(" ")
     if pending != content:
         revision = str(int(revision) + 1)
-        client.set_tag(identifier, _STATE, f"{revision} {content} writing")
+        client.set_tag(identifier, STATE, f"{revision} {content} writing")
     _log_artifacts(client, identifier, record)
     _log_dataset(client, identifier, record)
-    tags = {**record.tags, _STATE: f"{revision} {content} done"}
+    tags = {**record.tags, STATE: f"{revision}{done_with(content)}"}
     if record.note:
         tags["mlflow.note.content"] = record.note.replace("{run}", identifier)
     if parent:

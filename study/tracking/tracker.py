@@ -23,12 +23,13 @@ from study.tracking import projection
 from study.tracking.database import whole
 from study.tracking.first_start import one_at_a_time
 from study.tracking.guest import as_guest, few_database_retries
+from study.tracking.naming import EXPERIMENT, NOTE, STUDY
 from study.tracking.notes import study_note
-from study.tracking.runs import STUDY, existing_runs, show
+from study.tracking.runs import existing_runs, show
+from study.tracking.shown import shown_in
 from study.tracking.store import DEFAULT_URI, database_file, explain, resolve
 from trainables.spec import content_hash
 
-_NAME = "align_study.name"  # tag of an experiment: hash of the study's name, which outlives being renamed
 _LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` is, unless it is told otherwise
 _ATTEMPTS = 2
 _RETRY_AFTER = 0.3  # seconds
@@ -95,6 +96,8 @@ class Tracker:
         """
         if self._failure and not last and time.monotonic() - self._failure[0] < self._pause:
             return TrackingResult(problem=self._failure[1])
+        if unchanged := self._unchanged(report, folder, config_text):
+            return unchanged
         until = time.monotonic() + self._deadline * (5 if last else 1)
         result = TrackingResult()
         for attempt in range(_ATTEMPTS):
@@ -105,6 +108,21 @@ class Tracker:
                 break
         self._failure = (time.monotonic(), result.problem) if result.problem else None
         return result
+
+    def _unchanged(self, report: Report, folder: Path | None, config: str) -> TrackingResult | None:
+        """The result where MLflow was not needed yet, nor is it now; None where it may be."""
+        start, file = time.monotonic(), database_file(self.uri)
+        if self._client is not None or file is None or not file.is_file():
+            return None
+        try:
+            records = projection.records(report, folder=folder, config_text=config)
+            study, name = projection.study_key(report), content_hash(_experiment_name(report))
+            self._shown = shown_in(file, records, study=study, experiment=name, note=study_note(report))
+        except Exception:  # noqa: BLE001  `_attempt` meets it again, and says so
+            return None
+        if self._shown is None:
+            return None
+        return TrackingResult(unchanged=len(records), seconds=time.monotonic() - start)
 
     @property
     def _is_server(self) -> bool:
@@ -188,7 +206,7 @@ class Tracker:
 
     def _experiment(self, client: Any, report: Report) -> str:
         """The study's experiment, found or made; one that was deleted in the interface is restored."""
-        name = " ".join((report.study or "study").split())[:400]
+        name = _experiment_name(report)
         note, key = study_note(report), content_hash(name)
         experiment = _tagged(client, key) or _of_runs(client, projection.study_key(report), key)
         for candidate in (name, f"{name} ({key[:8]})"):  # a second one, where another study's was renamed to the first
@@ -198,27 +216,31 @@ class Tracker:
             if taken is None:
                 root = self.artifacts
                 tags = {
-                    "mlflow.experimentKind": "custom_model_development", "mlflow.note.content": note, _NAME: key
+                    "mlflow.experimentKind": "custom_model_development", NOTE: note, EXPERIMENT: key
                 }  # fmt: skip
                 location = None if root is None else (root / _folder_name(name)).as_uri()
                 return str(client.create_experiment(candidate, artifact_location=location, tags=tags))
-            if taken.tags.get(_NAME, key) == key:
+            if taken.tags.get(EXPERIMENT, key) == key:
                 experiment = taken
         if experiment is None:
             raise RuntimeError(f"the experiments {name} and {candidate} are another study's")
         if experiment.lifecycle_stage != "active":
             client.restore_experiment(experiment.experiment_id)
-        for tag, value in ((_NAME, key), ("mlflow.note.content", note)):
+        for tag, value in ((EXPERIMENT, key), (NOTE, note)):
             if experiment.tags.get(tag) != value:
                 client.set_experiment_tag(experiment.experiment_id, tag, value)
         return str(experiment.experiment_id)
+
+
+def _experiment_name(report: Report) -> str:
+    return " ".join((report.study or "study").split())[:400]
 
 
 def _tagged(client: Any, key: str) -> Any:
     """The experiment with this key, whatever it is called by now; None if there is none. An active one comes first."""
     from mlflow.entities import ViewType
 
-    experiments = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{_NAME}` = '{key}'")
+    experiments = client.search_experiments(ViewType.ALL, filter_string=f"tags.`{EXPERIMENT}` = '{key}'")
     return min(experiments, key=lambda one: (one.lifecycle_stage != "active", int(one.experiment_id)), default=None)
 
 
@@ -227,7 +249,7 @@ def _of_runs(client: Any, study: str, key: str) -> Any:
     from mlflow.entities import ViewType
 
     known = {one.experiment_id: one for one in client.search_experiments(ViewType.ALL)}
-    free = [name for name, one in known.items() if one.tags.get(_NAME, key) == key]
+    free = [name for name, one in known.items() if one.tags.get(EXPERIMENT, key) == key]
     runs = client.search_runs(free, f"tags.`{STUDY}` = '{study}'", ViewType.ALL, max_results=1) if free else ()
     return known[runs[0].info.experiment_id] if runs else None
 

@@ -55,6 +55,18 @@ def test_the_decision_names_all_that_a_trainer_needs(tmp_path: Path, capsys: Cap
     assert told["versions"] == report["versions"]
 
 
+def test_the_decision_tells_a_recipe_that_is_not_the_usual_one() -> None:
+    report = Report.from_json(example.digits_report())
+    usual, other = SPACE, SPACE.replace("temperature: 0.2", "temperature: 0.2, optimiser: sgd, keep: best, patience: 4")
+    told = [decision(report, parse_config(space, source="the test"))["pairs"][0] for space in (usual, other)]
+
+    assert [set(pair["training"]) - {"epochs", "batch_size", "clip_norm"} for pair in told] == [
+        set(),
+        {"optimiser", "keep", "patience"},
+    ]
+    assert told[1]["training"]["patience"] == 4
+
+
 def test_a_tuned_hyperparameter_is_that_of_the_encoder_or_not_known() -> None:
     space = SPACE + "search: {nuisance: {learning_rate: {log: [0.001, 0.1]}}, trials_per_strength: 2}\n"
     report = example.digits_report()
@@ -66,6 +78,12 @@ def test_a_tuned_hyperparameter_is_that_of_the_encoder_or_not_known() -> None:
     pair = decision(Report.from_json(report), parse_config(space, source="the test"))["pairs"][0]
 
     assert pair["encoders"]["left"]["learning_rate"] == 0.05
+
+    del report["cells"][0]["encoders"][0]["model"]
+    report["cells"][0]["encoders"][0]["tuned"] = {"learning_rate": 0.02}
+    pair = decision(Report.from_json(report), parse_config(space, source="the test"))["pairs"][0]
+
+    assert pair["encoders"]["left"]["learning_rate"] == 0.02
     assert pair["encoders"]["right"]["learning_rate"] is None or report["cells"][0]["encoders"][1].get("model")
 
 
@@ -129,6 +147,35 @@ def test_two_studies_are_set_side_by_side_pair_by_pair(tmp_path: Path, capsys: C
     shown = capsys.readouterr().out
     assert "apart" in shown
     assert "only in a: digits, right + fourier" in shown
+    assert "study files differ" not in shown
+
+
+def test_two_studies_of_other_recipes_say_in_what_they_differ(tmp_path: Path, capsys: Captured) -> None:
+    for name in ("a", "b"):
+        written(tmp_path, name, example.digits_report())
+    other = SPACE.replace("study: digits", "study: b").replace("learning_rate: 0.003", "learning_rate: 0.01")
+    (tmp_path / "b" / "config.yaml").write_text(to_yaml(parse_config(other, source="the test")))
+
+    assert main(["a", "b", "--out", str(tmp_path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert main(["a", "b", "--out", str(tmp_path), "--json"]) == 0
+
+    line = "training.learning_rate: 0.003 -> 0.01"
+    assert f"study files differ (a -> b): {line}" in shown
+    assert json.loads(capsys.readouterr().out)["differences"] == [line]
+
+
+def test_a_name_is_that_of_a_study_also_where_a_folder_here_is_called_so(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "studies", "digits", example.digits_report())
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["digits", "--config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["study"] == "digits"
+    assert main(["./digits", "--config"]) == 2
+    assert "digits/report.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

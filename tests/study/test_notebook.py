@@ -92,7 +92,7 @@ def test_a_notebook_without_ipywidgets_has_plain_lines(monkeypatch: pytest.Monke
     monkeypatch.setattr(console, "print", lambda line, **_: found.append(line))
     with Display(console) as display:
         display.update(PROGRESS)
-    assert found == ["1/4 trainings, left + right, starting"]
+    assert found == ["1 of 4 trainings, starting, left + right"]
 
 
 def ended(*command: str) -> subprocess.CompletedProcess[str]:

@@ -63,6 +63,23 @@ def study(tmp_path: Path) -> Iterator[Any]:
             continue
 
 
+def test_a_dry_run_says_what_a_study_that_has_ended_would_train_still(
+    undisturbed: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, _ = undisturbed
+    trained = study.report()["trainings"]
+    again = ["--space", str(study.folder / "tiny.yaml"), "--out", str(study.out.parent), "--dry-run"]
+
+    assert main(again) == 0
+    assert f"tiny has begun: {trained} trainings on record, none to come; a run writes" in capsys.readouterr().out
+    assert main([*again, "--set", "replicates.search=4", "--json"]) == 0
+    rest = json.loads(capsys.readouterr().out)["rest"]
+    assert (rest["on_record"], rest["changes"]) == (trained, ["replicates.search: 3 -> 4"])
+    assert rest["trainings"] >= 2 * 5
+    assert main([*again, "--set", "replicates.search=1"]) == 2
+    assert "has more on record (replicates.search: 3 -> 1)" in one_line(capsys.readouterr().err)
+
+
 def test_a_study_ends_with_a_report_a_table_and_where_to_look(undisturbed: Ended) -> None:
     study, ended = undisturbed
 
@@ -77,10 +94,19 @@ def test_a_study_ends_with_a_report_a_table_and_where_to_look(undisturbed: Ended
             assert 0 <= low <= encoder["lambda_star"] <= high <= 4
             assert encoder["gain_over_zero"]["seeds"] == 3
             assert encoder["curve"][0]["strength"] == 0
+        projections = cell["pictures"]["projections"]
+        largest = cell["encoders"][0]["curve"][-1]["strength"]
+        assert (projections[0]["strengths"], projections[-1]["strengths"]) == ([0, 0], [largest] * 2)
+        assert [change["modality"] for change in cell["pictures"]["classes"]] in ([], cell["pair"])
+    assert len(list((study.out / "figures").glob("*-space.svg"))) == 2
     assert "verdict" in ended.stdout
     assert "studies/tiny/report.html" in ended.stdout
     assert re.search(r"mlflow ui.*, then http://\S+/#/experiments/\d+\?workflowType=machine_learning", ended.stdout)
-    assert "trainings" in ended.stderr
+    first, *others = ended.stderr.splitlines()
+    assert first == "reading data …"
+    assert any(line.startswith("report while it runs: studies/tiny/report.html") for line in others)
+    assert re.search(r"^0 of (about )?\d+ trainings", ended.stderr, flags=re.M)
+    assert 'http-equiv="refresh"' not in (study.out / "report.html").read_text()
     assert "Warning" not in ended.stderr + ended.stdout
     assert (study.out / "report.html").read_text().startswith("<!doctype html>")
     assert 'href="tiny/report.html"' in (study.out.parent / "index.html").read_text()
@@ -428,18 +454,13 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing_behind(
     assert main(["--space", "tiny.yaml", "--dry-run", "--price-per-gpu-hour", "3600", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["cells"] == ["digits: left + right", "digits: left + fourier"]
-    # 5 strengths of 3 seeds, 2 to 4 more one-sided ones in each direction, 2 to 6 to confirm, 1 or 2 encoder pairs;
+    # 5 strengths of 3 seeds, 2 to 4 more one-sided ones in each direction, 1 to 6 to confirm, 1 or 2 encoder pairs;
     # likely is three quarters of the way from 37 trainings, 3 strengths to confirm and no arm that goes on, to all
-    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 34, 107, 2 * 59]
+    assert [plan[case]["trainings"] for case in ("least", "likely", "most")] == [2 * 31, 107, 2 * 59]
     assert plan["most"]["packs"] == 2 * (2 + 1 + 1 + 4 + 2 + 2 + 4 + 1)  # of at most 5 trainings, in 8 rounds
     assert 0 < plan["least"]["seconds"] <= plan["likely"]["seconds"] <= plan["most"]["seconds"] < 600
     assert plan["likely"]["cost"] == pytest.approx(plan["likely"]["seconds"])
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
-
-    Path("studies/tiny").mkdir(parents=True)
-    Path("studies/tiny/config.yaml").touch()
-    assert main(["--space", "tiny.yaml", "--dry-run"]) == 0
-    assert "a study tiny is in studies/tiny; this plan is of one that begins" in capsys.readouterr().err
 
 
 def test_a_missing_data_file_says_where_it_goes_and_names_the_stand_in(

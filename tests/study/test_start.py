@@ -29,6 +29,14 @@ build_cells(read_study({{
 }}))
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
+TELLS_AN_ENDED_STUDY = f"""
+import sys
+import study.run, study.session.running, study.session.publishing, study.results.text.summary
+from trainables.datasets import load
+from trainables.spec import DatasetSpec
+load(DatasetSpec(name="digits"))
+print([name for name in {(*HEAVY, "ray")!r} if name in sys.modules and name != "scipy"])
+"""
 SHOWS_HELP = f"""
 import sys
 from importlib import import_module
@@ -92,6 +100,10 @@ def test_every_command_has_help_before_seconds_of_imports() -> None:
 
 def test_a_study_is_checked_before_seconds_of_imports() -> None:
     assert said(CHECKS_A_STUDY) == "[]"
+
+
+def test_a_study_that_has_ended_is_told_again_without_seconds_of_imports() -> None:
+    assert said(TELLS_AN_ENDED_STUDY) == "[]"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from pyarrow.fs import FileSelector, FileSystem
 from ray.cluster_utils import Cluster
 
+from study import load_report
+from study.report import main as report_main
 from tests.study import studies
 
 
@@ -77,3 +80,37 @@ def test_a_bucket_that_is_not_there_is_said_before_the_first_training(
     assert "cannot use s3://not-there/x/tiny" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not study.events("pack_queued")
+
+
+@pytest.mark.timeout(300)
+def test_a_study_lies_in_a_bucket_and_goes_on_there_on_another_machine(
+    bucket: str, long_answer: Any, postgres: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{bucket}/studies"
+    options = ("--out", place, "--tracking-uri", "http://127.0.0.1:9")
+    options += ("--set", f"storage={postgres.database('out')}")
+    first, second = (studies.TinyStudy(tmp_path / name, *options, text=studies.LONG) for name in ("one", "two"))
+    driver = first.start()
+    try:
+        studies.wait_for(lambda: [name for name in objects(f"{place}/tiny/packs") if name.endswith(".pt")], driver)
+        studies.kill(driver)
+        ended = second.run()
+    finally:
+        first.close()
+    assert ended.returncode == 0, ended.stderr
+    assert f"report: {place}/tiny/report.html" in ended.stdout
+    assert str(tmp_path) not in ended.stdout + ended.stderr
+
+    told = load_report("tiny", out=place)
+    assert told.data["cells"] == long_answer["cells"]
+    assert {"report.json", "report.html", "config.yaml", "events.jsonl"} <= set(objects(f"{place}/tiny"))
+    assert objects(f"{place}/tiny/packs") == []
+    assert "index.html" in objects(place)
+    assert not first.out.exists()
+    assert not second.out.exists()
+
+    again = second.run()
+    assert again.returncode == 0, again.stderr
+    assert "starting Ray" not in again.stderr
+    assert report_main(["tiny", "--out", place, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == told.data["cells"]

@@ -111,3 +111,28 @@ def test_packs_of_a_lost_node_move_and_a_node_that_joins_gets_work(
     assert driver.returncode == 0, err
     assert study.report()["cells"] == long_answer["cells"]
     assert len(set(recorded(study))) == len(recorded(study)) == study.trained() == 4
+
+
+@pytest.mark.timeout(900)
+def test_a_driver_killed_within_a_budget_stops_where_it_would_have_and_a_raise_goes_on(
+    make: Make, undisturbed: Any, recorded: Recorded
+) -> None:
+    study, limit = make(), ("--set", "budget.trainings=30")
+    driver = study.start(*limit)
+    studies.wait_for(lambda: study.trained() >= 3, driver)
+    studies.kill(driver)
+
+    report = study.finish(*limit)
+
+    assert report["trainings"] <= 30
+    assert [(cell["cut"]["by"], cell["cut"]["strengths"]) for cell in report["cells"]] == [("trainings", 1)] * 2
+    gains = [cell["pair_choice"]["gain_over_zero"] for cell in report["cells"]]
+    assert {gain["source"] for gain in gains} == {"confirm"}
+    before = recorded(study)
+    raised = study.finish("--set", f"budget.trainings={report['budget']['enough']}")
+    assert not any("cut" in cell for cell in raised["cells"])
+    assert set(before) < set(recorded(study))
+    whole = undisturbed.report()
+    assert [cell["counts"]["strengths"] for cell in raised["cells"]] == [
+        cell["counts"]["strengths"] for cell in whole["cells"]
+    ]

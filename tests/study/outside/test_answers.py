@@ -354,6 +354,26 @@ def test_a_seed_that_counts_the_trials_is_no_seed(tmp_path: Path, capsys: Captur
     assert "seed counts the trials" in capsys.readouterr().out
 
 
+def test_runs_that_come_back_at_every_strength_are_seeds_and_row_numbers_are_not() -> None:
+    frame = planted(1)
+    by_run = select(frame.rename(columns={"seed": "run"}))
+    assert by_run.result.took["seed"] == "run"
+    assert "run is taken for the seed" in repr(by_run)
+    assert by_run.interval == select(frame).interval
+    assert "seed" not in select(frame.drop(columns="seed").assign(run=range(len(frame)))).result.took
+
+
+def test_a_learning_rate_has_no_zero_to_be_tried() -> None:
+    frame = planted(1).query("`lambda` > 0")
+    assert "whether none at all would be better" in repr(select(frame))
+    assert "none at all" not in repr(select(frame, log=True, name="learning rate"))
+
+
+def test_a_table_without_strengths_is_told_what_it_lacks() -> None:
+    with pytest.raises(ValueError, match=r"no column of the frame \(seed, val_acc\) holds numbers"):
+        select(planted(1)[["seed", "val_acc"]])
+
+
 def test_a_strength_within_one_standard_error_is_told_as_a_strength() -> None:
     assert re.search(r"; λ = [\d.]+ is within one standard error of the best", repr(select(planted(1))))
 
@@ -385,3 +405,64 @@ def test_mistakes_in_what_python_gives_are_told_in_a_line() -> None:
     with pytest.raises(ConfigError, match=r"read_csv"):
         select("runs.csv")  # type: ignore[arg-type]
     assert "a b" in repr(select(frame, name="a\nb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"minimise": "yes"}, "minimise is 'yes'; give True or False"),
+        ({"log": "no"}, "log is 'no'; give True or False"),
+        ({"name": 3}, "name is 3; give a name, as text"),
+        ({"score": ["val_acc"]}, "score is .*; give the name of a column, as text"),
+        ({"scores": [1.0, 2.0]}, "scores= was given beside a frame"),
+        ({"seeds": [1, 2]}, "seeds= was given beside a frame"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_beside_a_frame(arguments: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        select(planted(1), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("role", ["strength", "score", "seed", "encoder", "split"])
+def test_columns_are_refused_beside_arrays_and_a_report(role: str) -> None:
+    named = {role: "lambda"}
+    with pytest.raises(ConfigError, match=f"{role}= names a column of a frame, and arrays were given"):
+        select([0.0, 1.0], [1.0, 2.0], **named)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"{role}= was given beside a report"):
+        select(Report.from_json(example.digits_report()), **named)  # type: ignore[arg-type]
+
+
+def test_a_score_that_is_not_a_number_diverged_and_a_masked_one_is_missing() -> None:
+    frame = planted(1)
+    scores = frame["val_acc"].to_numpy(copy=True)
+    scores[0] = np.nan
+    masked = np.ma.masked_array(scores, np.arange(len(scores)) == 5)
+
+    counts = select(frame["lambda"], masked, frame["seed"]).result.counts
+
+    assert (counts.diverged, counts.missing) == (1, 1)
+
+
+def test_columns_of_two_levels_and_dates_are_read_or_refused() -> None:
+    frame = planted(1)
+    assert select(pd.concat({"run": frame}, axis=1), strength="run_lambda", score="run_val_acc").result.paired
+    with pytest.raises(ConfigError, match="looks like the strength and holds '1970"):
+        select(frame.assign(**{"lambda": pd.to_datetime(frame["seed"])}))
+
+
+def test_names_of_several_lines_stand_in_one(tmp_path: Path, capsys: Captured) -> None:
+    renamed = planted(1).rename(columns={"lambda": "λ\nof us", "val_acc": "val\nacc"})
+    renamed.to_csv(tmp_path / "odd.csv", index=False)
+    assert main([str(tmp_path / "odd.csv")]) == 0
+    assert "strength = λ of us, score = val acc" in " ".join(capsys.readouterr().out.split())
+
+
+def test_nothing_is_told_of_confirming_where_there_is_no_split() -> None:
+    flat = select([0.0, 1.0, 2.0], np.full((3, 4), 0.5))
+    assert "12 trainings, 12 used. Taken" in repr(flat)
+
+
+def test_an_option_that_is_misspelt_is_told_the_one_meant(capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        main(["runs.csv", "--sed", "seed"])
+    assert "did you mean --seed?" in capsys.readouterr().err

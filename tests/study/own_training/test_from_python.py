@@ -15,8 +15,12 @@ from study.cli.python_words import in_python
 from study.config import ConfigError
 
 SCRIPT = """
+import logging
+import os
 import random
-from study import run
+from study import StudyProgress, run
+
+seen: list[StudyProgress] = []
 
 OFFSET = 0.8
 
@@ -28,10 +32,23 @@ def train(trial):
     return {"score": curve(trial.strength) + noise + trial.options["more"]}
 
 if __name__ == "__main__":
+    logging.basicConfig(filename="log.txt", format="%(levelname)s %(message)s")
+    logging.getLogger("align_study").setLevel(logging.DEBUG)
+    before = set(os.environ)
     results = run(
         train, study="mine", pairs=[("image", "text")], options={"more": 0.05},
         strength={"initial": (0, 0.5, 1, 2, 4), "refine": 0}, replicates={"search": 3, "confirm": 4}, progress=False,
+        on_progress=seen.append,
     )
+    of_ray = {"RAY_CLIENT_MODE", "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "KMP_DUPLICATE_LIB_OK", "PYTHONBREAKPOINT"}
+    assert set(os.environ) - before <= of_ray  # a run of Tune that follows would heed what this study has set for its
+    assert logging.getLogger("ray.tune").level == 0
+    phases = list(dict.fromkeys(one.phase for one in seen))
+    trained = ["starting Ray", "training"] * ("training" in phases)
+    assert phases == ["reading data", *trained, "writing the report", "done"], phases
+    for one in seen:
+        least, most = one.planned_range
+        assert one.done <= one.planned and least <= one.planned <= most, one
     (cell,) = results.report.cells
     print(cell.encoders[0].interval, results.sentences[0])
     assert cell.encoders[0].interval[0] <= 1 <= cell.encoders[0].interval[1]
@@ -48,6 +65,10 @@ def test_a_function_of_the_script_itself_is_a_study(tmp_path: Path) -> None:
         )
         assert ended.returncode == 0, ended.stderr
         assert "Align image and text at λ ≈" in ended.stdout
+        assert ended.stderr == ""
+    log = (tmp_path / "log.txt").read_text().splitlines()
+    assert sum(line.startswith("INFO starting Ray on this machine") for line in log) == 1
+    assert any(line.startswith("DEBUG pack done: pack ") for line in log)
     report = json.loads((tmp_path / "studies" / "mine" / "report.json").read_text())
     assert report["cells"][0]["own_training"]["call"] == "train"
 

@@ -123,7 +123,7 @@ def test_a_dry_run_trains_once_and_says_what_the_study_takes(
 
     code, out, _ = told("train", "--price-per-gpu-hour", "2")
     assert code == 0
-    assert "36 trainings (31 to 41), 1 at once" in out
+    assert "36 trainings (26 to 41), 1 at once" in out
     assert re.search(r"one training at λ = 0: \d+ s, after \d+ s of start and imports", out)
     assert "cost: " in out
 

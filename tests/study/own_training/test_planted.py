@@ -113,6 +113,7 @@ search:
     best = max(point["mean"] for point in cell["encoders"][0]["curve"])
     assert best > 0.9  # the bonus is found at every strength
     assert min(point["mean"] for point in cell["encoders"][0]["curve"]) > 0.9 - 0.06 * 9 - 0.1
+    assert cell["encoders"][0]["tuned"]["kind"] == "good"
     resumed = study.run()
     assert resumed.returncode == 0, resumed.stderr
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,54 @@ def test_projecting_again_writes_nothing(shown: str, folder: Path) -> None:
     result = Tracker(shown).project(report, folder=folder, config_text="study: digits\n")
     assert (result.problem, result.written, result.unchanged) == (None, 0, 30)
     assert _metric_rows(shown) == before
+
+
+def test_what_a_file_shows_already_is_told_without_the_seconds_that_mlflow_takes(shown: str, folder: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from study.results.model import Report
+from study.tracking import Tracker
+from tests.study.results import example
+tracker, report = Tracker(sys.argv[1]), Report.from_json(example.digits_report())
+result = tracker.project(report, folder=Path(sys.argv[2]), config_text=sys.argv[3])
+print(result.problem, result.written, result.unchanged, "mlflow" in sys.modules, tracker.page())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, shown, str(folder), "study: digits\n"], capture_output=True, text=True, check=True
+    )
+    experiment = _client(shown).get_experiment_by_name("digits").experiment_id
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment}?workflowType=machine_learning"
+    assert ended.stdout.split() == ["None", "0", "30", "False", page]
+
+
+def _set(query: str) -> Callable[[sqlite3.Connection], object]:
+    return lambda database: database.execute(query)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _set("UPDATE runs SET status = 'RUNNING' WHERE name LIKE 'digits%'"),
+        _set("UPDATE tags SET value = replace(value, 'done', 'writing') WHERE key = 'align_study.state'"),
+        _set("DELETE FROM tags WHERE key = 'align_study.state'"),
+        _set("UPDATE experiment_tags SET value = 'mine' WHERE key = 'mlflow.note.content'"),
+    ],
+)
+def test_what_somebody_has_changed_is_as_the_report_says_again(
+    damage: Callable[[sqlite3.Connection], object], uri: str, small: Report
+) -> None:
+    Tracker(uri).project(small)
+    told = _cells(_runs(uri))["digits, left + right"].data.tags
+    note = _client(uri).get_experiment_by_name("digits").tags["mlflow.note.content"]
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        damage(database)
+    assert Tracker(uri).project(small).problem is None
+    runs = _runs(uri)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert _cells(runs)["digits, left + right"].data.tags["mlflow.note.content"] == told["mlflow.note.content"]
+    assert _client(uri).get_experiment_by_name("digits").tags["mlflow.note.content"] == note
+    assert Tracker(uri).project(small).unchanged == 4
 
 
 def test_a_partial_study_grows_into_the_complete_one(uri: str) -> None:
