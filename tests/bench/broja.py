@@ -1,5 +1,7 @@
 """The exact PID of a table beside cvxpy with Clarabel and beside dit, in one process on one thread. A Markdown table.
 
+With `--threads N` libraries are set to as many, as they are for a user who sets nothing on a machine of N cores.
+
 The rivals solve the same programme (protocol of Liang et al. 2023, "CVX"; dit: PID_BROJA). Every figure is the median
 of runs that take turns; a rival that does not finish a table within its time has no figure there. `difference` is the
 largest difference of a component from cvxpy's, `gap` this solver's own certificate, both in bits. The memory is the
@@ -120,9 +122,10 @@ def main() -> None:
     options.add_argument("--without", nargs="+", choices=RIVALS, default=[])
     options.add_argument("--smallest", type=int, default=2, help="leave out smaller tables")
     options.add_argument("--largest", type=int, default=256, help="leave out larger tables")
+    options.add_argument("--threads", type=int, default=1, help="that libraries are set to (1)")
     given = options.parse_args()
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[variable] = "1"  # read by the spawned processes
+        os.environ[variable] = str(given.threads)  # read by the spawned processes
     rivals = [name for name in RIVALS if name not in given.without]
     heads = ("table", "study.pid, s", "GiB", "gap", *(f"{name}, s (ratio)" for name in rivals), "difference")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)

@@ -10,6 +10,7 @@ are of the processor, which other work on the machine hardly moves, on a GPU of 
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -21,10 +22,12 @@ from real import configuration
 
 from study.cells.building import build_cells
 from study.cells.trials import Arm, Setting
+from trainables.spec import PackSpec
 from trainables.training.pack import Pack
 
 PHASES: dict[Arm, int] = {"shared": 5, "confirm": 10}  # seeds
 SIZES = (10, 40, 90)
+Ways = Callable[[PackSpec, argparse.Namespace], tuple[PackSpec, PackSpec]]
 
 
 def medians(runs: list[Callable[[], None]], *, repeats: int, device: str) -> list[float]:
@@ -42,38 +45,50 @@ def medians(runs: list[Callable[[], None]], *, repeats: int, device: str) -> lis
     return [statistics.median(values) for values in seconds]
 
 
-def main() -> None:
-    arguments = parser(__doc__, repeats=7)
+def compare(arguments: argparse.ArgumentParser, *, columns: tuple[str, str], ways: Ways) -> None:
+    """Print how long packs of a study take in two ways, as the search and the confirmation have them.
+
+    `ways` makes two specs of the one that the study has, by the options that `arguments` gives besides.
+    """
     arguments.add_argument("name", nargs="?", default="digits", help="a study of real.py (default: digits)")
-    arguments.add_argument("--epochs", type=int, help="of a training, its curve's points in proportion (the study's)")
-    arguments.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="K", help="of the packs (10 40 90)")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     cells, datasets = build_cells(configuration(options.name))
     cell = cells[0]
     data = datasets[cell.data_key].pair(*cell.pair)
     print(f"{machine(options.device)}; {cell.label}, medians of {options.repeats} turns\n")
-    print("| phase | K | one split, s | rows of their own, s | ratio |\n|---|---|---|---|---|")
+    print(f"| phase | K | {columns[0]}, s | {columns[1]}, s | ratio |\n|---|---|---|---|---|")
     for arm, seeds in PHASES.items():
         for size in options.sizes:
             settings = [Setting(strength_1=0.1 * (k // seeds), strength_2=0.1 * (k // seeds)) for k in range(size)]
             spec = cell.pack(arm, [(setting, k % seeds) for k, setting in enumerate(settings)])
-            if options.epochs:
-                points = max(1, round(spec.training.evaluations * options.epochs / spec.training.epochs))
-                spec = replace(spec, training=replace(spec.training, epochs=options.epochs, evaluations=points))
 
-            def whole(rows, spec=spec):
-                def run():
-                    pack = Pack(replace(spec, rows=rows), data, device=options.device)
+            def whole(one: PackSpec) -> Callable[[], None]:
+                def run() -> None:
+                    pack = Pack(one, data, device=options.device)
                     pack.run()
                     pack.results()
 
                 return run
 
-            runs = [whole(rows) for rows in ("fixed", "resampled")]
-            fixed, own = medians(runs, repeats=options.repeats, device=options.device)
+            runs = [whole(one) for one in ways(spec, options)]
+            first, second = medians(runs, repeats=options.repeats, device=options.device)
             phase = "search" if arm == "shared" else arm
-            print(f"| {phase} | {size} | {fixed:.2f} | {own:.2f} | {own / fixed:.2f} |", flush=True)
+            print(f"| {phase} | {size} | {first:.2f} | {second:.2f} | {second / first:.2f} |", flush=True)
+
+
+def on_rows(spec: PackSpec, options: argparse.Namespace) -> tuple[PackSpec, PackSpec]:
+    if options.epochs:
+        points = max(1, round(spec.training.evaluations * options.epochs / spec.training.epochs))
+        spec = replace(spec, training=replace(spec.training, epochs=options.epochs, evaluations=points))
+    return replace(spec, rows="fixed"), replace(spec, rows="resampled")
+
+
+def main() -> None:
+    arguments = parser(__doc__, repeats=7)
+    arguments.add_argument("--epochs", type=int, help="of a training, its curve's points in proportion (the study's)")
+    arguments.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="K", help="of the packs (10 40 90)")
+    compare(arguments, columns=("one split", "rows of their own"), ways=on_rows)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,18 @@ the smooth of all seeds; the score is that of the pair as one, as the search see
 
 - `papers`: the best mean on the papers' grid, trained with more and more seeds.
 - `smooth`: λ* of `study.selection` on those very trainings.
-- `posterior`: the default search: the grid with two seeds, then units of two trainings where they tell most, then λ*.
+- `posterior`: the search with two seeds: the grid with both, then units of two trainings where they tell most, then λ*.
+- `five seeds`: the same with five seeds, as the study files have it, in rounds of four units.
+- `sparse`: the same with one seed and in rounds of two units: a unit is a single training.
+- `sparse, fours`: the same in rounds of four units.
+- `sparse, five`: the same, begun at five strengths of the grid.
+- `sparse, served`: as a study does it: two units in turn for encoder 1, encoder 2 and the pair.
 - `tpe`, `gp`: Optuna's samplers, one training a trial, the strength of the best trial.
 - `tpe mean`, `gp mean`: the same, three seeds a trial, the strength of the best trial's mean.
 
-Printed are the mean regret by the number of trainings, and for every regret that the papers' way reaches the trainings
-that each method needs to reach it.
+Printed are the mean regret by the number of trainings; for every regret that the papers' way reaches the trainings that
+each method needs to reach it, and in how many rounds; how often the 90 % intervals hold the λ* of the whole table; and
+what stopping once the expected regret is below a target would come to (`--stop`, points).
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -32,133 +38,68 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from searches import ENCODERS, GRIDS, METHODS, PAIR, PLANS, World
 
 from study.selection import select, warp_scale
-from study.selection.placement import Unit, free_columns, next_strength
 
 TABLE = Path(__file__).parent / "curves.npz"
-GRIDS = {4.0: (0, 0.1, 0.25, 0.5, 0.6, 0.75, 1, 2, 4), 2.0: (0, 0.2, 0.4, 0.6, 0.8, 1, 2)}  # by the range's end
-FIRST_SEEDS = UNIT = 2
-SEEDS_A_TRIAL = 3
-Recommendation = tuple[int, float]  # trainings so far, strength recommended
 
 
-@dataclass(frozen=True)
-class World:
-    """One tabulated pair with its seeds in some order."""
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A recommendation set against the whole table: its regret, and whether its interval holds the table's λ*."""
 
+    trainings: int
+    rounds: int
+    regret: float
+    covered: bool | None
+    expected_regret: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One replay: of which pair, judged by which weights of its encoders, and by which method."""
+
+    pair: str
     strengths: np.ndarray
-    scores: np.ndarray  # (strengths, seeds)
-
-    @property
-    def end(self) -> float:
-        return float(self.strengths[-1])
-
-    @property
-    def grid(self) -> np.ndarray:
-        return np.array(GRIDS[self.end], float)
-
-    def train(self, strength: float, seed: int) -> float:
-        return float(np.interp(strength, self.strengths, self.scores[:, seed % self.scores.shape[1]]))
-
-    def table(self, trained: dict[float, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
-        strengths = np.array(sorted(trained))
-        scores = np.full((len(strengths), 1 + max(max(seeds) for seeds in trained.values())), np.nan)
-        for row, strength in enumerate(strengths):
-            for seed in trained[strength]:
-                scores[row, seed] = self.train(strength, seed)
-        return strengths, scores
+    scores: np.ndarray  # (encoders, strengths, seeds)
+    judged: tuple[float, float]
+    method: str
+    budget: int
+    seed: int
 
 
-def best_of_grid(world: World, budget: int, smooth: bool) -> Iterator[Recommendation]:
-    grid = world.grid
-    for seeds in range(1, budget // len(grid) + 1):
-        strengths, scores = world.table({float(x): tuple(range(seeds)) for x in grid})
-        star = select(strengths, scores).lambda_star if smooth else float(strengths[scores.mean(axis=1).argmax()])
-        yield scores.size, star
-
-
-def adaptive(world: World, budget: int, seed: int) -> Iterator[Recommendation]:
-    trained = {float(x): tuple(range(FIRST_SEEDS)) for x in world.grid}
-    options = {"range_": (0.0, world.end), "scale": warp_scale(world.grid)}
-    while True:
-        strengths, scores = world.table(trained)
-        count = int(np.isfinite(scores).sum())
-        not_run = np.zeros(scores.shape, bool)
-        yield count, select(strengths, scores, diverged=not_run, seed=seed, **options).lambda_star
-        if count >= budget:
-            return
-        running: list[Unit] = []
-        for _ in range(2):  # fresh seeds come at two strengths at once or say nothing
-            place = next_strength(strengths, scores, running=running, seeds=UNIT, seed=seed, **options)
-            columns = free_columns(set(trained.get(place, ())), UNIT)
-            trained[place] = (*trained.get(place, ()), *columns)
-            running.append(Unit(strength=place, columns=columns))
-
-
-def best_trial(
-    world: World, budget: int, seed: int, make: Callable[[int], optuna.samplers.BaseSampler], seeds: int
-) -> Iterator[Recommendation]:
-    study = optuna.create_study(direction="maximize", sampler=make(seed))
-    for trial in range(budget // seeds):
-        asked = study.ask()
-        strength = asked.suggest_float("strength", 0, world.end)
-        study.tell(asked, float(np.mean([world.train(strength, trial * (seeds == 1) + i) for i in range(seeds)])))
-        if (trial + 1) % 4 == 0:
-            yield (trial + 1) * seeds, float(study.best_params["strength"])
-
-
-def tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
-
-
-def gp(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.GPSampler(seed=seed)
-
-
-METHODS: dict[str, Callable[[World, int, int], Iterator[Recommendation]]] = {
-    "papers": lambda world, budget, _: best_of_grid(world, budget, False),
-    "smooth": lambda world, budget, _: best_of_grid(world, budget, True),
-    "posterior": adaptive,
-    "tpe": lambda world, budget, seed: best_trial(world, budget, seed, tpe, 1),
-    "gp": lambda world, budget, seed: best_trial(world, budget, seed, gp, 1),
-    "tpe mean": lambda world, budget, seed: best_trial(world, budget, seed, tpe, SEEDS_A_TRIAL),
-    "gp mean": lambda world, budget, seed: best_trial(world, budget, seed, gp, SEEDS_A_TRIAL),
-}
-
-
-def replay(task: tuple[str, np.ndarray, np.ndarray, str, int, int]) -> list[tuple[int, float]]:
-    """(trainings, regret) of one method on one shuffled table."""
-    _, strengths, scores, method, budget, seed = task
+def replay(task: Task) -> list[Judged]:
+    """How one method fares on one shuffled table."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    truth = select(strengths, scores, scale=warp_scale(GRIDS[float(strengths[-1])])).posterior
-    order = np.random.default_rng(seed).permutation(scores.shape[1])
-    world = World(strengths, scores[:, order])
-    best = truth.mean.max()
+    whole = np.tensordot(task.judged, task.scores, 1)
+    truth = select(task.strengths, whole, scale=warp_scale(GRIDS[float(task.strengths[-1])]))
+    curve, best = truth.posterior, truth.posterior.mean.max()
+    order = np.random.default_rng(task.seed).permutation(whole.shape[1])
+    world = World(task.strengths, task.scores[:, :, order], task.judged)
     return [
-        (count, float(best - np.interp(star, truth.strengths, truth.mean)))
-        for count, star in METHODS[method](world, budget, seed)
+        Judged(
+            trainings=one.trainings,
+            rounds=one.rounds,
+            regret=float(best - np.interp(one.strength, curve.strengths, curve.mean)),
+            covered=one.interval and one.interval[0] <= truth.lambda_star <= one.interval[1],
+            expected_regret=one.expected_regret,
+        )
+        for one in METHODS[task.method](world, task.budget, task.seed)
     ]
 
 
-def curves(path: Path, subject: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Strengths and scores of every tabulated pair."""
+def curves(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Strengths and both encoders' scores of every tabulated pair."""
     table = np.load(path)
-    weights = {"pair": (0.5, 0.5), "encoder_1": (1, 0), "encoder_2": (0, 1)}[subject]
     names = [name for name in table.files if not name.endswith(":strengths")]
-    return {
-        name: (
-            table[f"{name}:strengths"].astype(float),
-            np.tensordot(weights, table[name].astype(float), 1),
-        )
-        for name in names
-    }
+    return {name: (table[f"{name}:strengths"].astype(float), table[name].astype(float)) for name in names}
 
 
-def at(path: Sequence[tuple[int, float]], budgets: Sequence[int]) -> list[float]:
+def at(path: Sequence[Judged], budgets: Sequence[int]) -> list[float]:
     """Regret of what a method would recommend with each budget."""
-    return [next((regret for count, regret in reversed(path) if count <= budget), np.nan) for budget in budgets]
+    return [next((one.regret for one in reversed(path) if one.trainings <= budget), np.nan) for budget in budgets]
 
 
 def needed(budgets: np.ndarray, regrets: np.ndarray, target: float) -> float:
@@ -168,59 +109,101 @@ def needed(budgets: np.ndarray, regrets: np.ndarray, target: float) -> float:
     return float(budgets[reached[0]]) if len(reached) else np.inf
 
 
+def print_coverage(by_method: Mapping[str, Sequence[Sequence[Judged]]], budgets: Sequence[int]) -> None:
+    """Shares of intervals that hold the λ* of the whole table, and rounds, at the latest answer within each budget."""
+    print("\nShare of 90 % intervals that hold the λ* of the whole table (rounds until then), by trainings\n")
+    print("| method | " + " | ".join(map(str, budgets)) + " |\n|" + "---|" * (1 + len(budgets)))
+    for method, paths in by_method.items():
+        told = []
+        for budget in budgets:
+            latest = [[one for one in path if one.trainings <= budget][-1:] for path in paths]
+            known = [one for ones in latest for one in ones if one.covered is not None]
+            share, rounds = (np.mean([(one.covered, one.rounds) for one in known], axis=0)) if known else (0, 0)
+            told.append(f"{share:.2f} ({rounds:.0f})" if known else "–")
+        print(f"| {method} | " + " | ".join(told) + " |")
+
+
+def print_stopping(by_method: Mapping[str, Sequence[Sequence[Judged]]], targets: Sequence[float]) -> None:
+    """What each method comes to when it ends once its expected regret is below a target, or else with its budget."""
+    print("\nStopping once the expected regret is below a target, in points: trainings, regret, share that stopped\n")
+    print("| method | " + " | ".join(f"{target:g}" for target in targets) + " |\n|" + "---|" * (1 + len(targets)))
+    for method, paths in by_method.items():
+        told = []
+        for target in targets:
+            below = [[one for one in path if 100 * one.expected_regret < target] for path in paths]
+            ends = [ones[0] if ones else path[-1] for ones, path in zip(below, paths, strict=True)]
+            trainings, regret = np.mean([(one.trainings, 100 * one.regret) for one in ends], axis=0)
+            told.append(f"{trainings:.1f}, {regret:.2f}, {np.mean([bool(ones) for ones in below]):.2f}")
+        print(f"| {method} | " + " | ".join(told) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--replays", type=int, default=12)
     parser.add_argument("--budget", type=int, default=108, help="trainings")
+    parser.add_argument("--adaptive", type=int, help="trainings at which ways that place their trainings end; --budget")
     parser.add_argument("--subject", choices=("pair", "encoder_1", "encoder_2"), default="pair")
+    parser.add_argument("--stop", type=float, nargs="*", default=(0.5, 0.25, 0.125), help="expected regrets, in points")
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    known = curves(options.table, options.subject)
-    budgets = np.arange(7, options.budget + 1)
+    known = curves(options.table)
+    judged = {"pair": PAIR, "encoder_1": ENCODERS[0], "encoder_2": ENCODERS[1]}[options.subject]
+    budgets = np.arange(5, options.budget + 1)
     begin = time.monotonic()
     tasks = [
-        (name, strengths, scores, method, options.budget, seed)
+        Task(
+            pair=name,
+            strengths=strengths,
+            scores=scores,
+            judged=judged,
+            method=method,
+            budget=(method in PLANS and options.adaptive) or options.budget,
+            seed=seed,
+        )
         for method in options.methods
         for name, (strengths, scores) in known.items()
         for seed in range(options.replays)
     ]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        paths = list(pool.map(replay, tasks, chunksize=4))
+        paths = list(pool.map(replay, tasks))
+    every = {m: [path for task, path in zip(tasks, paths, strict=True) if task.method == m] for m in options.methods}
     regrets = {
-        (method, name): np.mean(
-            [at(p, budgets) for t, p in zip(tasks, paths, strict=True) if t[3] == method and t[0] == name], axis=0
-        )
+        (method, name): np.mean([at(path, budgets) for path in every[method][first : first + options.replays]], axis=0)
         for method in options.methods
-        for name in known
+        for first, name in zip(range(0, len(tasks), options.replays), known, strict=False)
     }
     mean = {method: np.mean([regrets[method, name] for name in known], axis=0) for method in options.methods}
     print(f"{len(known)} pairs, {options.replays} replays, {time.monotonic() - begin:.0f} s\n")
-    shown = [b for b in (18, 27, 36, 45, 60, 72, 90, 108) if b <= options.budget]
+    shown = [b for b in (9, 14, 18, 22, 27, 36, 45, 60, 72, 90, 108) if b <= options.budget]
     print("Mean regret in points, by trainings\n\n| method | " + " | ".join(map(str, shown)) + " |")
     print("|---" * (1 + len(shown)) + "|")
     for method in options.methods:
-        row = [f"{100 * mean[method][b - 7]:.2f}" for b in shown]
+        row = [f"{100 * mean[method][b - 5]:.2f}" for b in shown]
         print(f"| {method} | " + " | ".join(row) + " |")
+    by_method = {method: own for method, own in every.items() if own[0][0].covered is not None}
+    print_coverage(by_method, shown)
+    print_stopping(by_method, options.stop)
     if "papers" not in options.methods:
         return
     targets = [b for b in (27, 45, 63, 90) if b <= options.budget]
     print("\nTrainings needed to reach the regret that the papers' way has after\n")
-    print("| method | " + " | ".join(f"{b} ({100 * mean['papers'][b - 7]:.2f})" for b in targets) + " |")
+    print("| method | " + " | ".join(f"{b} ({100 * mean['papers'][b - 5]:.2f})" for b in targets) + " |")
     print("|---" * (1 + len(targets)) + "|")
     for method in options.methods:
-        row = [needed(budgets, mean[method], mean["papers"][b - 7]) for b in targets]
+        row = [needed(budgets, mean[method], mean["papers"][b - 5]) for b in targets]
         told = [
             f"{n:.0f} ({b / n:.1f}×)" if np.isfinite(n) else f"> {options.budget}"
             for b, n in zip(targets, row, strict=True)
         ]
         print(f"| {method} | " + " | ".join(told) + " |")
-    print("\nBy pair, regret in points at 45 trainings\n")
+    place = min(45, options.budget)
+    print(f"\nBy pair, regret in points at {place} trainings\n")
     for name in known:
         print(
             f"| {name} | "
-            + " | ".join(f"{method} {100 * regrets[method, name][45 - 7]:.2f}" for method in options.methods)
+            + " | ".join(f"{method} {100 * regrets[method, name][place - 5]:.2f}" for method in options.methods)
             + " |"
         )
 
