@@ -34,6 +34,16 @@ GATE_PROFILES = {
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose slow tests may take longest come first, so that workers that run files side by side end together."""
+    limits: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if item.get_closest_marker("slow"):
+            limits[item.path] = limits.get(item.path, 0) + (limit.args[0] if limit and limit.args else 300)
+    items.sort(key=lambda item: -limits.get(item.path, 0))
+
+
 @pytest.fixture(scope="session")
 def gate_profiles() -> Mapping[str, tuple[float, float, float, float]]:
     """The published profile of every gate of `trainables.datasets.generated.gates`."""
@@ -48,7 +58,7 @@ def ends_with_the_test() -> Iterator[None]:
     importable, as models that MLflow loads with their code and a user's folder; and which of the tests' own modules are
     imported, as a user's code is imported anew where it has changed, with all that lies in its folder.
     """
-    prefixes = ("RAY_", "MLFLOW_")
+    prefixes = ("RAY_", "TUNE_", "MLFLOW_")
     environment = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
     path, modules = list(sys.path), {name: one for name, one in sys.modules.items() if name.startswith("tests")}
     yield
