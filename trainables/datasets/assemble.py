@@ -31,7 +31,10 @@ ARRAY_OPTIONS: Mapping[str, Option] = {
         types=(str, dict),
         default="y",
     ),
-    "split": Option(doc="array of 0, 1, 2 or train, valid, test; `split` is used where the file has it", types=(str,)),
+    "split": Option(
+        doc="array of 0, 1, 2 or train, valid, test; `split` is used where the file has it, unless there is a group",
+        types=(str,),
+    ),
     "group": Option(doc="array of groups (speaker, patient, …) whose rows never straddle splits", types=(str,)),
     "mask": Option(doc="for each sequence modality its (N, T) mask, 1 at real steps, or (N,) lengths", types=(dict,)),
     "imputation": Option(

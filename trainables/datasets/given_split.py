@@ -28,6 +28,8 @@ def read_split(
 ) -> tuple[NDArray[np.int8], tuple[str, ...]]:
     """The named split; else one by group; else the file's own `split`; else a stratified one; and what to say of it.
 
+    Groups go before the file's `split`, which may cut them, with a line.
+
     A split of training and test rows alone gives a fifth of its training rows, 15 of 75, to validation.
 
     Raises:
@@ -41,7 +43,9 @@ def read_split(
     labels = strata(target)
     doubts = () if groups is None else check_groups(f"{dataset}: group {grouped}", groups, len(labels))
     if named is None and groups is not None:
-        return _whole_groups(f"{dataset}: group {grouped}", lambda: group_split(labels, groups, seed=seed)), doubts
+        made = _whole_groups(f"{dataset}: group {grouped}", lambda: group_split(labels, groups, seed=seed))
+        told = f"{dataset}: rows are split by group {grouped}; the array split is not used: set split: split to use it"
+        return made, (*doubts, *([told] if "split" in arrays else []))
     if named is None and "split" not in arrays:
         return stratified_split(labels, seed=seed), ()
     name = named or "split"

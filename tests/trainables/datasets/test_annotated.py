@@ -110,6 +110,37 @@ class TestAnnData:
         assert arrays["seen"][:3].tolist() == ["", "T", "NK"]
         assert isinstance(arrays["X_pca"], np.memmap)
 
+    def test_what_is_not_listed_is_read_by_its_path(self, tmp_path):
+        some = _cells()
+        some.raw = some
+        path = _write(some, tmp_path / "d.h5ad")
+        data = load_file(path, modalities=["raw/X", "X_pca"], target="cell_type")
+        assert np.array_equal(data.modalities["raw/X"].values, COUNTS.toarray())
+        refused(path, "'/uns' is stored as 'dict', and not as an array", modalities=["uns", "X_pca"], target="donor")
+        refused(path, "which is the target", modalities=["/obs/cell_type", "X_pca"], target="cell_type")
+
+    def test_links_to_other_files_and_to_nothing(self, cells, tmp_path):
+        with h5py.File(cells, "a") as file, h5py.File(tmp_path / "other.h5", "w") as other:
+            other["m"] = PROTEIN
+            file["obsm/elsewhere"] = h5py.ExternalLink("other.h5", "m")
+            file["obsm/gone"], file["obs/gone"] = h5py.SoftLink("/nowhere"), h5py.SoftLink("/nowhere")
+            file[b"obsm/\xff"] = PROTEIN
+        assert len(load_file(cells, modalities=["X", "X_pca"], target="cell_type").split) == N
+        refused(cells, "is a view of other files", modalities=["X", "elsewhere"], target="cell_type")
+        refused(cells, "unknown array 'gone'", modalities=["X", "gone"], target="cell_type")
+
+    @pytest.mark.parametrize("kind", [np.int16, np.int64, np.uint64])
+    def test_sparse_whole_numbers_are_what_dense_ones_are(self, tmp_path, kind):
+        for largest in (30_000, 2**24, 2**24 + 1):
+            if largest > np.iinfo(kind).max:
+                continue
+            some = _cells()
+            some.X = COUNTS.astype(kind)
+            some.X.data[:] = largest - np.arange(COUNTS.nnz) % 3
+            values = HdfArrays(_write(some, tmp_path / "d.h5ad"))["X"]
+            assert np.array_equal(values.astype(np.float64), some.X.toarray())
+            assert values.dtype == (np.float64 if largest > 2**24 else np.float32)
+
     def test_missing_labels_are_refused_as_elsewhere(self, cells):
         refused(cells, "target seen has empty labels", modalities=["X", "X_pca"], target="seen")
         refused(cells, "target grade has NaN", modalities=["X", "X_pca"], target="grade")
@@ -152,6 +183,9 @@ class TestAnnData:
             ("X/indices", np.full(COUNTS.nnz, 99), "no readable HDF5 file"),
             ("X/indptr", np.arange(N + 1) * 10**6, "parts do not fit one another; it is damaged"),
             ("obs/cell_type/codes", np.full(N, 7, np.int8), "codes of categories that are not there"),
+            ("X/indices", np.full(COUNTS.nnz, 0.5), "parts do not fit one another; it is damaged"),
+            ("X/data", COUNTS.data * 1j, "parts do not fit one another; it is damaged"),
+            ("obs/cell_type/codes", np.full(N, 0.5), "codes of categories that are not there"),
             ("obs/cell_type", np.zeros(3, np.int8), "has 60 rows and the target 3"),
         ],
     )
@@ -189,6 +223,11 @@ class TestMuData:
         assert list(data.modalities) == ["X_pca", "protein/X"]
         assert data.targets["X_pca"].n_classes == 3
 
+    def test_names_that_another_library_wrote_as_bytes(self, both):
+        with h5py.File(both, "a") as file:
+            file["mod"].attrs["mod-order"] = np.array([b"rna", b"protein"])
+        assert list(load_file(both, target="label").modalities) == ["rna", "protein"]
+
     def test_samples_that_not_all_have_are_refused(self, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -201,6 +240,9 @@ class TestMuData:
             path, "modality protein lacks 20 of the 60 samples; keep those .* muon.pp.intersect_obs", target="label"
         )
         path = _write(turned, tmp_path / "turned.h5mu")
+        refused(path, "modality protein has the samples in another order", target="label")
+        with h5py.File(path, "a") as file:
+            del file["obsmap"]
         refused(path, "modality protein has the samples in another order", target="label")
         with h5py.File(path, "a") as file:
             file.attrs["axis"] = 1

@@ -81,6 +81,24 @@ class TestNames:
         split = load_file(path, group="who").split
         assert all(len(set(split[start : start + 10])) == 1 for start in range(0, N, 10))
 
+    def test_of_one_array_lead_to_it_by_whatever_link(self, tmp_path):
+        path = _save(tmp_path / "d.h5", {"audio": AUDIO, "video": VIDEO, "y": np.eye(3)[Y]})
+        with h5py.File(path, "a") as file:
+            file["feature"] = file["y"]
+            file["again"], file["gone"] = h5py.SoftLink("/audio"), h5py.SoftLink("/nowhere")
+            file["in"] = h5py.SoftLink("/")
+        assert list(load_file(path).modalities) == ["audio", "video"]
+        assert list(load_file(path, modalities=["again", "video"]).modalities) == ["again", "video"]
+        refused(path, "which is the target; leave it out", modalities=["audio", "feature"])
+        refused(path, "which is the target; leave it out", modalities=["audio", "in/feature"])
+        refused(path, "unknown array 'gone'", modalities=["audio", "gone"])
+
+    def test_that_are_no_utf_8_are_passed_over(self, tmp_path):
+        path = _save(tmp_path / "d.h5", BOTH)
+        with h5py.File(path, "a") as file:
+            file[b"\xff\xfe"] = AUDIO
+        assert list(load_file(path).modalities) == ["audio", "video"]
+
     def test_what_is_not_there_is_told_with_what_is(self, tmp_path):
         path = _save(tmp_path / "d.h5", {"x/audio": AUDIO, "x/video": VIDEO, "y": Y})
         refused(path, r"unknown array 'x/text' \(known: audio, video, y\)", modalities=["audio", "x/text"])
@@ -110,7 +128,7 @@ class TestValues:
             (np.array(["loud"] * N, dtype=object).reshape(-1, 1), "holds text, not numbers"),
             (np.zeros((N, 2), dtype=complex), "holds complex numbers, not numbers"),
             (np.zeros((N, 0)), "is empty"),
-            (h5py.Empty("f4"), r"unknown array 'audio'"),
+            (h5py.Empty("f4"), r"is empty; give one entry"),
         ],
     )
     def test_what_is_no_array_of_numbers(self, tmp_path, array, said):
@@ -124,7 +142,7 @@ class TestValues:
             file.create_dataset("refs", data=[file["y"].ref] * N, dtype=h5py.ref_dtype)
         refused(path, "rows of different lengths; save plain numbers", modalities=["ragged", "video"])
         refused(path, "references or other objects", modalities=["refs", "video"])
-        refused(path, "unknown array 'in'", modalities=["in", "video"])
+        refused(path, "'/in' is a group, of audio, and not as an array", modalities=["in", "video"])
 
     def test_links_to_other_files_are_not_followed(self, tmp_path):
         path = _save(tmp_path / "d.h5", {"video": VIDEO, "y": Y})
@@ -134,8 +152,9 @@ class TestValues:
             layout = h5py.VirtualLayout(shape=AUDIO.shape, dtype=AUDIO.dtype)
             layout[:] = h5py.VirtualSource("gone.h5", "audio", shape=AUDIO.shape)
             file.create_virtual_dataset("view", layout)
-        refused(path, "unknown array 'audio'", modalities=["audio", "video"])
-        refused(path, "is a view of other files", modalities=["view", "video"])
+        assert list(load_file(path, modalities={"a": "video", "b": "/video"}).modalities) == ["a", "b"]
+        for name in ("audio", "view"):
+            refused(path, "is a view of other files", modalities=[name, "video"])
 
 
 class TestFiles:

@@ -83,6 +83,8 @@ def test_parts_are_the_split(tmp_path):
     assert np.bincount(data.split).tolist() == [70, 20, 30]
     assert np.array_equal(data.modalities["audio"].values[data.split == 2], AUDIO[:30])
     assert data.split_is_given
+    grouped = load_file(tmp_path / "d", group="who")
+    assert any("the array split is not used: set split: split to use it" in note for note in grouped.notes)
     refused(_save(hf.DatasetDict(train=whole, dev2=whole), tmp_path / "e"), "split split")
 
 

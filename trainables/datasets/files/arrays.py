@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,8 @@ def _keys(arrays: NamedArrays, given: Any) -> Any:
 
 def _named(path: Path, arrays: NamedArrays, modalities: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     if not isinstance(modalities, Mapping):
-        return {name: name for name in map(partial(_keys, arrays), modalities)}
+        keys = {one: arrays.key(one) for one in modalities}
+        return {one if key == one or "/" not in one else key.strip("/"): key for one, key in keys.items()}
     for name, array in modalities.items():
         if not isinstance(array, str):
             raise DataError(

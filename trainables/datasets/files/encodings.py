@@ -14,19 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.hdf5 import check_memory, is_array, read_array
+from trainables.datasets.files.hdf5 import check_memory, is_array, names_in, read_array
 from trainables.datasets.files.reading import MAX_BYTES, size_text
 
 if TYPE_CHECKING:
     import h5py
 
 _STEP = 2**24  # numbers of a sparse matrix that are looked at at once
+_LARGEST_WHOLE = 2**24  # up to which float32 holds every whole number
 
 
 def encoding_of(node: Any) -> str:
     """How AnnData says that a member of a file is stored; empty where it says nothing."""
-    told = node.attrs.get("encoding-type", "")
-    return told.decode() if isinstance(told, bytes) else str(told)
+    return text_of(node.attrs.get("encoding-type", ""))
+
+
+def text_of(value: Any) -> str:
+    """A text of an attribute, which other libraries may write as bytes."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:
@@ -46,10 +51,13 @@ def shape_of(node: Any) -> tuple[int, ...] | None:
 
 def frame_columns(node: Any) -> list[str]:
     """The columns of a data frame in their order, its index aside."""
-    index = node.attrs.get("_index", "_index")
-    order = node.attrs.get("column-order", ())
-    names = [one.decode() if isinstance(one, bytes) else str(one) for one in order] or list(node)
-    return [name for name in names if name in node and name != index and not name.startswith("__")]
+    names = [text_of(one) for one in node.attrs.get("column-order", ())] or names_in(node)
+    return [name for name in names if name in node and name != frame_index(node) and not name.startswith("__")]
+
+
+def frame_index(node: Any) -> str:
+    """The column of a data frame that names its rows."""
+    return text_of(node.attrs.get("_index", "_index"))
 
 
 def read_member(where: str, path: Path, node: Any) -> NDArray[Any]:
@@ -66,13 +74,15 @@ def read_member(where: str, path: Path, node: Any) -> NDArray[Any]:
     encoding = encoding_of(node)
     read = _READERS.get(encoding)
     if read is None:
-        what = f"is stored as {encoding!r}" if encoding else f"is a group, of {', '.join(list(node)[:6]) or 'nothing'}"
+        what = (
+            f"is stored as {encoding!r}" if encoding else f"is a group, of {', '.join(names_in(node)[:6]) or 'nothing'}"
+        )
         raise DataError(f"{where} {what}, and not as an array; give one of plain numbers or texts")
     return read(where, path, node)
 
 
 def _sparse(where: str, path: Path, node: h5py.Group) -> NDArray[Any]:
-    """A sparse matrix (N, d) as a dense one, in float32 unless it is of float64; its non-zeros come in pieces."""
+    """A sparse matrix (N, d) as a dense one, in float32 if that holds its numbers; its non-zeros come in pieces."""
     from scipy import sparse
 
     n, width = (int(size) for size in node.attrs["shape"])
@@ -80,9 +90,11 @@ def _sparse(where: str, path: Path, node: h5py.Group) -> NDArray[Any]:
     ends = np.asarray(read_array(where, path, node["indptr"]))
     by_rows = encoding_of(node) == "csr_matrix"
     lines, length = (n, width) if by_rows else (width, n)
-    if len(ends) != lines + 1 or ends[0] != 0 or (np.diff(ends) < 0).any() or not ends[-1] == len(data) == len(indices):
+    kinds = (data.dtype.kind in "biuf", *(part.dtype.kind in "iu" for part in (indices, ends)))
+    ascend = len(ends) == lines + 1 and ends[0] == 0 and not (np.diff(ends) < 0).any()
+    if not (all(kinds) and ascend and ends[-1] == len(data) == len(indices)):
         raise DataError(f"{where} is a sparse matrix whose parts do not fit one another; it is damaged")
-    dtype = np.dtype(np.float64 if data.dtype == np.float64 else np.float32)
+    dtype = _precision(data)
     n_bytes = n * width * dtype.itemsize
     told = f"{where} is sparse ({n} × {width}, {len(data) / max(1, n * width):.1%} of it not 0) and dense"
     remedy = "reduce it first, such as to its principal components, or keep fewer columns"
@@ -107,6 +119,17 @@ def _sparse(where: str, path: Path, node: h5py.Group) -> NDArray[Any]:
     return dense
 
 
+def _precision(data: Any) -> np.dtype[Any]:
+    """Float64 for numbers that float32 does not hold: those of more digits, and whole ones beyond 2^24."""
+    if np.can_cast(data.dtype, np.float32):
+        return np.dtype(np.float32)
+    if data.dtype.kind == "f":
+        return np.dtype(np.float64)
+    pieces = (data[start : start + _STEP] for start in range(0, len(data), _STEP))
+    exact = all(piece.min() >= -_LARGEST_WHOLE and piece.max() <= _LARGEST_WHOLE for piece in pieces)
+    return np.dtype(np.float32 if exact else np.float64)
+
+
 def _categories(where: str, path: Path, node: h5py.Group) -> NDArray[Any]:
     codes, categories = (read_array(where, path, node[part]) for part in ("codes", "categories"))
     return _named(where, codes, categories)
@@ -114,8 +137,9 @@ def _categories(where: str, path: Path, node: h5py.Group) -> NDArray[Any]:
 
 def _named(where: str, codes: NDArray[Any], categories: NDArray[Any]) -> NDArray[Any]:
     """Categories by their codes, of which -1 is none: NaN among numbers, else an empty text."""
+    whole = codes.dtype.kind in "iu"
     codes = np.asarray(codes).astype(np.int64)
-    if categories.ndim != 1 or (len(codes) and (codes.max() >= len(categories) or codes.min() < -1)):
+    if not whole or categories.ndim != 1 or (len(codes) and (codes.max() >= len(categories) or codes.min() < -1)):
         raise DataError(f"{where} has codes of categories that are not there; it is damaged")
     if (codes < 0).any():
         numbers = categories.dtype.kind in "iuf"

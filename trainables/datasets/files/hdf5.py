@@ -5,6 +5,7 @@ h5py is imported here alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,12 +71,17 @@ def is_array(node: Any) -> bool:
     return not hasattr(node, "keys")
 
 
+def names_in(group: Any) -> list[str]:
+    """The names of a group's members, without those that are no UTF-8, which no study file can give."""
+    return [name for name in group if isinstance(name, str)]
+
+
 def arrays_of(file: h5py.File) -> dict[str, tuple[int, ...]]:
     """The shapes of all arrays in the file and its groups, by path; links to other files are not followed."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def visit(name: str, node: Any) -> None:
-        if is_array(node) and hasattr(node, "shape") and node.shape is not None:
+    def visit(name: str | bytes, node: Any) -> None:
+        if isinstance(name, str) and is_array(node) and hasattr(node, "shape") and node.shape is not None:
             shapes[name] = tuple(node.shape)
 
     file.visititems(visit)
@@ -90,8 +96,10 @@ def read_array(where: str, path: Path, node: h5py.Dataset) -> NDArray[Any]:
     """
     import h5py
 
-    if node.is_virtual or node.external:
+    if node.is_virtual or node.external or not os.path.samefile(node.file.filename, path):
         raise DataError(f"{where} is a view of other files, which may be gone; write its values into this one")
+    if node.shape is None:
+        raise DataError(f"{where} is empty; give one entry for each row")
     kind = node.dtype
     if kind.names is not None:
         raise DataError(f"{where} holds named fields ({', '.join(kind.names)[:80]}); save each as an array of its own")

@@ -1,4 +1,7 @@
-"""Named arrays of HDF5 files: any file's own, and those of AnnData and MuData, which have a place for each kind."""
+"""Named arrays of HDF5 files: any file's own, and those of AnnData and MuData, which have a place for each kind.
+
+An array counts once, however many links lead to it: under any of its names it is the same target, and no feature.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets.base import DataError
-from trainables.datasets.files.encodings import encoding_of, frame_columns, read_member, shape_of
-from trainables.datasets.files.hdf5 import arrays_of, is_array, opened
+from trainables.datasets.files.encodings import encoding_of, frame_columns, frame_index, read_member, shape_of, text_of
+from trainables.datasets.files.hdf5 import arrays_of, is_array, names_in, opened
 from trainables.datasets.files.reading import NamedArrays
 
 _SHOWN = 20  # names in a message
+_TABLES = ("obsm", "layers")  # groups of matrices with a row for each sample
 
 
 class HdfArrays(NamedArrays):
@@ -34,7 +38,7 @@ class HdfArrays(NamedArrays):
         with opened(path) as file:
             self._kind = encoding_of(file).lower()
             if self._kind == "mudata":
-                self._modalities = tuple(map(str, file["mod"].attrs.get("mod-order", list(file["mod"]))))
+                self._modalities = tuple(map(text_of, file["mod"].attrs.get("mod-order", names_in(file["mod"]))))
                 if file.attrs.get("axis", 0) not in (0, -1):
                     raise DataError(f"{path} holds modalities that share features, and not samples; these are no pairs")
                 shapes = _annotated(path, file, "", besides=self._modalities)
@@ -61,20 +65,40 @@ class HdfArrays(NamedArrays):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        place = self._places[name]
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or not name.startswith("/"):
+            return name in self._places
         with opened(self._path) as file:
+            return _at(file, name) is not None
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        place = self._places.get(name, name)
+        with opened(self._path) as file:
+            node = _at(file, place) if name in self._places or name.startswith("/") else None
+            if node is None:
+                raise KeyError(name)
+            place = place.strip("/")
             if self._modalities and place.startswith("mod/"):
                 self._check_rows(file, place.split("/")[1])
-            return read_member(f"{self._path}: array {name!r}", self._path, file[place])
+            return read_member(f"{self._path}: array {name!r}", self._path, node)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the named array, its data unread."""
         return self._shapes[name]
 
     def key(self, name: str) -> str:
-        """The name under which the array at a path, `/obsm/X_pca`, is listed."""
-        return self._keys.get(self._whole(name.strip("/")), name)
+        """The name under which the array at a path, `/obsm/X_pca`, is listed, whatever link leads to it; the path from
+        the root, `/raw/X`, where the file has something there that is not listed.
+        """
+        whole = self._whole(name.strip("/"))
+        if whole in self._keys or name in self._places:
+            return self._keys.get(whole, name)
+        with opened(self._path) as file:
+            for place in (name.strip("/"), *([f"mod/{whole}"] if self._modalities else [])):
+                if (node := _at(file, place)) is not None:
+                    listed = (key for key, other in self._places.items() if _at(file, other) == node)
+                    return next(listed, f"/{place}")
+        return name
 
     def default_modalities(self) -> dict[str, str] | None:
         """Of MuData the matrix of each modality; of AnnData none, as all it has is made of one."""
@@ -94,10 +118,8 @@ class HdfArrays(NamedArrays):
     def _check_rows(self, file: Any, modality: str) -> None:
         """Refuse a modality that lacks some of the samples, or has them in another order."""
         rows = file.get(f"obsmap/{modality}")
-        if rows is None:
-            return
-        at = np.asarray(rows).reshape(-1)
-        if np.array_equal(at, np.arange(1, len(at) + 1)):
+        at = self._rows_by_name(file, modality) if rows is None else np.asarray(rows).reshape(-1)
+        if at is None or np.array_equal(at, np.arange(1, len(at) + 1)):
             return
         lacking = int((at == 0).sum())
         what = f"lacks {lacking} of the {len(at)} samples" if lacking else "has the samples in another order"
@@ -106,13 +128,30 @@ class HdfArrays(NamedArrays):
             "muon.pp.intersect_obs, and write the file again"
         )
 
+    def _rows_by_name(self, file: Any, modality: str) -> NDArray[np.int64] | None:
+        """For each sample its row in the modality, from 1 on, 0 for none; None where samples have no names."""
+        found = [_at(file, f"{place}obs") for place in ("", f"mod/{modality}/")]
+        nodes = [None if one is None or is_array(one) else one.get(frame_index(one)) for one in found]
+        if any(node is None for node in nodes):
+            return None
+        whole, own = (read_member(f"{self._path}: names of samples", self._path, node).tolist() for node in nodes)
+        row_of = {name: row for row, name in enumerate(own, start=1)}
+        return np.array([row_of.get(name, 0) for name in whole], dtype=np.int64)
+
+
+def _at(file: Any, place: str) -> Any | None:
+    """What a file has at a path; None where there is nothing, or a link that leads nowhere."""
+    return file.get(place) if place.strip("/") and "\0" not in place else None
+
 
 def _annotated(path: Path, group: Any, prefix: str, *, besides: tuple[str, ...] = ()) -> dict[str, tuple[int, ...]]:
     """Shapes of the arrays of AnnData that have a row for each sample, by their paths; `besides` are none of them."""
     if "obs" in group and is_array(group["obs"]):
         raise DataError(f"{path} was written by anndata before 0.7; read it with anndata and write it again")
     members = ["X"] if "X" in group else []
-    members += [f"{kind}/{name}" for kind in ("obsm", "layers") for name in group.get(kind, ()) if name not in besides]
+    kinds = {kind: () if (node := group.get(kind)) is None or is_array(node) else names_in(node) for kind in _TABLES}
+    members += [f"{kind}/{name}" for kind, names in kinds.items() for name in names if name not in besides]
     members += [f"obs/{name}" for name in (frame_columns(group["obs"]) if "obs" in group else ())]
-    shapes = {f"{prefix}{member}": shape_of(group[member]) for member in members}
+    nodes = {member: _at(group, member) for member in members}  # a link that leads nowhere may be of no use to anybody
+    shapes = {f"{prefix}{member}": shape_of(node) for member, node in nodes.items() if node is not None}
     return {name: shape for name, shape in shapes.items() if shape is not None}

@@ -34,6 +34,9 @@ class NamedArrays(Mapping[str, NDArray[Any]]):
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of the named array, its data untouched."""
 
+    def __contains__(self, name: object) -> bool:
+        return any(name == one for one in self)  # Mapping would read the array
+
     def key(self, name: str) -> str:
         """The name under which an array is listed, of one that may be called by more."""
         return name
