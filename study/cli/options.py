@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,8 @@ def add_out(options: argparse.ArgumentParser, *, bucket: bool = False) -> None:
 
 def folder_or_bucket(given: str) -> Path | Place:
     """The folder of all studies as a command is given it, for `argparse`."""
-    if "://" not in given:
-        return Path(given)
+    if not re.search(r"^\s*$|^~|:|//", given):
+        return Path(given)  # at once, as most are
     from study.config import ConfigError
     from study.config.folder import out_of
 
@@ -64,7 +65,7 @@ def folder_or_bucket(given: str) -> Path | Place:
 def _folder(given: str) -> Path:
     if "://" in given:
         raise argparse.ArgumentTypeError(f"{given.partition('://')[0]}:// is no folder on this machine; give one")
-    return Path(given)
+    return Path(str(folder_or_bucket(given)))
 
 
 def add_volume(options: argparse.ArgumentParser) -> None:

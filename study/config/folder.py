@@ -16,6 +16,7 @@ JOURNAL = "journal.log"  # the record, in a folder of its own
 MODELS = "models"  # folder of the encoders that are kept; a report names their files from its own folder
 PAGE = "report.html"  # the report, for people
 INDEX = "index.html"  # the page over all studies, in the folder that holds theirs
+_MISSPELT = re.compile(r"\s*(s3\w?|gs|az|abfss?|file|https?)(:|//)", re.IGNORECASE)  # an address, but for a slash
 _RECORD, _REPORT, _CARD = "optuna", "report.json", "card.html"
 
 
@@ -23,10 +24,15 @@ def out_of(given: str | Path) -> Path | Place:
     """The folder of all studies as it is given: on this machine, or `s3://BUCKET/PREFIX` of an S3-compatible store.
 
     Raises:
-        ConfigError: it is an address of another kind, of no bucket, or with keys in it.
+        ConfigError: it is an address of another kind, of no bucket, or with keys in it; or what nobody means as a
+            folder: nothing, a home that no shell has put in, an address that lacks a slash, as `Path` makes it of one.
     """
     text = str(given)
-    if isinstance(given, Path) or "://" not in text:
+    if not text.strip():
+        raise ConfigError("the folder has no name; give a folder or s3://BUCKET/PREFIX")
+    if text.startswith("~"):
+        raise ConfigError(f"~ is not expanded in {text[:100]!r}; write the folder in full")
+    if "://" not in text and not _MISSPELT.match(text):
         return Path(given)
     if "@" in text or has_literal_password(text):
         raise ConfigError("keys, and an @, do not belong in an address; set AWS_ACCESS_KEY_ID and its like")

@@ -200,6 +200,8 @@ def _describe(errors: list[ErrorDetails]) -> str:
     key = _cut(re.sub(r"://.*", "://…", ".".join(path), flags=re.DOTALL)) or "the file"
     if error["type"] == "extra_forbidden":
         allowed = _keys_at(path[:-1])
+        if place := _misplaced(path):
+            return f"unknown key {key}; write {place} in its place"
         near = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
         return f"unknown key {key}; {hint}"
@@ -262,6 +264,14 @@ def _keys_at(path: list[str]) -> list[str]:
         else:  # a name that the user chose: the section lies below it
             model = EncoderSection if path[0] == "encoders" else NuisanceRange
     return sorted(getattr(model, "model_fields", {}))
+
+
+def _misplaced(path: list[str]) -> str | None:
+    """Where the key stands that was given elsewhere; None where it is no such key, or one of several."""
+    if len(path) > 1 and path[-1] in StudyConfig.model_fields:
+        return path[-1]
+    sections = [section for section in StudyConfig.model_fields if path[-1] in _keys_at([section])]
+    return f"{sections[0]}.{path[-1]}" if len(sections) == 1 and len(path) < 3 else None
 
 
 def _section(annotation: Any) -> Any:

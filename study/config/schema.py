@@ -184,6 +184,8 @@ class StrengthSection(Section):
         outside = [value for value in self.initial if not low <= value <= high]
         if outside:
             raise ValueError(f"initial strength {outside[0]:g} lies outside the range [{low:g}, {high:g}]")
+        if not any(self.initial):
+            raise ValueError(f"initial is {list(self.initial)}, no strength but 0; give one above it to compare with")
         if low > 0:
             raise ValueError(f"the range must start at 0, the baseline of every gain, given {low:g}")
         return self

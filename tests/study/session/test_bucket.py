@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import study.session.bucket
+from study.cli.options import folder_or_bucket
 from study.config import ConfigError, parse_config
 from study.config.folder import out_of
 from study.session.bucket import at_hand, check_record
@@ -176,15 +178,27 @@ def test_a_path_is_no_name_of_a_study_in_a_bucket(name: str) -> None:
         ("s3://b/p%zz", "is not known"),
         ("s3://b:9000/p", "is not known"),
         ("s3://b/../c", "is not known"),
+        ("s3:/b/p", "is not known"),
+        (Path("s3://b/p"), "is not known"),
+        ("S3:b", "is not known"),
+        ("s3//b/p", "is not known"),
+        ("s3:KEY:HIDDEN", "is not known"),
+        ("", "has no name"),
+        (" ", "has no name"),
+        ("~/studies", "~ is not expanded"),
         ("s3://KEY:HIDDEN@b/p", "keys, and an @, do not belong in an address"),
     ],
 )
-def test_addresses_that_are_none_of_a_bucket(given: str, told: str) -> None:
+def test_addresses_that_are_none_of_a_bucket(given: str | Path, told: str) -> None:
     with pytest.raises(ConfigError, match=told) as caught:
         out_of(given)
     assert "HIDDEN" not in str(caught.value)
+    if isinstance(given, str):
+        with pytest.raises(argparse.ArgumentTypeError, match=told):
+            folder_or_bucket(given)
 
 
 def test_a_folder_or_a_bucket() -> None:
     assert out_of("a/b") == Path("a/b")
+    assert folder_or_bucket("C:/a b") == Path("C:/a b")
     assert out_of("s3://b/p/") == Place("s3://b/p")
