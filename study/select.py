@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from study.api import select
+from study.cli.options import folder
 from study.cli.process import printer, run_as_process
 from study.config import ConfigError
 from trainables.output import OptionParser, complain, json_text
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     direction.add_argument("--maximise", action="store_true", help="higher scores are better")
     options.add_argument("--log", action="store_true", help="the strengths lie on a logarithmic scale")
     options.add_argument("--name", metavar="TEXT", help='what is chosen, if not λ: "weight decay"')
-    options.add_argument("--out", type=Path, metavar="DIR", help="write figures (PNG, SVG) and a page, select.html")
+    options.add_argument("--out", type=folder, metavar="DIR", help="write figures (PNG, SVG) and a page, select.html")
     options.add_argument("--json", action="store_true", help="print JSON: an encoder's fields of report.json, and more")
     return options
 

@@ -42,7 +42,7 @@ def add_out(options: argparse.ArgumentParser, *, bucket: bool = False) -> None:
     """Add `--out`, the folder of all studies on this machine, or in a bucket where `bucket` says so: `out`."""
     options.add_argument(
         "--out",
-        type=folder_or_bucket if bucket else _folder,
+        type=folder_or_bucket if bucket else folder,
         default=OUT,
         metavar="DIR",
         help=f"folder of all studies{', or s3://BUCKET/PREFIX (studies)' if bucket else ' (default: studies)'}",
@@ -62,7 +62,8 @@ def folder_or_bucket(given: str) -> Path | Place:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _folder(given: str) -> Path:
+def folder(given: str) -> Path:
+    """A folder on this machine as a command is given it, for `argparse`."""
     if "://" in given:
         raise argparse.ArgumentTypeError(f"{given.partition('://')[0]}:// is no folder on this machine; give one")
     return Path(str(folder_or_bucket(given)))

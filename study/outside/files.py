@@ -54,7 +54,14 @@ def _read_text(path: Path) -> pd.DataFrame:
     if separator is None:
         head = pd.read_csv(path, nrows=1, header=None, sep="\x01", dtype=str, quoting=csv.QUOTE_NONE).iloc[0, 0]
         separator = max(",;\t", key=str(head).count)
-    return pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
+    how: dict[str, Any] = {"dtype": str, "keep_default_na": False, "sep": separator, "encoding": "utf-8-sig"}
+    frame: pd.DataFrame = pd.read_csv(path, **how)
+    names = pd.read_csv(path, **how, header=None, nrows=1).iloc[0].tolist()
+    if len(names) == len(frame.columns):  # pandas gives the second of one name another, a.1
+        frame.columns = pd.Index(
+            [own if own.strip() else given for own, given in zip(names, frame.columns, strict=True)]
+        )
+    return frame
 
 
 def read_tune(folder: Path) -> Trials:

@@ -242,7 +242,7 @@ HOSTILE = {
     "no score column": ("lambda,seed,colour\n0,0,red\n", "--score"),
     "several scores": ("lambda,left_acc,right_acc\n0,1,1\n1,1,1\n", "--score"),
     "no strength column": ("seed,acc\n0,0.5\n1,0.6\n", "--strength"),
-    "two columns of a name": ("lambda,lambda,acc\n0,0,1\n", ""),
+    "two columns of a name": ("lambda,seed,acc,acc\n0,0,1,1\n1,0,2,1\n", "two columns 'acc'"),
     "an unknown split": ("lambda,split,acc\n0,train,1\n1,test,1\n", "validation"),
     "ragged": ("lambda,seed,acc\n0,0,0.5\n0,0,0.5,0.6,0.7\n", "cannot read"),
 }
@@ -258,6 +258,18 @@ def test_a_hostile_table_is_one_line(kind: str, tmp_path: Path, capsys: Captured
     assert line.startswith("error: ")
     assert line.count("\n") == 1
     assert told in line
+
+
+@pytest.mark.parametrize("out", ["s3://b/p", "s3:/b/p", "~/answers", ""])
+def test_a_folder_that_is_none_is_refused_and_not_made(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["runs.csv", "--out", out])
+    assert ended.value.code == 2
+    assert "error: argument --out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_bytes_that_are_no_table_are_one_line(tmp_path: Path, capsys: Captured) -> None:
