@@ -9,23 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.datasets import MultimodalData
-from trainables.datasets.base import Modality
+from trainables.datasets.base import SPLITS, Modality
 from trainables.spec import derive_seed
 
 MOST_VALUES = 2**27  # of a modality's features: 1 GiB as float64
 FEWEST_ROWS = 5_000  # however wide a modality is
+FEWEST_OF_A_SPLIT = 100  # that a forecast is fitted to, or checked on, where the split has as many
 
 
 def enough_rows(data: MultimodalData) -> NDArray[np.int64] | None:
     """The rows (n,), ascending, of all splits alike and by chance, for rows may repeat in a rhythm; None for all.
 
-    Those of any order and any day are the same: they follow from the number of rows and the widest modality alone.
+    Those of any order and any day are the same: they follow from the number of rows and the widest modality, and of a
+    split that is so small that chance leaves out almost all of it from that split, of which more are added.
     """
     total, most = len(data.split), max(FEWEST_ROWS, MOST_VALUES // max(map(_width, data.modalities.values())))
     if total <= most:
         return None
     rng = np.random.default_rng(derive_seed(0, "rows of a profile"))
-    return np.sort(rng.choice(total, most, replace=False))
+    rows = rng.choice(total, most, replace=False)
+    drawn = np.bincount(data.split[rows], minlength=len(SPLITS))
+    small = [np.flatnonzero(data.split == part) for part in range(len(SPLITS)) if drawn[part] < FEWEST_OF_A_SPLIT]
+    added = [rng.permutation(part)[:FEWEST_OF_A_SPLIT] for part in small]
+    return np.unique(np.concatenate([rows, *added]))
 
 
 def with_enough_rows(data: MultimodalData) -> MultimodalData:

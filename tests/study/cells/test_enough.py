@@ -10,7 +10,7 @@ import pytest
 import study.cells.enough
 from study.cells.building import build_cells, data_notes
 from study.cells.enough import enough_rows, with_enough_rows
-from study.cells.profiles import profile_cells
+from study.cells.profiles import forecast_cells, profile_cells
 from study.config import parse_config
 from trainables.datasets import load
 from trainables.spec import DatasetSpec
@@ -53,3 +53,20 @@ def test_large_data_give_rows_of_every_split_and_a_profile_like_that_of_all(monk
     assert dataclasses.astuple(part) != dataclasses.astuple(whole)
     for component in ("redundancy", "unique_1", "unique_2", "synergy"):
         assert getattr(part, component) == pytest.approx(getattr(whole, component), abs=0.1)
+
+
+def test_a_split_that_chance_would_leave_out_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells, datasets = build_cells(parse_config(STUDY + "strength: {initial: [0, 1]}\n"))
+    ((key, data),) = datasets.items()
+    monkeypatch.setattr(study.cells.enough, "MOST_VALUES", 1)  # 5,000 of the rows
+    before = enough_rows(data)
+    assert before is not None
+    assert len(before) == 5000
+    split = np.zeros_like(data.split)
+    few = np.setdiff1d(np.arange(len(split)), before)[:6]  # which the draw leaves out
+    split[few] = [1, 1, 1, 2, 2, 2]
+    data = dataclasses.replace(data, split=split)
+    rows = enough_rows(data)
+    assert rows is not None
+    np.testing.assert_array_equal(rows, np.union1d(before, few))
+    assert forecast_cells(cells, {key: data}).keys() == {cell.id for cell in cells}
