@@ -41,7 +41,7 @@ def check_token(address: str | None) -> None:
         if path:  # with which Ray ends the process
             raise ConfigError(f"{_PATH} names {path}, which is no file that holds a token; correct it or unset it")
         return
-    named = f" ({_PATH} names {path}, which is no file that holds one)" if path else ""
+    named = _named()
     if not is_loopback(address):
         raise ConfigError(
             f"the Ray cluster at {redacted(address)} is not on this machine and there is no token for it{named}; set "
@@ -50,6 +50,19 @@ def check_token(address: str | None) -> None:
         )
     if mode == "token":
         raise ConfigError(f"{MODE} is token and there is no token{named}; make one by {_GENERATE}, or set {_PATH}")
+
+
+def refused_token(source: str | None) -> str:
+    """What a cluster does that asks for another token than that of `source`, or for one where there is none."""
+    remedy = f"set {_PATH} to the file of its head's"
+    if source is None:
+        return f"asks for a token and there is none here{_named()}; {remedy}"
+    return f"refuses the token in {source}; {f'unset {_TOKEN}, and ' if source == _TOKEN else ''}{remedy}"
+
+
+def _named() -> str:
+    path = os.environ.get(_PATH)
+    return f" ({_PATH} names {path}, which is no file that holds one)" if path else ""
 
 
 def token_source() -> str | None:

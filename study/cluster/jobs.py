@@ -13,7 +13,7 @@ from typing import Any
 from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobSubmissionClient
 
-from study.cluster.access import MODE, token_source
+from study.cluster.access import MODE, refused_token, token_source
 from study.cluster.package import LEFT_BEHIND
 from study.config import ConfigError
 from study.config.secrets import redacted
@@ -114,8 +114,12 @@ def _problem(error: Exception, address: str) -> str:
         reason = type(error).__name__
     if isinstance(error, AuthenticationError) or re.search(r"status code 40[13]\b", text):
         source = token_source() if os.environ.get(MODE, "").lower() == "token" else None
-        wrong = f"refuses the token in {source}" if source else "refuses without a token, and there is none here"
-        return f"{wrong}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
+        return refused_token(source)
+    if "No available agent" in text:
+        return (
+            "has nobody who starts jobs, the agent of its dashboard; wait for it, or see dashboard_agent.log on the "
+            "head: another Ray on that machine may have its port (--dashboard-agent-listen-port)"
+        )
     if "exceeds the maximum size" in text:
         return (
             "takes no package of this size: what lies in the working directory goes to the cluster; name a smaller one "

@@ -14,7 +14,7 @@ from ray._private import services
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError, RayError
 
-from study.cluster.access import MODE, is_loopback, token_doubt, token_source
+from study.cluster.access import MODE, is_loopback, refused_token, token_doubt, token_source
 from study.cluster.guest import put_back
 from study.cluster.starting import first_words, on_loopback, read_access_anew
 from study.config import ConfigError
@@ -41,7 +41,11 @@ def join(address: str, *, say: Callable[[str], object], stack: ExitStack) -> Non
         if address != "auto":
             _check_answers(address, where)
         with on_loopback() if _is_on_loopback_alone(address) else contextlib.nullcontext():
-            _agree(services.canonicalize_bootstrap_address_or_die(address), where, is_here=is_loopback(address))
+            head = services.canonicalize_bootstrap_address_or_die(address)
+            if address == "auto":  # which also finds what listens on another address of this machine, or no more
+                where = f"{where}, which is {head} here"
+                _check_answers(head, where)
+            _agree(head, where, is_here=is_loopback(address))
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except ConfigError:
         raise
@@ -96,10 +100,8 @@ def _agree(address: str, where: str, *, is_here: bool) -> None:
         source = token_source()
         if (mode or "").lower() == "disabled":
             problem = f"it asks for a token and {MODE} is disabled; unset that"
-        elif source is None:
-            problem = "it asks for a token and there is none here; set RAY_AUTH_TOKEN_PATH to the file of its head's"
         else:
-            problem = f"it refuses the token in {source}; set RAY_AUTH_TOKEN_PATH to the file of its head's"
+            problem = f"it {refused_token(source)}"
         raise ConfigError(f"{where}: {problem}")
 
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 import study.run as command
-from study.cluster.access import check_token, make_token, token_doubt, token_source
+from study.cluster.access import check_token, make_token, refused_token, token_doubt, token_source
 from study.cluster.joining import join
 from study.config import ConfigError
 from tests.study import servers, studies
@@ -267,6 +267,34 @@ def test_a_token_that_is_there_is_used_on_this_machine_too(no_ray: Path) -> None
     (no_ray / ".ray" / "auth_token").write_text(TOKEN)
     check_token("127.0.0.1:6379")
     assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_token_that_is_refused_is_told_with_what_helps(no_ray: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (
+        refused_token("/a/token") == "refuses the token in /a/token; set RAY_AUTH_TOKEN_PATH to the file of its head's"
+    )
+    assert "unset RAY_AUTH_TOKEN, and set RAY_AUTH_TOKEN_PATH" in refused_token("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(no_ray / "nowhere"))
+    assert "nowhere, which is no file that holds one); set" in refused_token(None)
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_head_that_auto_finds_and_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = f"127.0.0.1:{servers.free_port()}"
+    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address_or_die", lambda _: gone)
+    with pytest.raises(ConfigError, match=f"at auto, which is {gone} here: nobody is there"), ExitStack() as stack:
+        join("auto", say=lambda _: None, stack=stack)
+
+
+def test_a_head_without_an_agent_for_jobs_is_not_called_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    from study.cluster.jobs import Jobs
+
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("Request failed with status code 500: No available agent to submit job, please try again.")
+
+    monkeypatch.setattr("study.cluster.jobs.JobSubmissionClient", refuses)
+    with pytest.raises(ConfigError, match="has nobody who starts jobs, the agent of its dashboard; wait"):
+        Jobs("http://127.0.0.1:8265")
 
 
 @pytest.mark.parametrize("content", [None, "", " \n"])
