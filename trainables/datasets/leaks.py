@@ -51,7 +51,8 @@ def columns_of_target(values: NDArray[np.floating[Any]], labels: Labels) -> NDAr
         return none
     near = np.flatnonzero((values[rows] == values[first[code[rows]]]).all(axis=0))
     kept = values[:, near]
-    codes: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & (np.ptp(kept[first], axis=0) > 0)]
+    varies = (kept[first] != kept[first[0]]).any(axis=0)  # no difference, of which infinite values have none
+    codes: NDArray[np.int64] = near[(kept == kept[first[code]]).all(axis=0) & varies]
     return codes
 
 

@@ -240,6 +240,13 @@ class TestMissingValues:
         with pytest.raises(DataError, match=r"has infinite values.* 18 of them; no imputation replaces these"):
             save(vision=np.where(np.isnan(self.HOLES), np.inf, self.HOLES), text=TEXT, y=Y)(imputation="mean")
 
+    @pytest.mark.parametrize("y", [Y, Y / 7.0])
+    def test_a_feature_that_is_infinite_in_every_row_is_one_line(self, save, y):
+        vision = VISION.copy()
+        vision[..., 0] = np.inf
+        with pytest.raises(DataError, match="has infinite values"):
+            save(vision=vision, text=TEXT, y=y)(imputation="zero")
+
     def test_values_too_large_for_float32_are_taken_where_they_are_scaled(self, save):
         load_it = save(vision=VISION.astype(float) * 1e300, text=TEXT, y=Y)
         assert np.array_equal(load_it().modalities["vision"].values, VISION.astype(float) * 1e300)

@@ -1,6 +1,7 @@
 """Arrays without rows, links to nothing, folders for files, names of any kind: one line, or the data."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -162,6 +163,13 @@ class TestKept:
         ours = {"ä:ö": SOUND["audio"], "视频 (left)": SOUND["video"], "ÿ": Y}
         data = _load(_save(tmp_path / name, ours), target="ÿ")
         assert set(data.modalities) == {"ä:ö", "视频 (left)"}
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+    def test_a_file_whose_name_is_no_utf_8(self, tmp_path):
+        folder = _save(tmp_path / "folder", {**SOUND, "y": Y})
+        (folder / "audio.npy").rename(folder / os.fsdecode(b"\xff.npy"))
+        with pytest.raises(DataError, match=r"the name of the file '\\udcff.npy' is no UTF-8; rename it"):
+            _load(folder)
 
     def test_names_with_a_slash(self, tmp_path):
         data = _load(_save(tmp_path / "d.npz", {"a/left": SOUND["audio"], "a/right": SOUND["video"], "y": Y}))

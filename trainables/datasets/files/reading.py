@@ -59,6 +59,8 @@ class ArrayFolder(NamedArrays):
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror})") from None
         self._paths = {file.stem: file for file in files if _is_array(file.name)}
+        if odd := [name for name in self._paths if _is_no_text(name)]:
+            raise DataError(f"{path}: the name of the file {odd[0] + '.npy'!a} is no UTF-8; rename it")
         if not self._paths:
             shown = ", ".join(file.name for file in files[:4]) or "nothing"
             raise DataError(
@@ -201,6 +203,11 @@ def open_arrays(path: Path) -> ArrayFolder | ArrayArchive:
 def _is_array(name: str) -> bool:
     """Whether a file of a folder or an archive is an array: neither something else beside them, nor macOS's notes."""
     return name.endswith(".npy") and not name.rpartition("/")[2].startswith("._")
+
+
+def _is_no_text(name: str) -> bool:
+    """Whether a file's name holds bytes that are no UTF-8."""
+    return any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def plausible_size(packed: int) -> int:
