@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from tests.trainables.training.resuming import reloaded
+from tests.trainables.training.resuming import check_goes_on
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.metrics.ridge import RIDGES
 from trainables.spec import (
@@ -232,10 +232,7 @@ def test_the_probe_changes_nothing_and_may_be_left_out(tmp_path: Path) -> None:
 
     pack = Pack(without, data)  # a checkpoint of either goes on as the other
     pack.run(3)
-    again = reloaded(pack, asked, data, tmp_path)
-    again.run()
-    assert again.results() == results
-    assert reloaded(again, asked, data, tmp_path).results() == results
+    check_goes_on(pack, asked, data, tmp_path, expected=results)
 
 
 def test_classes_that_are_rare_count_as_much_where_the_training_lets_them() -> None:

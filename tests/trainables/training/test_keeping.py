@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.trainables.training.resuming import reloaded
 from tests.trainables.training.test_pack import KINDS, REPLICAS, assert_same, pair, spec, trained
 from trainables.datasets.base import PairData
 from trainables.datasets.resampling import draw_rows, draw_split, pool_of
@@ -141,9 +142,7 @@ def test_a_restored_pack_goes_on_bit_for_bit_from_any_epoch(tmp_path: Path, kind
     pack = Pack(one, data)
     while not pack.done:
         pack.run(1)
-        pack.save(tmp_path / "pack.pt")
-        again = Pack(one, data)
-        again.load(tmp_path / "pack.pt")
+        again = reloaded(pack, one, data, tmp_path)
         assert (again.epoch, again.done) == (pack.epoch, pack.done)
         again.run()
         assert again.results() == whole.results()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from tests.trainables.training.resuming import reloaded
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.networks.encoders import ENCODERS
 from trainables.objectives.alignment import ALIGNMENT_OBJECTIVES
@@ -305,9 +306,7 @@ def test_how_many_train_in_lockstep_changes_nothing(together, tmp_path):
     data, one = pair(), spec(evaluations=3)
     whole, parted = trained(one, data), Pack(one, data, together=together)
     parted.run(1)
-    parted.save(tmp_path / "pack.pt")
-    again = Pack(one, data, together=together)
-    again.load(tmp_path / "pack.pt")
+    again = reloaded(parted, one, data, tmp_path, together=together)
     for pack in (parted, again):
         pack.run()
     assert torch.equal(weights(parted), weights(again))
@@ -345,9 +344,7 @@ def test_a_restored_pack_goes_on_bit_for_bit(tmp_path, kind, dropout):
 
 def test_a_finished_pack_restores_its_results(tmp_path):
     pack = trained(spec(), pair())
-    pack.save(tmp_path / "pack.pt")
-    again = Pack(spec(), pair())
-    again.load(tmp_path / "pack.pt")
+    again = reloaded(pack, spec(), pair(), tmp_path)
     assert again.done
     assert again.results() == pack.results()
 

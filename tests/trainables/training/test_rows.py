@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.trainables.training.resuming import reloaded
+from tests.trainables.training.resuming import check_goes_on
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.datasets.resampling import draw_rows, draw_split, pool_of
 from trainables.metrics.outcomes import ByUnit
@@ -133,10 +133,7 @@ def test_a_pack_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path) -> None:
     whole = results(asked, pair)
     first = Pack(asked, pair)
     first.run(1)
-    second = reloaded(first, asked, pair, tmp_path)
-    second.run()
-    assert second.results() == whole
-    assert reloaded(second, asked, pair, tmp_path).results() == whole
+    check_goes_on(first, asked, pair, tmp_path, expected=whole)
 
 
 def test_the_spec_of_fixed_rows_keeps_the_hash_that_it_had() -> None:

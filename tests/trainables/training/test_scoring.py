@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from tests.trainables.training.resuming import reloaded
 from trainables.datasets.base import Modality, PairData, Target
 from trainables.metrics.outcomes import ByUnit
 from trainables.metrics.scores import SCORES, Kind, scores_of
@@ -127,9 +128,7 @@ def test_a_score_of_the_user_s_decides_and_goes_on_from_a_checkpoint(tmp_path: P
     asked = spec(source.name, code=source.text)
     pack = Pack(PackSpec.from_json(asked.to_json()), pair)
     pack.run(1)
-    pack.save(tmp_path / "state.pt")
-    again = Pack(asked, pair)
-    again.load(tmp_path / "state.pt")
+    again = reloaded(pack, asked, pair, tmp_path)
     for one in (pack, again):
         one.run()
     for first, second in zip(pack.results(), again.results(), strict=True):
