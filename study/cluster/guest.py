@@ -14,13 +14,23 @@ def as_guest(variables: Mapping[str, str], *, logger: str, level: int) -> Iterat
 
     A notebook goes on after a study: a Tune run of the user's own would otherwise write no results for each trial.
     """
-    before, told = {name: os.environ.get(name) for name in variables}, logging.getLogger(logger).level
+    told = logging.getLogger(logger).level
+    with environment(variables):
+        logging.getLogger(logger).setLevel(level)
+        try:
+            yield
+        finally:
+            logging.getLogger(logger).setLevel(told)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables of the environment, for as long as the context lasts."""
+    before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
-    logging.getLogger(logger).setLevel(level)
     try:
         yield
     finally:
-        logging.getLogger(logger).setLevel(told)
         for name, value in before.items():
             put_back(name, value)
 

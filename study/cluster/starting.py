@@ -23,7 +23,7 @@ from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from study.cluster.access import make_token, token_doubt
-from study.cluster.guest import put_back
+from study.cluster.guest import environment
 from study.config import ConfigError
 from trainables.saving.scratch import clear_scratch, scratch
 
@@ -61,7 +61,7 @@ def start_here(*, cpus: int, store_bytes: int, say: Callable[[str], object], sta
     for attempt in (1, 2):
         try:
             folder = None if attempt == 1 and fits else str(stack.enter_context(_short_folder()))
-            with _signals_held(), on_loopback(), _marked():
+            with _signals_held(), on_loopback(), environment({_DRIVER: _own_mark()}):
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -124,24 +124,12 @@ def _short_folder() -> Iterator[Path]:
 @contextmanager
 def on_loopback() -> Iterator[None]:
     """Let this machine's address be that of loopback, for this process and those that it starts."""
-    before, was = os.environ.get(_ON_LOOPBACK), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[_ON_LOOPBACK], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    was, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
-        yield
+        with environment({_ON_LOOPBACK: "0"}):
+            yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = was
-        put_back(_ON_LOOPBACK, before)
-
-
-@contextmanager
-def _marked() -> Iterator[None]:
-    """Mark the processes that start meanwhile as this driver's."""
-    before = os.environ.get(_DRIVER)
-    os.environ[_DRIVER] = _own_mark()
-    try:
-        yield
-    finally:
-        put_back(_DRIVER, before)
 
 
 def read_access_anew() -> None:
